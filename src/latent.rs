@@ -1,0 +1,119 @@
+//! Latent codes on the host: seed -> z, and the per-layer codes that an edit asks for.
+//!
+//! Everything here gives the same bits on every machine (ChaCha, and logarithm and cosine in software), so that a seed
+//! names one picture everywhere.
+
+use std::f64::consts::TAU;
+
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+use crate::edit::{Move, Truncation};
+
+/// z of a seed: `dim` independent standard normal numbers.
+pub fn z_from_seed(seed: u64, dim: usize) -> Vec<f32> {
+    normal(seed, 0, dim)
+}
+
+/// Random noise of a layer: `resolution * resolution` standard normal numbers, different for every layer.
+pub fn noise_from_seed(seed: u64, layer: usize, resolution: usize) -> Vec<f32> {
+    normal(seed, 1 + layer as u64, resolution * resolution)
+}
+
+/// Standard normal numbers by the Box-Muller transform; `stream` gives independent sequences of one seed.
+fn normal(seed: u64, stream: u64, count: usize) -> Vec<f32> {
+    let mut random = ChaCha12Rng::seed_from_u64(seed);
+    random.set_stream(stream);
+    // 53 random bits in (0, 1]: never 0, whose logarithm is infinite.
+    let mut uniform = || ((random.next_u64() >> 11) + 1) as f64 / (1u64 << 53) as f64;
+    let mut values = Vec::with_capacity(count + 1);
+    while values.len() < count {
+        let radius = libm::sqrt(-2.0 * libm::log(uniform()));
+        let angle = TAU * uniform();
+        values.push((radius * libm::cos(angle)) as f32);
+        values.push((radius * libm::sin(angle)) as f32);
+    }
+    values.truncate(count);
+    values
+}
+
+/// `mean + psi * (code - mean)` on the first `cutoff` of the per-layer codes (Karras et al., 2019, appendix B).
+pub fn truncate(codes: &mut [Vec<f32>], mean: &[f32], truncation: Truncation) {
+    if truncation.psi == 1.0 {
+        return; // exactly the codes, not codes after a rounding
+    }
+    let cutoff = truncation.cutoff.unwrap_or(codes.len()).min(codes.len());
+    for code in &mut codes[..cutoff] {
+        for (x, mean) in code.iter_mut().zip(mean) {
+            *x = mean + truncation.psi * (*x - mean);
+        }
+    }
+}
+
+/// Adds every active move to the codes of its layers. Layers that no move names keep their codes bit for bit.
+pub fn apply_moves(codes: &mut [Vec<f32>], moves: &[Move]) {
+    for step in moves.iter().filter(|step| step.is_active()) {
+        for &layer in step.layers.as_slice() {
+            for (x, direction) in codes[layer].iter_mut().zip(&step.vector) {
+                *x += step.value * direction;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::edit::{LayerSet, Weighting};
+
+    /// The first numbers of seed 0, as bits. A change here breaks every saved edit.
+    const FIRST_OF_SEED_0: [u32; 3] = [1_039_011_589, 3_209_193_773, 3_222_629_034];
+
+    #[test]
+    fn a_seed_means_the_same_numbers_for_ever() {
+        let z = z_from_seed(0, 3);
+        assert_eq!(z, z_from_seed(0, 512)[..3]);
+        assert_eq!(z.iter().map(|x| x.to_bits()).collect::<Vec<_>>(), FIRST_OF_SEED_0);
+        assert_ne!(z, z_from_seed(1, 3));
+        assert_ne!(noise_from_seed(0, 0, 2), noise_from_seed(0, 1, 2));
+    }
+
+    #[test]
+    fn numbers_are_standard_normal() {
+        let values = z_from_seed(7, 100_000);
+        let mean = values.iter().map(|&x| f64::from(x)).sum::<f64>() / 1e5;
+        let variance = values.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>() / 1e5 - mean * mean;
+        let beyond_two = values.iter().filter(|x| x.abs() > 2.0).count() as f64 / 1e5;
+        assert!(mean.abs() < 0.01 && (variance - 1.0).abs() < 0.02 && (beyond_two - 0.0455).abs() < 0.003);
+    }
+
+    #[test]
+    fn truncation_stops_at_the_cutoff() {
+        let mut codes = vec![vec![2.0]; 3];
+        truncate(&mut codes, &[1.0], Truncation { psi: 0.5, cutoff: Some(2) });
+        assert_eq!(codes, [[1.5], [1.5], [2.0]]);
+        truncate(&mut codes, &[1.0], Truncation { psi: 0.0, cutoff: None });
+        assert_eq!(codes, [[1.0], [1.0], [1.0]]);
+    }
+
+    #[test]
+    fn moves_add_up_and_leave_other_layers_alone() {
+        let step = |layers, value, enabled| Move {
+            layers,
+            weighting: Weighting::RowNormalised,
+            index: 0,
+            vector: vec![1.0, 0.0],
+            value,
+            enabled,
+            name: String::new(),
+        };
+        let mut codes = vec![vec![0.25, 0.5]; 4];
+        let moves = [
+            step(LayerSet::range(0, 1), 2.0, true),
+            step(LayerSet::range(1, 2), 1.0, true),
+            step(LayerSet::range(0, 3), 9.0, false),
+        ];
+        apply_moves(&mut codes, &moves);
+        assert_eq!(codes, [[2.25, 0.5], [3.25, 0.5], [1.25, 0.5], [0.25, 0.5]]);
+    }
+}

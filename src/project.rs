@@ -1,0 +1,140 @@
+//! The project file: an [`Edit`] with the model it belongs to and the names of its directions.
+//!
+//! The same JSON is written to `.json` files and into the text chunk of exported pictures.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::edit::{Edit, LayerSet, Weighting};
+use crate::export::{self, ExportError};
+use crate::generator::ModelInfo;
+
+/// Newest format this program writes; every older one stays readable.
+pub const VERSION: u32 = 1;
+
+/// A project file is text; anything larger than this is none of ours (512 moves of 512 numbers take 4 MB).
+pub const MAX_BYTES: u64 = 64 << 20;
+
+/// An edit that can be opened again, on any machine that has the model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Project {
+    pub version: u32,
+    pub model: ModelIdentity,
+    pub edit: Edit,
+    #[serde(default, skip_serializing_if = "DirectionNames::is_empty")]
+    pub names: DirectionNames,
+}
+
+/// Which model an edit was made with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelIdentity {
+    /// See [`ModelInfo::identity`].
+    pub identity: String,
+    pub name: String,
+    pub family: String,
+    /// Where it was opened from: a path, or `example:NAME` for a model inside the program.
+    pub source: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ProjectError {
+    #[error("cannot read {path}")]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("{path} is {bytes} bytes long; a project file has at most {MAX_BYTES}")]
+    TooLarge { path: PathBuf, bytes: u64 },
+    #[error("{path} is no SeFa Studio project")]
+    Json { path: PathBuf, source: serde_json::Error },
+    #[error("{path} has project version {found}; this program reads versions 1 to {VERSION}")]
+    Version { path: PathBuf, found: u32 },
+    #[error("{path} is a picture without an edit inside; only pictures exported by SeFa Studio carry one")]
+    NoEdit { path: PathBuf },
+    #[error("cannot read the picture {path}")]
+    Picture { path: PathBuf, source: ExportError },
+    #[error("the edit in {path} does not fit the model {model}: {problem}")]
+    Misfit { path: PathBuf, model: String, problem: String },
+}
+
+impl Project {
+    pub fn new(info: &ModelInfo, source: String, edit: Edit, names: DirectionNames) -> Self {
+        let model = ModelIdentity {
+            identity: info.identity.clone(),
+            name: info.name.clone(),
+            family: info.family.to_string(),
+            source,
+        };
+        Project { version: VERSION, model, edit, names }
+    }
+
+    /// Reads a `.json` project, or the one inside an exported PNG (told apart by content).
+    pub fn load(path: &Path) -> Result<Self, ProjectError> {
+        let read = |source| ProjectError::Read { path: path.into(), source };
+        let bytes = std::fs::metadata(path).map_err(read)?.len();
+        if bytes > MAX_BYTES {
+            return Err(ProjectError::TooLarge { path: path.into(), bytes });
+        }
+        let content = std::fs::read(path).map_err(read)?;
+        if !export::is_png(&content) {
+            return Self::from_json(path, &content);
+        }
+        match export::embedded_project(&content) {
+            Ok(Some(text)) => Self::from_json(path, text.as_bytes()),
+            Ok(None) => Err(ProjectError::NoEdit { path: path.into() }),
+            Err(source) => Err(ProjectError::Picture { path: path.into(), source }),
+        }
+    }
+
+    fn from_json(path: &Path, json: &[u8]) -> Result<Self, ProjectError> {
+        #[derive(Deserialize)]
+        struct Versioned {
+            version: u32,
+        }
+        let invalid = |source| ProjectError::Json { path: path.into(), source };
+        let Versioned { version } = serde_json::from_slice(json).map_err(invalid)?;
+        if version == 0 || version > VERSION {
+            return Err(ProjectError::Version { path: path.into(), found: version });
+        }
+        serde_json::from_slice(json).map_err(invalid)
+    }
+
+    /// Pretty JSON, ends in a newline.
+    pub fn to_json(&self) -> String {
+        let mut json = serde_json::to_string_pretty(self).expect("a project holds no map with keys other than text");
+        json.push('\n');
+        json
+    }
+}
+
+/// Names that the user gave to directions, by layers, weighting and index.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DirectionNames(BTreeMap<String, String>);
+
+impl DirectionNames {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn get(&self, layers: &LayerSet, weighting: Weighting, index: usize) -> &str {
+        self.0.get(&Self::key(layers, weighting, index)).map_or("", String::as_str)
+    }
+
+    /// An empty name removes the entry.
+    pub fn set(&mut self, layers: &LayerSet, weighting: Weighting, index: usize, name: &str) {
+        let key = Self::key(layers, weighting, index);
+        if name.is_empty() {
+            self.0.remove(&key);
+        } else {
+            self.0.insert(key, name.to_owned());
+        }
+    }
+
+    fn key(layers: &LayerSet, weighting: Weighting, index: usize) -> String {
+        let weighting = match weighting {
+            Weighting::RowNormalised => "row-normalised",
+            Weighting::Raw => "raw",
+        };
+        format!("{layers}/{weighting}/{index}")
+    }
+}

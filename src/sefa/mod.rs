@@ -1,0 +1,170 @@
+//! SeFa: closed-form factorisation of latent semantics (Shen & Zhou, CVPR 2021). Pure mathematics, no tensors.
+//!
+//! A stacks the style weights of the chosen layers, one row per style output. The directions in latent space that change
+//! those outputs most are the eigenvectors of `A^T A` with the largest eigenvalues. The released code gives every row unit
+//! length first; rosinality's variant does not ([`Weighting`]).
+
+use faer::{Mat, MatRef, Side};
+
+use crate::edit::{LayerSet, Weighting};
+
+/// Style weights of one layer, as stored in the checkpoint.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StyleRows {
+    /// Row-major `[rows, dim]`; a row holds the weights of one style output.
+    pub values: Vec<f32>,
+    /// Length of a row: the width of the latent code.
+    pub dim: usize,
+}
+
+/// Directions of a layer group, the most effective first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Basis {
+    pub layers: LayerSet,
+    pub weighting: Weighting,
+    /// Eigenvalues of `A^T A`, descending, `dim` of them, none below 0.
+    pub eigenvalues: Vec<f64>,
+    /// Row-major `[dim, dim]`: unit rows, orthogonal to each other.
+    directions: Vec<f32>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SefaError {
+    #[error("layers {0} have no style weights in this variant")]
+    NoRows(LayerSet),
+    #[error("style weights of width {found} among others of width {expected}")]
+    Width { expected: usize, found: usize },
+    #[error("the eigenvalues of a {0}x{0} matrix did not converge")]
+    NoConvergence(usize),
+}
+
+impl Basis {
+    pub fn len(&self) -> usize {
+        self.eigenvalues.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.eigenvalues.is_empty()
+    }
+
+    /// Unit vector number `index`, in the space of the latent code.
+    pub fn direction(&self, index: usize) -> &[f32] {
+        let dim = self.len();
+        &self.directions[index * dim..(index + 1) * dim]
+    }
+
+    /// All directions, row-major `[dim, dim]`.
+    pub fn directions(&self) -> &[f32] {
+        &self.directions
+    }
+
+    /// Eigenvalue `index` as a share of their sum, 0..=1.
+    pub fn share(&self, index: usize) -> f64 {
+        let total: f64 = self.eigenvalues.iter().sum();
+        if total > 0.0 { self.eigenvalues[index] / total } else { 0.0 }
+    }
+}
+
+/// `A^T A` of one layer's rows in f64, `[dim, dim]`. Gram matrices of layers add up to that of the group.
+pub fn gram(rows: &StyleRows, weighting: Weighting) -> Mat<f64> {
+    let dim = rows.dim;
+    let mut a: Vec<f64> = rows.values.iter().map(|&x| f64::from(x)).collect();
+    if weighting == Weighting::RowNormalised {
+        for row in a.chunks_exact_mut(dim) {
+            let norm = row.iter().map(|x| x * x).sum::<f64>().sqrt();
+            // A dead output (a row of zeros) has no direction to normalise; it adds nothing.
+            if norm > 0.0 {
+                row.iter_mut().for_each(|x| *x /= norm);
+            }
+        }
+    }
+    let a = MatRef::from_row_major_slice(&a, rows.values.len() / dim, dim);
+    a.transpose() * a
+}
+
+/// Eigenvectors of the sum of `grams`, by falling eigenvalue.
+///
+/// The sign of an eigenvector is arbitrary; here the component of largest magnitude (the first of equals) is positive, so
+/// that a saved slider means the same on every machine.
+pub fn factorize<'a>(
+    layers: LayerSet,
+    weighting: Weighting,
+    grams: impl IntoIterator<Item = &'a Mat<f64>>,
+) -> Result<Basis, SefaError> {
+    let mut grams = grams.into_iter();
+    let mut sum = grams.next().ok_or_else(|| SefaError::NoRows(layers.clone()))?.clone();
+    let dim = sum.nrows();
+    for gram in grams {
+        if gram.nrows() != dim {
+            return Err(SefaError::Width { expected: dim, found: gram.nrows() });
+        }
+        sum += gram;
+    }
+    let eigen = sum.self_adjoint_eigen(Side::Lower).map_err(|_| SefaError::NoConvergence(dim))?;
+    // faer sorts ascending; rounding can leave the smallest a hair below zero.
+    let order: Vec<usize> = (0..dim).rev().collect();
+    let values = eigen.S().column_vector();
+    let eigenvalues = order.iter().map(|&k| values[k].max(0.0)).collect();
+    let mut directions = Vec::with_capacity(dim * dim);
+    for &k in &order {
+        let column = eigen.U().col(k);
+        let peak = column.iter().copied().fold(0.0_f64, |peak, x| if x.abs() > peak.abs() { x } else { peak });
+        directions.extend(column.iter().map(|&x| (x * peak.signum()) as f32));
+    }
+    Ok(Basis { layers, weighting, eigenvalues, directions })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(values: &[f32], dim: usize) -> StyleRows {
+        StyleRows { values: values.to_vec(), dim }
+    }
+
+    #[test]
+    fn axis_aligned_rows_give_axes_in_falling_order() {
+        let a = rows(&[1.0, 0.0, 0.0, 0.0, -3.0, 0.0, 0.0, 0.0, 2.0], 3);
+        let basis = factorize(LayerSet::range(0, 0), Weighting::Raw, [&gram(&a, Weighting::Raw)]).unwrap();
+        assert_eq!(basis.eigenvalues.iter().map(|v| v.round()).collect::<Vec<_>>(), [9.0, 4.0, 1.0]);
+        assert!((basis.direction(0)[1] - 1.0).abs() < 1e-6, "largest component must be positive");
+        assert!((basis.share(0) - 9.0 / 14.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn normalised_eigenvalues_sum_to_the_number_of_rows_and_directions_are_orthonormal() {
+        let dim = 16;
+        let values: Vec<f32> = (0..40 * dim).map(|i| ((i * 7919 % 1013) as f32 / 1013.0 - 0.5) * (1 + i / dim) as f32).collect();
+        let a = rows(&values, dim);
+        let basis = factorize(LayerSet::range(0, 3), Weighting::RowNormalised, [&gram(&a, Weighting::RowNormalised)]).unwrap();
+        assert!((basis.eigenvalues.iter().sum::<f64>() - 40.0).abs() < 1e-9);
+        assert!(basis.eigenvalues.is_sorted_by(|a, b| a >= b));
+        for i in 0..dim {
+            for j in 0..=i {
+                let dot: f32 = basis.direction(i).iter().zip(basis.direction(j)).map(|(a, b)| a * b).sum();
+                let expected = if i == j { 1.0 } else { 0.0 };
+                assert!((dot - expected).abs() < 1e-6, "directions {i} and {j} have product {dot}");
+            }
+        }
+    }
+
+    #[test]
+    fn gram_matrices_of_layers_add_up() {
+        let (a, b) = (rows(&[1.0, 2.0, 0.5, -1.0], 2), rows(&[3.0, 1.0], 2));
+        let both = rows(&[1.0, 2.0, 0.5, -1.0, 3.0, 1.0], 2);
+        let w = Weighting::RowNormalised;
+        let parts = factorize(LayerSet::range(0, 1), w, [&gram(&a, w), &gram(&b, w)]).unwrap();
+        let whole = factorize(LayerSet::range(0, 1), w, [&gram(&both, w)]).unwrap();
+        for (p, q) in parts.eigenvalues.iter().zip(&whole.eigenvalues) {
+            assert!((p - q).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn nothing_to_factorise_and_mixed_widths_are_errors() {
+        let none: [&Mat<f64>; 0] = [];
+        assert!(matches!(factorize(LayerSet::range(7, 7), Weighting::Raw, none), Err(SefaError::NoRows(_))));
+        let (a, b) = (gram(&rows(&[1.0, 0.0], 2), Weighting::Raw), gram(&rows(&[1.0, 0.0, 0.0], 3), Weighting::Raw));
+        assert!(matches!(factorize(LayerSet::range(0, 1), Weighting::Raw, [&a, &b]), Err(SefaError::Width { .. })));
+    }
+}

@@ -1,0 +1,208 @@
+//! Which kind of file it is, by its content. Extensions say nothing: .pt, .pth, .bin and .pkl are used for each other.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::budget::Budget;
+use super::bytes::Bytes;
+use super::error::{Broken, CheckpointError};
+use super::pickle::{self, NoStorages, Pickled};
+use super::torch_zip::{Kind, Zip};
+use super::tree::Tree;
+use super::{safetensors, torch_legacy};
+use crate::progress::{Progress, Report};
+
+/// Kinds of files that hold weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Container {
+    #[serde(rename = "torch zip")]
+    TorchZip,
+    #[serde(rename = "torch legacy")]
+    TorchLegacy,
+    #[serde(rename = "safetensors")]
+    Safetensors,
+    #[serde(rename = "python pickle")]
+    PythonPickle,
+}
+
+impl fmt::Display for Container {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Container::TorchZip => "torch zip",
+            Container::TorchLegacy => "torch legacy",
+            Container::Safetensors => "safetensors",
+            Container::PythonPickle => "python pickle",
+        })
+    }
+}
+
+/// An opened file: its values, with tensors still in the map.
+#[derive(Debug)]
+pub struct Checkpoint {
+    /// The file's name, for messages.
+    pub file: String,
+    pub container: Container,
+    pub tree: Tree,
+    /// Texts that a safetensors file says of itself.
+    pub metadata: BTreeMap<String, String>,
+    /// True if the file names program code that a Python reader would run. It is never run here.
+    pub carries_code: bool,
+    /// Bytes of the file.
+    pub file_len: u64,
+}
+
+impl Checkpoint {
+    /// Maps a file and reads its structure. Numbers stay on disk until a tensor is asked for.
+    ///
+    /// # Errors
+    /// The file cannot be read, is not a checkpoint, or is damaged; or `report` stopped the work.
+    pub fn open(path: &Path, report: Report<'_>) -> Result<Checkpoint, CheckpointError> {
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        let io_error = |source| CheckpointError::Io { file: path.display().to_string(), source };
+        // Asked before opening, because opening a pipe would wait for somebody to write.
+        let facts = path.metadata().map_err(io_error)?;
+        if facts.is_dir() {
+            return Err(refused(&name, "this is a folder", "Choose the checkpoint file inside it"));
+        }
+        if !facts.is_file() {
+            return Err(refused(&name, "this is a device or a pipe", EXPECTED));
+        }
+        let file = File::open(path).map_err(io_error)?;
+        let len = file.metadata().map_err(io_error)?.len();
+        report(Progress { stage: "reading the file".into(), done: 0, total: len })?;
+        if len == 0 {
+            return Err(refused(&name, "the file is empty", "Fetch it again"));
+        }
+        let bytes = Bytes::map(&file).map_err(io_error)?;
+        let checkpoint = Checkpoint::from_bytes(bytes, &name)?;
+        report(Progress { stage: "reading the file".into(), done: len, total: len })?;
+        Ok(checkpoint)
+    }
+
+    /// Reads a checkpoint that is part of the program; nothing is copied.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::open`].
+    pub fn from_static(bytes: &'static [u8], name: &str) -> Result<Checkpoint, CheckpointError> {
+        Checkpoint::from_bytes(bytes, name)
+    }
+
+    /// Reads a checkpoint from memory; `name` stands for the file in messages.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::open`].
+    pub fn from_bytes(bytes: impl Into<Bytes>, name: &str) -> Result<Checkpoint, CheckpointError> {
+        let bytes: Bytes = bytes.into();
+        let container = recognise(&bytes, name)?;
+        let (tree, metadata, carries_code) = read(container, &bytes, name)?;
+        let file_len = bytes.len() as u64;
+        Ok(Checkpoint { file: name.into(), container, tree, metadata, carries_code, file_len })
+    }
+}
+
+fn refused(file: &str, found: impl Into<String>, advice: &'static str) -> CheckpointError {
+    CheckpointError::Refused { file: file.into(), found: found.into(), advice }
+}
+
+type Content = (Tree, BTreeMap<String, String>, bool);
+
+fn read(container: Container, bytes: &Bytes, name: &str) -> Result<Content, CheckpointError> {
+    let broken = |source: Broken| CheckpointError::Broken { file: name.into(), container, source };
+    let mut budget = Budget::default();
+    let Pickled { tree, carries_code, .. } = match container {
+        Container::Safetensors => {
+            let (tree, metadata) = safetensors::read(bytes).map_err(broken)?;
+            return Ok((tree, metadata, false));
+        }
+        Container::TorchZip => {
+            let zip = Zip::open(bytes).map_err(broken)?;
+            match zip.kind() {
+                Kind::Torch => zip.read(&mut budget).map_err(broken)?,
+                Kind::TorchScript => {
+                    return Err(refused(
+                        name,
+                        "this is a TorchScript program",
+                        "Save the generator's state_dict() instead",
+                    ));
+                }
+                Kind::Other { entries, first } => {
+                    let found = format!("this is a zip file of {entries} entries (first {first:?}) without a data.pkl");
+                    return Err(refused(
+                        name,
+                        found,
+                        "Expected a PyTorch file; if the checkpoint is inside, unpack it",
+                    ));
+                }
+            }
+        }
+        Container::TorchLegacy => torch_legacy::read(bytes, &mut budget).map_err(broken)?,
+        Container::PythonPickle => pickle::read(bytes, 0, "pickle", &mut NoStorages, &mut budget).map_err(broken)?,
+    };
+    Ok((tree, BTreeMap::new(), carries_code))
+}
+
+const FETCH_AGAIN: &str = "Fetch the file itself again";
+const UNPACK: &str = "Unpack it, then open the checkpoint inside";
+const EXPECTED: &str = "Expected a PyTorch (.pt, .pth), safetensors or pickle file";
+const SAVE_STATE: &str = "Save the generator's state dict with PyTorch or safetensors instead";
+
+/// First bytes of things that are met under a checkpoint's name, and are none.
+const REFUSED: [(&[u8], &str, &str); 14] = [
+    (b"version https://git-lfs", "this is a Git LFS pointer, not the file it stands for", "Fetch it with git lfs pull"),
+    (b"\x89HDF\r\n\x1a\n", "this is an HDF5 (Keras) file", SAVE_STATE),
+    (b"\x89PNG", "this is a PNG picture", EXPECTED),
+    (b"\xff\xd8\xff", "this is a JPEG picture", EXPECTED),
+    (b"GIF8", "this is a GIF picture", EXPECTED),
+    (b"%PDF", "this is a PDF document", EXPECTED),
+    (b"\x1f\x8b", "this is a gzip archive", UNPACK),
+    (b"BZh", "this is a bzip2 archive", UNPACK),
+    (b"\xfd7zXZ\0", "this is an xz archive", UNPACK),
+    (b"7z\xbc\xaf\x27\x1c", "this is a 7-Zip archive", UNPACK),
+    (b"Rar!", "this is a RAR archive", UNPACK),
+    (b"\x28\xb5\x2f\xfd", "this is a Zstandard archive", UNPACK),
+    (b"\x93NUMPY", "this is a numpy array", EXPECTED),
+    (b"GGUF", "this is a GGUF language model", EXPECTED),
+];
+
+fn recognise(bytes: &[u8], name: &str) -> Result<Container, CheckpointError> {
+    if bytes.is_empty() {
+        return Err(refused(name, "the file is empty", "Fetch it again"));
+    }
+    if let Some((_, found, advice)) = REFUSED.iter().find(|(magic, ..)| bytes.starts_with(magic)) {
+        return Err(refused(name, *found, advice));
+    }
+    if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"PK\x05\x06") {
+        return Ok(Container::TorchZip);
+    }
+    if bytes.starts_with(&torch_legacy::MAGIC) {
+        return Ok(Container::TorchLegacy);
+    }
+    if matches!(bytes, [0x80, 2..=5, ..]) {
+        return Ok(Container::PythonPickle);
+    }
+    if safetensors::header_len(bytes).is_some() {
+        return Ok(Container::Safetensors);
+    }
+    if bytes.get(257..262) == Some(b"ustar") {
+        return Err(refused(
+            name,
+            "this is a tar archive",
+            "If PyTorch before 0.1.10 wrote it, load it there and save it again; otherwise unpack it",
+        ));
+    }
+    let start = String::from_utf8_lossy(&bytes[..bytes.len().min(1024)]).to_lowercase();
+    let start = start.trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n']);
+    if ["<!doctype", "<html", "<head", "<?xml"].iter().any(|tag| start.starts_with(tag)) {
+        return Err(refused(name, "this is a web page, probably a download that asked for something", FETCH_AGAIN));
+    }
+    // Protocols 0 and 1 have no header: the first opcode makes a mark, a list, a map or a name, and STOP is last.
+    if matches!(bytes[0], b'(' | b']' | b'}' | b'c') && bytes.trim_ascii_end().ends_with(b".") {
+        return Ok(Container::PythonPickle);
+    }
+    let shown: Vec<String> = bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    Err(refused(name, format!("unknown kind of file, its first bytes are {}", shown.join(" ")), EXPECTED))
+}

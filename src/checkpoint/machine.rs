@@ -1,0 +1,283 @@
+//! The parts of the pickle machine: its stack and memo, and the bytes it reads.
+
+use std::collections::HashMap;
+
+use super::budget::Budget;
+use super::bytes::Bytes;
+use super::globals::{Meaning, meaning};
+use super::pickle::Storages;
+use super::tree::{Global, Node, Object, Tree, Value};
+
+/// Values on the stack, and in the memo. Python writes lists in batches of 1000, so real stacks stay small.
+const MAX_STACK: usize = 4 << 20;
+/// Longest line of the text protocols 0 and 1.
+const MAX_LINE: usize = 1 << 20;
+
+/// A pickle being read.
+pub(super) struct Machine<'a> {
+    pub(super) input: &'a Bytes,
+    pub(super) at: usize,
+    pub(super) stack: Vec<Value>,
+    /// Heights of the stack at which a MARK was set.
+    pub(super) marks: Vec<usize>,
+    pub(super) memo: HashMap<u32, Value>,
+    pub(super) tree: Tree,
+    pub(super) storages: &'a mut dyn Storages,
+    pub(super) budget: &'a mut Budget,
+    pub(super) carries_code: bool,
+}
+
+impl<'a> Machine<'a> {
+    pub(super) fn new(
+        input: &'a Bytes,
+        at: usize,
+        storages: &'a mut dyn Storages,
+        budget: &'a mut Budget,
+    ) -> Machine<'a> {
+        Machine {
+            input,
+            at,
+            stack: Vec::new(),
+            marks: Vec::new(),
+            memo: HashMap::new(),
+            tree: Tree::new(),
+            storages,
+            budget,
+            carries_code: false,
+        }
+    }
+
+    pub(super) fn add(&mut self, node: Node) -> Result<Value, String> {
+        self.budget.memory(size_of::<Node>())?;
+        Ok(self.tree.add(node))
+    }
+
+    pub(super) fn list(&mut self, items: Vec<Value>) -> Result<Value, String> {
+        self.budget.memory(size_of_val(items.as_slice()))?;
+        self.add(Node::List(items))
+    }
+
+    pub(super) fn push_list(&mut self, items: Vec<Value>) -> Result<(), String> {
+        let list = self.list(items)?;
+        self.push(list)
+    }
+
+    pub(super) fn text(&mut self, text: &str) -> Result<Value, String> {
+        self.budget.memory(text.len())?;
+        self.add(Node::Text(text.into()))
+    }
+
+    pub(super) fn opaque(&mut self, class: &str, args: Value) -> Result<Value, String> {
+        self.budget.memory(class.len())?;
+        let object =
+            Object { class: class.into(), args, state: Value::None, meaning: Meaning::Unknown, entries: Vec::new() };
+        self.add(Node::Object(object))
+    }
+
+    pub(super) fn global(&mut self, name: String) -> Result<Value, String> {
+        self.budget.memory(name.len())?;
+        let meaning = meaning(&name);
+        self.add(Node::Global(Global { name: name.into(), meaning }))
+    }
+
+    pub(super) fn global_lines(&mut self) -> Result<Value, String> {
+        let module = self.text_line()?;
+        let name = self.text_line()?;
+        self.global(format!("{module}.{name}"))
+    }
+
+    pub(super) fn extend(&mut self, items: &[Value]) -> Result<(), String> {
+        self.budget.memory(size_of_val(items))?;
+        let list = self.top()?;
+        match self.tree.node_mut(list) {
+            Some(Node::List(list)) => list.extend_from_slice(items),
+            Some(Node::Object(_)) => {} // some kind of list that means nothing here
+            _ => return Err(format!("expected a list to add to, found {}", self.tree.describe(list))),
+        }
+        Ok(())
+    }
+
+    pub(super) fn set_items(&mut self, map: Value, items: &[Value]) -> Result<(), String> {
+        self.budget.memory(size_of_val(items))?;
+        let (pairs, rest) = items.as_chunks::<2>();
+        if !rest.is_empty() {
+            return Err("expected pairs of key and value, found a key without a value".into());
+        }
+        let pairs = pairs.iter().map(|&[key, value]| (key, value));
+        match self.tree.node_mut(map) {
+            Some(Node::Map(entries)) => entries.extend(pairs),
+            Some(Node::Object(object)) => object.entries.extend(pairs),
+            _ => return Err(format!("expected a map to set items of, found {}", self.tree.describe(map))),
+        }
+        Ok(())
+    }
+
+    // Stack and memo.
+
+    pub(super) fn push(&mut self, value: Value) -> Result<(), String> {
+        if self.stack.len() >= MAX_STACK {
+            return Err(format!("more than {MAX_STACK} values on the stack"));
+        }
+        self.stack.push(value);
+        Ok(())
+    }
+
+    /// Height below which values belong to an outer mark.
+    pub(super) fn floor(&self) -> usize {
+        self.marks.last().copied().unwrap_or(0)
+    }
+
+    pub(super) fn pop(&mut self) -> Result<Value, String> {
+        let [value] = self.pop_n(1)?[..] else { return Err("the stack is empty".into()) };
+        Ok(value)
+    }
+
+    pub(super) fn pop_n(&mut self, count: usize) -> Result<Vec<Value>, String> {
+        let available = self.stack.len() - self.floor();
+        if available < count {
+            return Err(format!("expected {count} values on the stack, found {available}"));
+        }
+        Ok(self.stack.split_off(self.stack.len() - count))
+    }
+
+    /// Everything above the last mark.
+    pub(super) fn pop_mark(&mut self) -> Result<Vec<Value>, String> {
+        let mark = self.marks.pop().ok_or("expected a mark on the stack, found none")?;
+        Ok(self.stack.split_off(mark))
+    }
+
+    /// POP takes a mark as well as a value.
+    pub(super) fn pop_any(&mut self) -> Result<(), String> {
+        if self.stack.len() > self.floor() { self.pop().map(drop) } else { self.pop_mark().map(drop) }
+    }
+
+    pub(super) fn top(&self) -> Result<Value, String> {
+        self.stack[self.floor()..].last().copied().ok_or_else(|| "expected a value on the stack, found none".into())
+    }
+
+    pub(super) fn mark(&mut self) -> Result<(), String> {
+        if self.marks.len() >= MAX_STACK {
+            return Err(format!("more than {MAX_STACK} marks on the stack"));
+        }
+        self.marks.push(self.stack.len());
+        Ok(())
+    }
+
+    pub(super) fn duplicate(&mut self) -> Result<(), String> {
+        let value = self.top()?;
+        self.push(value)
+    }
+
+    pub(super) fn put(&mut self, key: u64) -> Result<(), String> {
+        let value = self.top()?;
+        let key = u32::try_from(key).map_err(|_| format!("memo number {key} is out of range"))?;
+        if self.memo.len() >= MAX_STACK {
+            return Err(format!("more than {MAX_STACK} memos"));
+        }
+        self.memo.insert(key, value);
+        Ok(())
+    }
+
+    pub(super) fn get(&mut self, key: u64) -> Result<(), String> {
+        let value = u32::try_from(key).ok().and_then(|key| self.memo.get(&key)).copied();
+        self.push(value.ok_or_else(|| format!("memo {key} was never set"))?)
+    }
+
+    // Arguments of opcodes.
+
+    pub(super) fn take(&mut self, count: usize) -> Result<Bytes, String> {
+        let range = self.at.checked_add(count).map(|end| self.at..end);
+        let bytes = range.and_then(|range| self.input.slice(range)).ok_or_else(|| {
+            format!("{count} bytes expected, {} are left: the file is incomplete", self.input.len() - self.at)
+        })?;
+        self.at += count;
+        Ok(bytes)
+    }
+
+    pub(super) fn byte(&mut self) -> Result<u8, String> {
+        let [byte] = self.array()?;
+        Ok(byte)
+    }
+
+    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], String> {
+        let bytes = self.input.get(self.at..).and_then(|rest| rest.first_chunk::<N>());
+        let bytes = bytes.ok_or("the pickle ends in the middle: the file is incomplete")?;
+        self.at += N;
+        Ok(*bytes)
+    }
+
+    /// Bytes up to the next line feed, which is skipped.
+    pub(super) fn line(&mut self) -> Result<Bytes, String> {
+        let rest = self.input.get(self.at..).unwrap_or_default();
+        let end = rest.iter().take(MAX_LINE).position(|&byte| byte == b'\n');
+        let line = self.take(end.ok_or("expected a line of text, found no end of it")?)?;
+        self.at += 1;
+        Ok(line)
+    }
+
+    pub(super) fn text_line(&mut self) -> Result<String, String> {
+        let line = self.line()?;
+        let text = str::from_utf8(&line).map_err(|_| "expected a line of text, found other bytes")?;
+        Ok(text.trim_end_matches('\r').into())
+    }
+
+    pub(super) fn protocol(&mut self) -> Result<(), String> {
+        match self.byte()? {
+            0..=5 => Ok(()),
+            other => Err(format!("expected pickle protocol 0 to 5, found {other}")),
+        }
+    }
+
+    /// Frames only help readers of streams; their length is checked and forgotten.
+    pub(super) fn frame(&mut self) -> Result<(), String> {
+        let length = u64::from_le_bytes(self.array()?);
+        let left = self.input.len() - self.at;
+        if length > left as u64 {
+            return Err(format!("a frame of {length} bytes, but {left} are left: the file is incomplete"));
+        }
+        Ok(())
+    }
+
+    pub(super) fn put_u8(&mut self) -> Result<(), String> {
+        let key = self.byte()?;
+        self.put(key.into())
+    }
+
+    pub(super) fn put_u32(&mut self) -> Result<(), String> {
+        let key = u32::from_le_bytes(self.array()?);
+        self.put(key.into())
+    }
+
+    pub(super) fn put_line(&mut self) -> Result<(), String> {
+        let key = self.number_line()?;
+        self.put(key)
+    }
+
+    pub(super) fn get_u8(&mut self) -> Result<(), String> {
+        let key = self.byte()?;
+        self.get(key.into())
+    }
+
+    pub(super) fn get_u32(&mut self) -> Result<(), String> {
+        let key = u32::from_le_bytes(self.array()?);
+        self.get(key.into())
+    }
+
+    pub(super) fn get_line(&mut self) -> Result<(), String> {
+        let key = self.number_line()?;
+        self.get(key)
+    }
+
+    pub(super) fn number_line(&mut self) -> Result<u64, String> {
+        let text = self.text_line()?;
+        text.parse().map_err(|_| format!("expected a number, found {text:?}"))
+    }
+}
+
+/// A value as a size or an offset: an integer that is not negative.
+pub(super) fn index(value: Value) -> Option<usize> {
+    match value {
+        Value::Int(i) => usize::try_from(i).ok(),
+        _ => None,
+    }
+}

@@ -1,0 +1,32 @@
+//! Bytes of a checkpoint -> a tree of plain values and tensor views. The only code that meets untrusted bytes.
+//!
+//! Nothing in a file is ever executed or imported: pickles run on an inert stack machine (`pickle.rs`) whose globals are
+//! names. Files are memory-mapped; a [`Tensor`] is a checked view into the map and is converted when it is asked for.
+//! A [`Tree`] keeps its nodes in one flat list, so a file that nests without end, or that contains itself, costs no stack.
+
+mod budget;
+mod bytes;
+mod calls;
+mod container;
+mod error;
+mod globals;
+mod literals;
+mod machine;
+mod numpy;
+mod pickle;
+mod safetensors;
+mod tensor;
+mod torch_legacy;
+mod torch_zip;
+mod tree;
+
+pub use bytes::Bytes;
+pub use container::{Checkpoint, Container};
+pub use error::{Broken, CheckpointError};
+pub use tensor::{DType, Tensor};
+pub use tree::{NodeId, Object, Tree, Value};
+
+#[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
+mod pickle_tests;

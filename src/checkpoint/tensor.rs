@@ -1,0 +1,267 @@
+//! Tensors as checked views into the bytes of a file.
+
+use std::fmt;
+
+use half::{bf16, f16};
+
+use super::bytes::Bytes;
+
+/// Axes of one tensor; convolution weights have at most five.
+const MAX_RANK: usize = 16;
+/// A view may hold more elements than its storage (stride 0 repeats them), but only up to here.
+const MAX_REPEATED: usize = 1 << 20;
+
+/// Element type, little-endian.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DType {
+    F16,
+    BF16,
+    F32,
+    F64,
+    U8,
+    I8,
+    I16,
+    I32,
+    I64,
+    Bool,
+}
+
+impl DType {
+    /// Bytes of one element.
+    pub fn size(self) -> usize {
+        match self {
+            DType::U8 | DType::I8 | DType::Bool => 1,
+            DType::F16 | DType::BF16 | DType::I16 => 2,
+            DType::F32 | DType::I32 => 4,
+            DType::F64 | DType::I64 => 8,
+        }
+    }
+}
+
+impl fmt::Display for DType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            DType::F16 => "f16",
+            DType::BF16 => "bf16",
+            DType::F32 => "f32",
+            DType::F64 => "f64",
+            DType::U8 => "u8",
+            DType::I8 => "i8",
+            DType::I16 => "i16",
+            DType::I32 => "i32",
+            DType::I64 => "i64",
+            DType::Bool => "bool",
+        })
+    }
+}
+
+/// A strided view: element `i` is at `offset + sum(i * strides)` of the storage, all counted in elements.
+///
+/// A value of this type is known to lie inside its storage; several may share one.
+#[derive(Clone, Debug)]
+pub struct Tensor {
+    dtype: DType,
+    shape: Vec<usize>,
+    strides: Vec<usize>,
+    offset: usize,
+    len: usize,
+    storage: Bytes,
+}
+
+impl Tensor {
+    /// Checks that every element lies inside `storage`; the error says what was needed and what is there.
+    pub fn new(
+        dtype: DType,
+        shape: Vec<usize>,
+        strides: Vec<usize>,
+        offset: usize,
+        storage: Bytes,
+    ) -> Result<Tensor, String> {
+        if shape.len() > MAX_RANK || shape.len() != strides.len() {
+            return Err(format!(
+                "expected up to {MAX_RANK} axes with a stride each, found {} axes and {} strides",
+                shape.len(),
+                strides.len()
+            ));
+        }
+        let available = storage.len() / dtype.size();
+        let too_large = || format!("shape {shape:?} with strides {strides:?} is larger than any storage");
+        let len = shape.iter().try_fold(1usize, |len, &axis| len.checked_mul(axis)).ok_or_else(too_large)?;
+        let last = shape
+            .iter()
+            .zip(&strides)
+            .try_fold(offset, |last, (&axis, &stride)| last.checked_add(axis.saturating_sub(1).checked_mul(stride)?));
+        let last = last.ok_or_else(too_large)?;
+        if len > 0 && last >= available {
+            return Err(format!(
+                "shape {shape:?} with strides {strides:?} at offset {offset} needs element {last}, the storage has \
+                 {available} of {dtype}"
+            ));
+        }
+        if len > available.max(MAX_REPEATED) {
+            return Err(format!("shape {shape:?} repeats a storage of {available} elements {len} times"));
+        }
+        Ok(Tensor { dtype, shape, strides, offset, len, storage })
+    }
+
+    /// A row-major tensor that starts with the storage.
+    pub fn contiguous(dtype: DType, shape: Vec<usize>, storage: Bytes) -> Result<Tensor, String> {
+        let strides = row_major(&shape).ok_or_else(|| format!("shape {shape:?} is larger than any storage"))?;
+        Tensor::new(dtype, shape, strides, 0, storage)
+    }
+
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// Number of elements: the product of the shape.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Entry `index` of the first axis, as a view; `None` if there is none.
+    pub fn row(&self, index: usize) -> Option<Tensor> {
+        let (&rows, shape) = self.shape.split_first()?;
+        let (stride, strides) = self.strides.split_first()?;
+        if index >= rows {
+            return None;
+        }
+        let offset = self.offset + index * stride;
+        Tensor::new(self.dtype, shape.to_vec(), strides.to_vec(), offset, self.storage.clone()).ok()
+    }
+
+    /// All elements in row-major order.
+    pub fn to_f32(&self) -> Vec<f32> {
+        match self.dtype {
+            DType::F16 => self.gather(|b| f16::from_le_bytes(b).to_f32()),
+            DType::BF16 => self.gather(|b| bf16::from_le_bytes(b).to_f32()),
+            DType::F32 => self.gather(f32::from_le_bytes),
+            DType::F64 => self.gather(|b| f64::from_le_bytes(b) as f32),
+            DType::U8 => self.gather(|[b]| f32::from(b)),
+            DType::I8 => self.gather(|b| f32::from(i8::from_le_bytes(b))),
+            DType::I16 => self.gather(|b| f32::from(i16::from_le_bytes(b))),
+            DType::I32 => self.gather(|b| i32::from_le_bytes(b) as f32),
+            DType::I64 => self.gather(|b| i64::from_le_bytes(b) as f32),
+            DType::Bool => self.gather(|[b]| f32::from(u8::from(b != 0))),
+        }
+    }
+
+    /// The stored bytes, if they already are what [`Tensor::to_f32`] gives: row-major little-endian f32.
+    pub fn f32_bytes(&self) -> Option<&[u8]> {
+        let start = self.offset * 4;
+        (self.dtype == DType::F32 && self.is_row_major()).then(|| self.storage.get(start..start + self.len * 4))?
+    }
+
+    fn is_row_major(&self) -> bool {
+        let mut expected = 1;
+        self.shape.iter().zip(&self.strides).rev().all(|(&axis, &stride)| {
+            let fits = axis <= 1 || stride == expected;
+            expected *= axis;
+            fits
+        })
+    }
+
+    fn gather<const N: usize>(&self, convert: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+        if self.is_empty() {
+            return Vec::new();
+        }
+        let (elements, _) = self.storage.as_chunks::<N>();
+        if self.is_row_major() {
+            return elements[self.offset..self.offset + self.len].iter().map(|&bytes| convert(bytes)).collect();
+        }
+        let mut values = Vec::with_capacity(self.len);
+        let mut index = vec![0; self.shape.len()];
+        let mut at = self.offset;
+        while values.len() < self.len {
+            values.push(convert(elements[at]));
+            // An odometer over the axes: the last one turns fastest.
+            for axis in (0..index.len()).rev() {
+                index[axis] += 1;
+                at += self.strides[axis];
+                if index[axis] < self.shape[axis] {
+                    break;
+                }
+                at -= self.shape[axis] * self.strides[axis];
+                index[axis] = 0;
+            }
+        }
+        values
+    }
+}
+
+/// Strides of a contiguous tensor in C order; `None` if the shape overflows.
+pub(super) fn row_major(shape: &[usize]) -> Option<Vec<usize>> {
+    let mut strides = vec![1usize; shape.len()];
+    for axis in (1..shape.len()).rev() {
+        strides[axis - 1] = strides[axis].checked_mul(shape[axis].max(1))?;
+    }
+    Some(strides)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn storage(len: usize) -> Bytes {
+        (0..len).flat_map(|i| (i as f32).to_le_bytes()).collect::<Vec<u8>>().into()
+    }
+
+    fn view(shape: &[usize], strides: &[usize], offset: usize, numel: usize) -> Result<Vec<f32>, String> {
+        Tensor::new(DType::F32, shape.to_vec(), strides.to_vec(), offset, storage(numel)).map(|t| t.to_f32())
+    }
+
+    #[test]
+    fn views_gather_in_row_major_order() {
+        assert_eq!(view(&[2, 3], &[3, 1], 1, 7).unwrap(), [1., 2., 3., 4., 5., 6.]);
+        assert_eq!(view(&[2, 3], &[1, 2], 0, 6).unwrap(), [0., 2., 4., 1., 3., 5.]);
+        assert_eq!(view(&[2, 2], &[0, 1], 3, 5).unwrap(), [3., 4., 3., 4.]);
+        assert_eq!(view(&[], &[], 2, 3).unwrap(), [2.]);
+        assert_eq!(view(&[0, 9], &[9, 1], 50, 3).unwrap(), [0.0; 0]);
+        assert_eq!(view(&[1, 2, 1], &[99, 1, 77], 0, 2).unwrap(), [0., 1.]);
+    }
+
+    #[test]
+    fn views_outside_their_storage_are_refused() {
+        let huge = usize::MAX;
+        for (shape, strides, offset) in [
+            (vec![2, 3], vec![3, 1], 1),
+            (vec![huge, huge], vec![1, 1], 0),
+            (vec![2], vec![huge], 0),
+            (vec![2], vec![1], huge),
+            (vec![3], vec![huge / 2 + 1], 0),
+            (vec![1 << 40], vec![0], 0),
+            (vec![2, 2], vec![1], 0),
+            (vec![1; 17], vec![1; 17], 0),
+        ] {
+            assert!(view(&shape, &strides, offset, 6).is_err(), "{shape:?} {strides:?} {offset} was accepted");
+        }
+    }
+
+    #[test]
+    fn every_element_type_converts() {
+        let cases: [(DType, Vec<u8>); 10] = [
+            (DType::F16, f16::from_f32(3.0).to_le_bytes().to_vec()),
+            (DType::BF16, bf16::from_f32(3.0).to_le_bytes().to_vec()),
+            (DType::F32, 3f32.to_le_bytes().to_vec()),
+            (DType::F64, 3f64.to_le_bytes().to_vec()),
+            (DType::U8, vec![3]),
+            (DType::I8, vec![3]),
+            (DType::I16, 3i16.to_le_bytes().to_vec()),
+            (DType::I32, 3i32.to_le_bytes().to_vec()),
+            (DType::I64, 3i64.to_le_bytes().to_vec()),
+            (DType::Bool, vec![3]),
+        ];
+        for (dtype, bytes) in cases {
+            let expected = if dtype == DType::Bool { 1.0 } else { 3.0 };
+            assert_eq!(Tensor::contiguous(dtype, vec![1], bytes.into()).unwrap().to_f32(), [expected], "{dtype}");
+        }
+    }
+}

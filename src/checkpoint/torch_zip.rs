@@ -1,0 +1,131 @@
+//! Zip files of PyTorch 1.6 and later: `data.pkl` beside one entry per storage.
+//!
+//! PyTorch stores its entries uncompressed, so they are used where they lie in the map; entries that another tool has
+//! compressed are inflated.
+
+use std::collections::HashMap;
+use std::io::{Cursor, Read};
+
+use zip::{CompressionMethod, ZipArchive};
+
+use super::budget::Budget;
+use super::bytes::Bytes;
+use super::error::Broken;
+use super::pickle::{self, Pickled, StorageId, Storages};
+
+/// What kind of zip file it is, by the names of its entries.
+pub(super) enum Kind {
+    Torch,
+    TorchScript,
+    Other { entries: usize, first: String },
+}
+
+/// A zip file whose central directory was read.
+pub(super) struct Zip<'a> {
+    file: &'a Bytes,
+    archive: ZipArchive<Cursor<&'a [u8]>>,
+    /// Entry name -> number.
+    entries: HashMap<String, usize>,
+}
+
+impl<'a> Zip<'a> {
+    pub(super) fn open(file: &'a Bytes) -> Result<Zip<'a>, Broken> {
+        let archive = ZipArchive::new(Cursor::new(&**file)).map_err(|error| {
+            let len = file.len();
+            Broken::new("central directory", format!("{error}. The file ({len} bytes) is incomplete: fetch it again"))
+        })?;
+        let mut entries = HashMap::new();
+        for number in 0..archive.len() {
+            if let Some(Ok(name)) = archive.name_for_index(number) {
+                entries.insert(name.into_owned(), number);
+            }
+        }
+        Ok(Zip { file, archive, entries })
+    }
+
+    pub(super) fn kind(&self) -> Kind {
+        let has = |test: &dyn Fn(&str) -> bool| self.entries.keys().any(|name| test(name));
+        if has(&|name| name.ends_with("constants.pkl")) && has(&|name| name.contains("/code/")) {
+            Kind::TorchScript
+        } else if has(&|name| name == "data.pkl" || name.ends_with("/data.pkl")) {
+            Kind::Torch
+        } else {
+            let first = self.entries.iter().min_by_key(|(_, number)| **number);
+            Kind::Other { entries: self.entries.len(), first: first.map(|(name, _)| name.clone()).unwrap_or_default() }
+        }
+    }
+
+    pub(super) fn read(mut self, budget: &mut Budget) -> Result<Pickled, Broken> {
+        let programs = self.entries.keys().filter_map(|name| name.strip_suffix("data.pkl"));
+        let mut roots = programs.filter(|root| root.is_empty() || root.ends_with('/'));
+        let (Some(root), None) = (roots.next(), roots.next()) else {
+            return Err(Broken::new("central directory", "expected one data.pkl, found several"));
+        };
+        let root = root.to_string();
+        let order = format!("{root}byteorder");
+        if self.entries.contains_key(&order) && self.named(&order, budget)?.trim_ascii() != b"little" {
+            return Err(Broken::new(order, "expected little-endian numbers, found a file of a big-endian machine"));
+        }
+        let program = self.named(&format!("{root}data.pkl"), budget)?;
+        // Its own allowance, because the pickle's budget is busy while storages are fetched.
+        let mut storages = ZipStorages { zip: self, root, budget: Budget::default(), known: HashMap::new() };
+        pickle::read(&program, 0, "data.pkl", &mut storages, budget)
+    }
+
+    fn named(&mut self, name: &str, budget: &mut Budget) -> Result<Bytes, Broken> {
+        self.entry(name, budget).map_err(|what| Broken::new(format!("entry {name}"), what))
+    }
+
+    /// The content of an entry.
+    fn entry(&mut self, name: &str, budget: &mut Budget) -> Result<Bytes, String> {
+        let number = *self.entries.get(name).ok_or("there is no such entry in the file")?;
+        let describe = |error: zip::result::ZipError| format!("cannot be read: {error}");
+        let entry = self.archive.by_index_raw(number).map_err(describe)?;
+        if entry.encrypted() {
+            return Err("is encrypted".into());
+        }
+        if entry.compression() == CompressionMethod::Stored {
+            if entry.compressed_size() != entry.size() {
+                return Err(format!("claims {} bytes stored as {}", entry.size(), entry.compressed_size()));
+            }
+            let range = entry.data_start().and_then(|start| Some(start..start.checked_add(entry.size())?));
+            let range = range.and_then(|r| Some(usize::try_from(r.start).ok()?..usize::try_from(r.end).ok()?));
+            let bytes = range.and_then(|range| self.file.slice(range));
+            return bytes.ok_or_else(|| format!("claims {} bytes, more than the file has", entry.size()));
+        }
+        let size = entry.size();
+        drop(entry);
+        let affordable = budget.memory(usize::try_from(size).unwrap_or(usize::MAX));
+        affordable
+            .map_err(|_| format!("is compressed, and inflates to {size} bytes: save the file again uncompressed"))?;
+        let entry = self.archive.by_index(number).map_err(describe)?;
+        let mut bytes = Vec::new();
+        // The claimed size was paid for; one byte more shows a lie.
+        let read = entry.take(size + 1).read_to_end(&mut bytes);
+        read.map_err(|error| format!("cannot be inflated: {error}"))?;
+        if bytes.len() as u64 != size {
+            return Err(format!("claims {size} bytes and has {}", bytes.len()));
+        }
+        Ok(bytes.into())
+    }
+}
+
+struct ZipStorages<'a> {
+    zip: Zip<'a>,
+    root: String,
+    budget: Budget,
+    /// Storages that were asked for before: tensors may share one, and it is inflated once.
+    known: HashMap<String, Bytes>,
+}
+
+impl Storages for ZipStorages<'_> {
+    fn storage(&mut self, id: &StorageId<'_>) -> Result<Option<Bytes>, String> {
+        if let Some(bytes) = self.known.get(id.key) {
+            return Ok(Some(bytes.clone()));
+        }
+        let name = format!("{}data/{}", self.root, id.key);
+        let bytes = self.zip.entry(&name, &mut self.budget).map_err(|what| format!("entry {name}: {what}"))?;
+        self.known.insert(id.key.into(), bytes.clone());
+        Ok(Some(bytes))
+    }
+}

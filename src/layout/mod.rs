@@ -1,0 +1,22 @@
+//! Named tensors -> the canonical weights of one family, whatever layout the file has.
+//!
+//! [`detect`] finds the generator in a checkpoint and recognises its layout by names and shapes alone. What comes out has
+//! one spelling per family ([`Weights`]), so that `generator/` knows nothing of files. Shapes come from the tensors, never
+//! from the tables of the public models.
+
+mod dcgan;
+mod detect;
+mod error;
+mod genforce;
+mod nvidia;
+mod rosinality;
+mod state_dict;
+mod stylegan2;
+mod weights;
+
+pub use detect::detect;
+pub use error::{LayoutError, LayoutProblem, Names};
+pub use weights::Weights;
+
+#[cfg(test)]
+mod fixture_tests;

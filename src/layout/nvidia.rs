@@ -1,0 +1,70 @@
+//! StyleGAN2 as NVIDIA's PyTorch code spells it (stylegan2-ada-pytorch and stylegan3, `training/networks*.py`). These names
+//! are the canonical ones.
+
+use super::error::LayoutProblem;
+use super::state_dict::StateDict;
+use super::stylegan2::{Layer, Spelling, conv_name};
+
+pub(super) const SPELLING: Spelling = Spelling {
+    layout: "nvidia",
+    constant: "synthesis.b4.const",
+    mean_w: "mapping.w_avg",
+    dense: |i| format!("mapping.fc{i}."),
+    conv: |n| layer(&conv_name(n), true),
+    rgb: |block| layer(&format!("synthesis.b{}.torgb", 4usize << block), false),
+    filter: ("resample_filter", 1.0),
+    up_kernels_reversed: false,
+    style_bias_lacks_one: false,
+};
+
+fn layer(name: &str, noisy: bool) -> Layer {
+    Layer {
+        weight: format!("{name}.weight"),
+        bias: format!("{name}.bias"),
+        style_weight: format!("{name}.affine.weight"),
+        style_bias: format!("{name}.affine.bias"),
+        noise: noisy.then(|| [format!("{name}.noise_const"), format!("{name}.noise_strength")]),
+    }
+}
+
+/// Variants with the same names that compute something else.
+pub(super) fn refuse_variants(state: &StateDict) -> Result<(), LayoutProblem> {
+    let variant = if state.has("mapping.embed.weight") {
+        "a class-conditional StyleGAN2 (NVIDIA names, mapping.embed)"
+    } else if state.names().any(|name| name.starts_with("synthesis.") && name.ends_with(".skip.weight")) {
+        "a StyleGAN2 of the resnet architecture (NVIDIA names, skip.weight)"
+    } else if !state.has("synthesis.b4.torgb.weight") && state.has("synthesis.b8.conv0.weight") {
+        "a StyleGAN2 of the 'orig' architecture (NVIDIA names, no synthesis.b4.torgb)"
+    } else {
+        return Ok(());
+    };
+    Err(LayoutProblem::unsupported(variant))
+}
+
+/// The clamp that pickled modules tell of: one for the whole network.
+pub(super) fn conv_clamp(state: &StateDict) -> Result<Option<f32>, LayoutProblem> {
+    let mut clamps = state.attributes.iter().filter(|(name, _)| name.ends_with(".conv_clamp"));
+    let Some((first, clamp)) = clamps.next() else { return Ok(None) };
+    if let Some((other, _)) = clamps.find(|(_, other)| other != clamp) {
+        return Err(LayoutProblem::unsupported(format!(
+            "a StyleGAN2 whose layers differ in conv_clamp ({first}, {other})"
+        )));
+    }
+    match clamp {
+        None => Ok(None),
+        Some(clamp) if clamp.is_finite() && *clamp > 0.0 => Ok(Some(*clamp as f32)),
+        Some(clamp) => Err(LayoutProblem::content(first, format!("expected a positive number, found {clamp}"))),
+    }
+}
+
+/// The learning-rate multiplier of the mapping enters its arithmetic; pickled modules tell it as the gain of the bias.
+pub(super) fn check_mapping_rate(state: &StateDict) -> Result<(), LayoutProblem> {
+    let rates =
+        state.attributes.iter().filter(|(name, _)| name.starts_with("mapping.fc") && name.ends_with(".bias_gain"));
+    for (name, rate) in rates {
+        if rate.is_some_and(|rate| (rate - 0.01).abs() > 1e-6) {
+            return Err(LayoutProblem::content(name, format!("expected 0.01, found {}", rate.unwrap_or_default())));
+        }
+    }
+    Ok(())
+}

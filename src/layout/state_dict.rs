@@ -1,0 +1,215 @@
+//! The tensors of one network by name, out of a map of tensors or out of a pickled module.
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+
+use crate::checkpoint::{Tensor, Tree, Value};
+
+/// Tensors and modules of one network, counting a shared one each time; the largest public ones have a few thousand.
+/// Ends walks through modules that contain themselves.
+const MAX_PARTS: usize = 100_000;
+/// Longest dotted name of a tensor; longer ones are of no layout.
+const MAX_NAME: usize = 512;
+/// Attributes of one module; torch gives it about 30.
+const MAX_ATTRIBUTES: usize = 1000;
+/// Numbers kept of pickled modules: the clamp of activations, and the bias gain that tells the learning-rate multiplier.
+const ATTRIBUTES: [&str; 2] = ["conv_clamp", "bias_gain"];
+
+/// Tensors in the order of the file.
+#[derive(Debug, Default)]
+pub(super) struct StateDict {
+    entries: Vec<(String, Tensor)>,
+    index: HashMap<String, usize>,
+    /// Numeric attributes of modules by dotted name; `None` where Python has None.
+    pub(super) attributes: Vec<(String, Option<f64>)>,
+    /// Class of the module that the tensors come from, if the file tells.
+    pub(super) class: Option<String>,
+}
+
+impl StateDict {
+    /// The tensors of a map or of a module; empty if `value` is neither.
+    ///
+    /// # Errors
+    /// The modules contain each other without end.
+    pub(super) fn collect(tree: &Tree, value: Value) -> Result<StateDict, String> {
+        let mut dict = StateDict::default();
+        let mut parts = MAX_PARTS;
+        if let Some(module) = Module::of(tree, value) {
+            dict.class = Some(module.class.to_string());
+            dict.add_modules(tree, module, &mut parts)?;
+        } else {
+            dict.add_map(tree, value, "", &mut parts)?;
+        }
+        Ok(dict)
+    }
+
+    fn add_map(&mut self, tree: &Tree, map: Value, prefix: &str, parts: &mut usize) -> Result<(), String> {
+        let entries = tree.entries(map).unwrap_or_default();
+        spend(parts, entries.len())?;
+        for &(key, value) in entries {
+            if let (Some(name), Some(tensor)) = (tree.text(key).and_then(|key| join(prefix, key)), tree.tensor(value)) {
+                self.insert(name, tensor.clone());
+            }
+        }
+        Ok(())
+    }
+
+    fn add_modules(&mut self, tree: &Tree, root: Module<'_>, parts: &mut usize) -> Result<(), String> {
+        let mut waiting = vec![(String::new(), root)];
+        while let Some((prefix, module)) = waiting.pop() {
+            for part in ["_parameters", "_buffers"] {
+                if let Some(map) = tree.get(module.state, part) {
+                    self.add_map(tree, map, &prefix, parts)?;
+                }
+            }
+            for attribute in ATTRIBUTES {
+                if let Some(value) = tree.get(module.state, attribute) {
+                    self.attributes.push((format!("{prefix}{attribute}"), tree.number(value)));
+                }
+            }
+            let children = tree.get(module.state, "_modules").and_then(|map| tree.entries(map)).unwrap_or_default();
+            spend(parts, children.len())?;
+            // Reversed, so that the first child is taken from the stack first.
+            for &(key, child) in children.iter().rev() {
+                let name = tree.text(key).and_then(|key| join(&prefix, key));
+                if let (Some(name), Some(child)) = (name, Module::of(tree, child)) {
+                    waiting.push((format!("{name}."), child));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn insert(&mut self, name: String, tensor: Tensor) {
+        match self.index.get(&name) {
+            Some(&at) => self.entries[at].1 = tensor,
+            None => {
+                self.index.insert(name.clone(), self.entries.len());
+                self.entries.push((name, tensor));
+            }
+        }
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&Tensor> {
+        self.index.get(name).map(|&at| &self.entries[at].1)
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.index.contains_key(name)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.entries.iter().map(|(name, tensor)| (name.as_str(), tensor))
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|(name, _)| name.as_str())
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Keeps the tensors whose names start with `prefix`, and takes it off; gives the names of the others.
+    pub(super) fn keep_prefix(&mut self, prefix: &str) -> Vec<String> {
+        let mut dropped = Vec::new();
+        self.index.clear();
+        for (name, tensor) in std::mem::take(&mut self.entries) {
+            match name.strip_prefix(prefix) {
+                Some(rest) => self.insert(rest.into(), tensor),
+                None => dropped.push(name),
+            }
+        }
+        dropped
+    }
+
+    /// For files that do not keep the order of modules: `main.10` after `main.4`.
+    pub(super) fn sort_naturally(&mut self) {
+        self.entries.sort_by(|(a, _), (b, _)| natural(a, b));
+        self.index = self.entries.iter().enumerate().map(|(at, (name, _))| (name.clone(), at)).collect();
+    }
+}
+
+/// Prefix and name together, unless that is longer than any real name. Checked before anything is copied.
+fn join(prefix: &str, name: &str) -> Option<String> {
+    (prefix.len() + name.len() <= MAX_NAME).then(|| format!("{prefix}{name}"))
+}
+
+fn spend(parts: &mut usize, count: usize) -> Result<(), String> {
+    let left = parts.checked_sub(count);
+    *parts =
+        left.ok_or_else(|| format!("more than {MAX_PARTS} tensors and modules, or modules that contain themselves"))?;
+    Ok(())
+}
+
+/// A pickled torch module.
+#[derive(Clone, Copy)]
+struct Module<'a> {
+    class: &'a str,
+    state: Value,
+}
+
+impl<'a> Module<'a> {
+    /// Either NVIDIA's `_reconstruct_persistent_obj(meta)`, whose meta holds class name and state, or any object with the
+    /// attributes of a `torch.nn.Module`.
+    fn of(tree: &'a Tree, value: Value) -> Option<Module<'a>> {
+        let object = tree.object(value)?;
+        let small = |map: &Value| tree.entries(*map).is_some_and(|entries| entries.len() <= MAX_ATTRIBUTES);
+        let module = if object.class.ends_with("._reconstruct_persistent_obj") {
+            let meta = tree.items(object.args).and_then(|args| args.first()).copied().filter(small)?;
+            let class = tree.get(meta, "class_name").and_then(|name| tree.text(name));
+            Module { class: class.unwrap_or(&object.class), state: tree.get(meta, "state")? }
+        } else {
+            Module { class: &object.class, state: object.state }
+        };
+        let has = |part| tree.get(module.state, part).is_some();
+        let is_module = small(&module.state) && (has("_parameters") || has("_modules"));
+        is_module.then_some(module)
+    }
+}
+
+/// True if `value` is a pickled torch module.
+pub(super) fn is_module(tree: &Tree, value: Value) -> bool {
+    Module::of(tree, value).is_some()
+}
+
+/// Compares names with their numbers as numbers.
+fn natural(a: &str, b: &str) -> Ordering {
+    let (mut a, mut b) = (a, b);
+    loop {
+        let (head_a, rest_a) = split_run(a);
+        let (head_b, rest_b) = split_run(b);
+        let order = match (number(head_a), number(head_b)) {
+            (Some(x), Some(y)) => x.cmp(&y),
+            _ => head_a.cmp(head_b),
+        };
+        if order != Ordering::Equal || head_a.is_empty() {
+            return order;
+        }
+        (a, b) = (rest_a, rest_b);
+    }
+}
+
+/// The first run of digits, or of anything else.
+fn split_run(text: &str) -> (&str, &str) {
+    let digits = text.starts_with(|c: char| c.is_ascii_digit());
+    let end = text.find(|c: char| c.is_ascii_digit() != digits).unwrap_or(text.len());
+    text.split_at(end)
+}
+
+/// Digits as a number; numbers beyond 64 bits compare as text.
+fn number(run: &str) -> Option<u64> {
+    run.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_sort_by_their_numbers() {
+        let mut names = ["main.10.weight", "main.4.weight", "main.4.bias", "main", "a2b10", "a2b9", "a", "main.4"];
+        names.sort_by(|a, b| natural(a, b));
+        assert_eq!(names, ["a", "a2b9", "a2b10", "main", "main.4", "main.4.bias", "main.4.weight", "main.10.weight"]);
+    }
+}

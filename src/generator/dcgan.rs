@@ -1,0 +1,164 @@
+//! DCGAN (Radford et al., 2016, "Unsupervised Representation Learning with Deep Convolutional GANs").
+//!
+//! Reference: pytorch/examples, `dcgan/main.py` (class `Generator`). Difference: batch norms in evaluation mode are folded
+//! into the transposed convolutions before them, and the first convolution, on a 1x1 picture, is a matrix product.
+
+use burn::tensor::activation::relu;
+use burn::tensor::module::conv_transpose2d;
+use burn::tensor::ops::ConvTransposeOptions;
+use burn::tensor::{Device, Tensor};
+
+use super::info::LayerInfo;
+use super::layers::{Linear, tensor};
+use super::{Activation, LoadError, Network, NoiseInput, ReadBackError, Stage, Tally};
+use crate::edit::Weighting;
+use crate::layout::{LayoutError, Weights};
+use crate::sefa::StyleRows;
+
+/// PyTorch's default for `BatchNorm2d`.
+const BATCH_NORM_EPSILON: f32 = 1e-5;
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Config {
+    pub z_dim: usize,
+    /// Output channels of each transposed convolution; the last are the picture's.
+    pub channels: Vec<usize>,
+}
+
+impl Config {
+    pub(super) fn read(weights: &Weights) -> Result<Self, LayoutError> {
+        let name = |i: usize| format!("main.{}.weight", 3 * i);
+        let [z_dim, ..] = weights.dims::<4>(&name(0))?;
+        let mut channels = Vec::new();
+        while weights.shape(&name(channels.len())).is_some() {
+            let [_, outputs, ..] = weights.dims::<4>(&name(channels.len()))?;
+            channels.push(outputs);
+        }
+        Ok(Config { z_dim, channels })
+    }
+
+    pub(super) fn resolution(&self) -> usize {
+        2 << self.channels.len()
+    }
+
+    pub(super) fn picture_channels(&self) -> usize {
+        self.channels[self.channels.len() - 1]
+    }
+
+    /// z enters once, so there is one latent layer.
+    pub(super) fn layers(&self) -> Vec<LayerInfo> {
+        vec![LayerInfo { index: 0, name: "main.0".into(), resolution: 4, channels: 16 * self.channels[0] }]
+    }
+
+    pub(super) fn largest_tensor_bytes(&self) -> u64 {
+        let of_layer = |(i, &channels): (usize, &usize)| 4 * channels as u64 * (4u64 << i).pow(2);
+        self.channels.iter().enumerate().map(of_layer).max().unwrap_or(0)
+    }
+}
+
+pub(super) struct Dcgan {
+    /// z -> the 4x4 map, `[z_dim, channels * 16]`
+    first: Linear,
+    first_channels: usize,
+    /// Transposed convolutions with their folded batch norms.
+    rest: Vec<Up>,
+    style_rows: StyleRows,
+}
+
+struct Up {
+    /// `[inputs, outputs, 4, 4]`
+    weight: Tensor<4>,
+    bias: Tensor<1>,
+}
+
+impl Dcgan {
+    pub(super) fn load(config: &Config, weights: &Weights, device: &Device, tally: &mut Tally) -> Result<Self, LoadError> {
+        let mut inputs = config.z_dim;
+        let mut first = None;
+        let mut rest = Vec::new();
+        for (i, &outputs) in config.channels.iter().enumerate() {
+            let name = format!("main.{}", 3 * i);
+            let stored = tally.get(weights, &format!("{name}.weight"), &[inputs, outputs, 4, 4])?;
+            let bias = tally.find(weights, &format!("{name}.bias"), &[outputs])?.unwrap_or(vec![0.0; outputs]);
+            let is_last = i + 1 == config.channels.len();
+            let (gain, bias) =
+                if is_last { (vec![1.0; outputs], bias) } else { batch_norm(weights, 3 * i + 1, bias, tally)? };
+            let mut weight = stored.clone();
+            for (k, kernel) in weight.chunks_exact_mut(16).enumerate() {
+                kernel.iter_mut().for_each(|x| *x *= gain[k % outputs]);
+            }
+            if i == 0 {
+                // One row per output value and one column per number of z, as a linear layer stores it.
+                let bias = bias.iter().flat_map(|&b| [b; 16]).collect();
+                let layer = Linear::new(columns_to_rows(&weight, inputs), bias, (1.0, 1.0), device);
+                first = Some((layer, outputs, StyleRows { values: columns_to_rows(&stored, inputs), dim: inputs }));
+            } else {
+                let weight = tensor(weight, [inputs, outputs, 4, 4], device);
+                rest.push(Up { weight, bias: tensor(bias, [outputs], device) });
+            }
+            inputs = outputs;
+        }
+        let (first, first_channels, style_rows) = first.ok_or(LoadError::NoLayers)?;
+        Ok(Dcgan { first, first_channels, rest, style_rows })
+    }
+}
+
+/// Gain and bias per channel of "add `bias`, then normalise by batch norm number `index`".
+fn batch_norm(
+    weights: &Weights,
+    index: usize,
+    bias: Vec<f32>,
+    tally: &mut Tally,
+) -> Result<(Vec<f32>, Vec<f32>), LoadError> {
+    let mut get = |what: &str| tally.get(weights, &format!("main.{index}.{what}"), &[bias.len()]);
+    let (scale, shift, mean, variance) = (get("weight")?, get("bias")?, get("running_mean")?, get("running_var")?);
+    let gain: Vec<f32> = scale.iter().zip(&variance).map(|(s, v)| s / (v + BATCH_NORM_EPSILON).sqrt()).collect();
+    let bias = (0..gain.len()).map(|c| (bias[c] - mean[c]) * gain[c] + shift[c]).collect();
+    Ok((gain, bias))
+}
+
+/// `[rows, columns]` -> `[columns, rows]`
+fn columns_to_rows(values: &[f32], rows: usize) -> Vec<f32> {
+    let columns = values.len() / rows;
+    (0..columns).flat_map(|column| (0..rows).map(move |row| values[row * columns + column])).collect()
+}
+
+impl Network for Dcgan {
+    fn stages(&self) -> Vec<Stage> {
+        let stage = |i: usize| Stage {
+            name: format!("{0}x{0}", 4 << i),
+            layers: if i == 0 { vec![0] } else { vec![] },
+            reads_noise: false,
+        };
+        (0..=self.rest.len()).map(stage).collect()
+    }
+
+    fn code_from_z(&self, z: &[f32], _class: Option<usize>) -> Result<Vec<f32>, ReadBackError> {
+        Ok(z.to_vec())
+    }
+
+    fn mean_code(&self) -> Option<&[f32]> {
+        None
+    }
+
+    fn run(&self, stage: usize, input: Option<&Activation>, codes: &[Tensor<2>], _noise: &NoiseInput) -> Activation {
+        let Some(input) = input else {
+            let z = codes[0].clone();
+            let n = z.dims()[0];
+            let features = relu(self.first.forward(z)).reshape([n, self.first_channels, 4, 4]);
+            return Activation { features, picture: None };
+        };
+        let up = &self.rest[stage - 1];
+        let options = ConvTransposeOptions::new([2, 2], [1, 1], [0, 0], [1, 1], 1);
+        let x = conv_transpose2d(input.features.clone(), up.weight.clone(), Some(up.bias.clone()), options);
+        if stage < self.rest.len() {
+            return Activation { features: relu(x), picture: None };
+        }
+        let picture = x.tanh();
+        Activation { features: picture.clone(), picture: Some(picture) }
+    }
+
+    fn style_rows(&self, _layer: usize, _weighting: Weighting) -> Vec<&StyleRows> {
+        vec![&self.style_rows]
+    }
+}

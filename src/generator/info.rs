@@ -1,0 +1,175 @@
+//! What the rest of the program may know about an open generator: plain facts, no tensors.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::edit::{Code, Edit, LayerSet, Sample, Truncation};
+
+/// Facts about an open model. Downstream of `generator/` these replace every question about the family.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ModelInfo {
+    /// A name to show: the title in the file's metadata, or the file's stem.
+    pub name: String,
+    /// BLAKE3 of the canonical tensors, in hex: the same for every container and layout of one network.
+    pub identity: String,
+    pub family: Family,
+    /// Naming scheme of the file's tensors, such as "nvidia" or "rosinality".
+    pub layout: String,
+    /// Kind of file, such as "torch zip".
+    pub container: String,
+    /// Width and height of the picture in pixels.
+    pub resolution: usize,
+    /// Picture channels: 1 grey, 3 RGB, 4 RGBA.
+    pub channels: usize,
+    pub z_dim: usize,
+    /// Width of w; `None` where the latent space is z itself.
+    pub w_dim: Option<usize>,
+    pub num_layers: usize,
+    /// The layers whose codes can be moved, `num_layers` of them.
+    pub layers: Vec<LayerInfo>,
+    /// Number of classes; `None` for unconditional models.
+    pub classes: Option<usize>,
+    /// True if the file carries program code (which is never run).
+    pub carries_code: bool,
+    /// Parts of the file that were not used.
+    pub ignored: Vec<String>,
+    pub warnings: Vec<String>,
+    /// Text that the file says of itself: title, licence, source.
+    pub metadata: BTreeMap<String, String>,
+    /// `Some` where truncation means something, with the family's customary setting.
+    pub default_truncation: Option<Truncation>,
+    /// True if the network has per-pixel noise inputs.
+    pub has_noise: bool,
+    /// Customary half-width of a direction's slider, in latent units.
+    pub slider_range: f32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Family {
+    StyleGan2,
+    Dcgan,
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Family::StyleGan2 => "StyleGAN2",
+            Family::Dcgan => "DCGAN",
+        })
+    }
+}
+
+/// One latent layer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LayerInfo {
+    pub index: usize,
+    /// Canonical tensor prefix, such as "synthesis.b8.conv0".
+    pub name: String,
+    /// Width and height of the layer's output in pixels.
+    pub resolution: usize,
+    /// Number of style outputs (rows of the layer's style weight).
+    pub channels: usize,
+}
+
+/// The layer groups of the paper.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Group {
+    Bottom,
+    Middle,
+    Top,
+    All,
+}
+
+impl Group {
+    pub const ALL: [Group; 4] = [Group::Bottom, Group::Middle, Group::Top, Group::All];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Group::Bottom => "Bottom",
+            Group::Middle => "Middle",
+            Group::Top => "Top",
+            Group::All => "All",
+        }
+    }
+}
+
+impl ModelInfo {
+    /// Layers of a group: bottom 0-1, middle 2-5, top 6-last, as far as the model has them; `None` if it has none of it.
+    pub fn group(&self, group: Group) -> Option<LayerSet> {
+        let last = self.num_layers - 1;
+        match group {
+            Group::Bottom => Some(LayerSet::range(0, last.min(1))),
+            Group::Middle => (last >= 2).then(|| LayerSet::range(2, last.min(5))),
+            Group::Top => (last >= 6).then(|| LayerSet::range(6, last)),
+            Group::All => Some(LayerSet::range(0, last)),
+        }
+    }
+
+    /// Width of the codes that moves act on: w, or z where there is no w.
+    pub fn code_dim(&self) -> usize {
+        self.w_dim.unwrap_or(self.z_dim)
+    }
+
+    /// The edit a newly opened model starts from.
+    pub fn start(&self, seed: u64) -> Edit {
+        Edit {
+            sample: Sample { code: Code::Seed(seed), class: self.classes.map(|_| 0) },
+            truncation: self.default_truncation.unwrap_or_default(),
+            ..Edit::default()
+        }
+    }
+
+    /// Why `layers` cannot be used with this model, if they cannot.
+    pub fn check_layers(&self, layers: &LayerSet) -> Result<(), String> {
+        if layers.last() < self.num_layers {
+            return Ok(());
+        }
+        Err(format!("layers {layers}, but the model has layers 0 to {}", self.num_layers - 1))
+    }
+
+    /// Why `edit` cannot be applied to this model, if it cannot.
+    pub fn check(&self, edit: &Edit) -> Result<(), String> {
+        let width = |what: &str, code: &[f32], expected: usize| {
+            if code.len() != expected {
+                return Err(format!("{what} has {} numbers, expected {expected}", code.len()));
+            }
+            code.iter().all(|x| x.is_finite()).then_some(()).ok_or_else(|| format!("{what} holds a value that is not finite"))
+        };
+        let w_dim = || self.w_dim.ok_or_else(|| "a code in w, but the model's latent space is z".to_owned());
+        match &edit.sample.code {
+            Code::Seed(_) => {}
+            Code::Z(z) => width("z", z, self.z_dim)?,
+            Code::W(w) => width("w", w, w_dim()?)?,
+            Code::WPlus(codes) => {
+                if codes.len() != self.num_layers {
+                    return Err(format!("w+ has {} layers, the model has {}", codes.len(), self.num_layers));
+                }
+                let w_dim = w_dim()?;
+                codes.iter().try_for_each(|w| width("w+", w, w_dim))?;
+            }
+        }
+        match (edit.sample.class, self.classes) {
+            (Some(class), Some(classes)) if class >= classes => {
+                return Err(format!("class {class}, but the model has classes 0 to {}", classes - 1));
+            }
+            (Some(class), None) => return Err(format!("class {class}, but the model has no classes")),
+            (None, Some(_)) => return Err("no class, but the model needs one".into()),
+            _ => {}
+        }
+        if !edit.truncation.psi.is_finite() {
+            return Err(format!("psi is {}, expected a finite number", edit.truncation.psi));
+        }
+        for step in &edit.moves {
+            self.check_layers(&step.layers)?;
+            width("a direction", &step.vector, self.code_dim())?;
+            if !step.value.is_finite() {
+                return Err(format!("a move of {}, expected a finite number", step.value));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,196 @@
+//! The device that pictures are made on: a GPU shared with the window, or the CPU.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Mutex;
+
+pub use burn::tensor::wgpu::WgpuSetup;
+use burn::tensor::{Device, DeviceKind};
+
+/// What the user asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// The best GPU; the CPU where there is none, or only a software rasteriser.
+    #[default]
+    Auto,
+    /// A GPU or an error: number N of those that `gpu:N` counts, or the best one. Accepts a software rasteriser.
+    Gpu(Option<usize>),
+    Cpu,
+}
+
+impl FromStr for DeviceChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "auto" => Ok(DeviceChoice::Auto),
+            "gpu" => Ok(DeviceChoice::Gpu(None)),
+            "cpu" => Ok(DeviceChoice::Cpu),
+            other => other
+                .strip_prefix("gpu:")
+                .and_then(|number| number.parse().ok())
+                .map(|number| DeviceChoice::Gpu(Some(number)))
+                .ok_or_else(|| format!("expected auto, gpu, gpu:N or cpu, found {other:?}")),
+        }
+    }
+}
+
+impl fmt::Display for DeviceChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DeviceChoice::Auto => f.write_str("auto"),
+            DeviceChoice::Gpu(None) => f.write_str("gpu"),
+            DeviceChoice::Gpu(Some(number)) => write!(f, "gpu:{number}"),
+            DeviceChoice::Cpu => f.write_str("cpu"),
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum DeviceError {
+    #[error("there is no GPU number {number}; this machine has {found}")]
+    NoSuchGpu { number: usize, found: String },
+    #[error("no GPU could be opened: {reason}")]
+    NoGpu { reason: String },
+}
+
+/// An open device. Clones share it.
+#[derive(Clone)]
+pub struct RenderDevice {
+    device: Device,
+    label: String,
+    note: Option<String>,
+    wgpu: Option<WgpuSetup>,
+}
+
+/// GPUs opened so far: burn registers each adapter once per process.
+static OPEN_GPUS: Mutex<Vec<(Option<usize>, RenderDevice)>> = Mutex::new(Vec::new());
+
+impl RenderDevice {
+    /// Opens a device. `Auto` always succeeds; [`RenderDevice::note`] then says why it is not a GPU, if it is not.
+    pub fn new(choice: DeviceChoice) -> Result<Self, DeviceError> {
+        match choice {
+            DeviceChoice::Cpu => Ok(Self::cpu(None)),
+            DeviceChoice::Gpu(number) => Self::gpu(number),
+            DeviceChoice::Auto => Ok(match hardware_gpus().is_empty() {
+                true => Self::cpu(Some("no GPU was found".into())),
+                false => Self::gpu(None).unwrap_or_else(|error| Self::cpu(Some(error.to_string()))),
+            }),
+        }
+    }
+
+    /// The CPU, with the reason if it stands in for a GPU.
+    pub fn cpu(note: Option<String>) -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let label = format!("CPU ({threads} {})", if threads == 1 { "thread" } else { "threads" });
+        RenderDevice { device: Device::flex(), label, note, wgpu: None }
+    }
+
+    fn gpu(number: Option<usize>) -> Result<Self, DeviceError> {
+        let mut open = OPEN_GPUS.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some((_, device)) = open.iter().find(|(opened, _)| *opened == number) {
+            return Ok(device.clone());
+        }
+        let kind = match number {
+            None => DeviceKind::DefaultDevice,
+            Some(number) => kind_of_gpu(number)?,
+        };
+        // Few tasks per submission: the window shares the queue and waits for what was submitted before it.
+        let options = Device::wgpu_options().device_kind(kind).tasks_max(16);
+        let opened = std::panic::catch_unwind(|| options.init_with_setup());
+        let (device, setup) = match opened {
+            Ok(Ok(opened)) => opened,
+            Ok(Err(error)) => return Err(DeviceError::NoGpu { reason: error.to_string() }),
+            Err(_) => return Err(DeviceError::NoGpu { reason: "the graphics driver failed while opening".into() }),
+        };
+        let adapter = setup.adapter.get_info();
+        let label = format!("{} ({:?})", adapter.name, adapter.backend);
+        let note = (adapter.device_type == wgpu::DeviceType::Cpu).then(|| "a software rasteriser, not a GPU".into());
+        let device = RenderDevice { device, label, note, wgpu: Some(setup) };
+        open.push((number, device.clone()));
+        Ok(device)
+    }
+
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Name to show, such as "NVIDIA GeForce RTX 4070 (Vulkan)" or "CPU (8 threads)".
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// Why this is not the GPU that one would expect; `None` if it is.
+    pub fn note(&self) -> Option<&str> {
+        self.note.as_deref()
+    }
+
+    /// Handles for sharing the GPU with the window; `None` on the CPU.
+    pub fn wgpu(&self) -> Option<&WgpuSetup> {
+        self.wgpu.as_ref()
+    }
+
+    /// Bytes that one tensor can have on this device; `None` where only memory limits it.
+    pub fn max_tensor_bytes(&self) -> Option<u64> {
+        let limits = self.wgpu.as_ref()?.device.limits();
+        Some(limits.max_storage_buffer_binding_size.min(limits.max_buffer_size))
+    }
+}
+
+/// Adapters that are no software rasterisers, each counted once, discrete ones first.
+fn hardware_gpus() -> Vec<wgpu::AdapterInfo> {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
+        backends: wgpu::Backends::PRIMARY,
+        ..wgpu::InstanceDescriptor::new_without_display_handle()
+    });
+    let adapters = cubecl::future::block_on(instance.enumerate_adapters(wgpu::Backends::PRIMARY));
+    let mut gpus: Vec<_> = adapters.iter().map(wgpu::Adapter::get_info).collect();
+    gpus.retain(|gpu| gpu.device_type != wgpu::DeviceType::Cpu);
+    gpus.sort_by_key(|gpu| match gpu.device_type {
+        wgpu::DeviceType::DiscreteGpu => 0,
+        wgpu::DeviceType::IntegratedGpu => 1,
+        wgpu::DeviceType::VirtualGpu => 2,
+        _ => 3,
+    });
+    // Windows shows one card through Vulkan and DirectX 12.
+    gpus.dedup_by(|a, b| a.name == b.name && a.backend != b.backend);
+    gpus
+}
+
+fn kind_of_gpu(number: usize) -> Result<DeviceKind, DeviceError> {
+    let gpus = hardware_gpus();
+    let none = || DeviceError::NoSuchGpu {
+        number,
+        found: match &gpus[..] {
+            [] => "none".into(),
+            gpus => {
+                let names = gpus.iter().enumerate().map(|(i, gpu)| format!("gpu:{i} {}", gpu.name));
+                names.collect::<Vec<_>>().join(", ")
+            }
+        },
+    };
+    let chosen = gpus.get(number).ok_or_else(none)?;
+    // burn counts adapters of each type on their own.
+    let before = gpus[..number].iter().filter(|gpu| gpu.device_type == chosen.device_type).count();
+    Ok(match chosen.device_type {
+        wgpu::DeviceType::DiscreteGpu => DeviceKind::DiscreteGpu(before),
+        wgpu::DeviceType::IntegratedGpu => DeviceKind::IntegratedGpu(before),
+        wgpu::DeviceType::VirtualGpu => DeviceKind::VirtualGpu(before),
+        _ => DeviceKind::DefaultDevice,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn choices_read_and_write_the_same_text() {
+        for text in ["auto", "gpu", "gpu:3", "cpu"] {
+            assert_eq!(text.parse::<DeviceChoice>().unwrap().to_string(), text);
+        }
+        for bad in ["", "GPU", "gpu:", "gpu:x", "cuda", "gpu:-1"] {
+            assert!(bad.parse::<DeviceChoice>().is_err(), "{bad:?} was accepted");
+        }
+    }
+}

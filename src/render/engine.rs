@@ -1,0 +1,293 @@
+//! The engine: one open generator on one device, and everything that is remembered between two renders.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use burn::tensor::{Device, Tensor, TensorData};
+use faer::Mat;
+
+use super::{Picture, Source};
+use crate::checkpoint::{Checkpoint, CheckpointError};
+use crate::edit::{Code, Edit, LayerSet, Noise, NoiseMode, Sample, Weighting};
+use crate::generator::{Activation, Generator, LoadError, ModelInfo, NoiseInput, ReadBackError, Stage};
+use crate::gpu::RenderDevice;
+use crate::latent;
+use crate::layout::{self, LayoutError};
+use crate::progress::{Cancelled, Report};
+use crate::sefa::{self, Basis, SefaError};
+
+#[derive(Debug, thiserror::Error)]
+pub enum RenderError {
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    #[error("{0} cannot be used")]
+    Layout(String, #[source] LayoutError),
+    #[error("{0} cannot be loaded")]
+    Load(String, #[source] LoadError),
+    #[error("no model is open")]
+    NoModel,
+    #[error("the edit does not fit {model}: {problem}")]
+    Misfit { model: String, problem: String },
+    #[error(transparent)]
+    Sefa(#[from] SefaError),
+    #[error(transparent)]
+    ReadBack(#[from] ReadBackError),
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+    #[error("the picture is not finite: the model's values overflow for this edit")]
+    NotFinite,
+    #[error("cannot read {0}")]
+    Io(PathBuf, #[source] std::io::Error),
+}
+
+impl RenderError {
+    /// True if the user stopped the work.
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, RenderError::Cancelled(_) | RenderError::Load(_, LoadError::Cancelled(_)))
+            || matches!(self, RenderError::Checkpoint(error) if error.is_cancelled())
+    }
+}
+
+/// How long one stage took.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StageTime {
+    pub name: String,
+    pub took: Duration,
+}
+
+pub struct Engine {
+    device: RenderDevice,
+    model: Option<Model>,
+}
+
+/// An open generator with its caches. All caches are keyed by what their content depends on.
+struct Model {
+    generator: Generator,
+    stages: Vec<Stage>,
+    /// Last output of each stage with the inputs that made it.
+    outputs: Vec<Option<(StageInput, Activation)>>,
+    /// The last sample's code before truncation.
+    sample: Option<(Sample, Vec<f32>)>,
+    noise: RefCell<NoiseBank>,
+    grams: HashMap<(usize, Weighting), Vec<Mat<f64>>>,
+    bases: HashMap<(LayerSet, Weighting), Arc<Basis>>,
+}
+
+/// What a stage's output depends on, besides the stage before it.
+#[derive(Clone, Debug, PartialEq)]
+struct StageInput {
+    codes: Vec<Vec<f32>>,
+    /// `None` where the stage reads no noise.
+    noise: Option<Noise>,
+}
+
+/// Random noise of one seed, made when a layer first asks for it.
+#[derive(Default)]
+struct NoiseBank {
+    seed: u64,
+    layers: HashMap<usize, Tensor<4>>,
+}
+
+impl NoiseBank {
+    fn layer(&mut self, seed: u64, layer: usize, resolution: usize, device: &Device) -> Tensor<4> {
+        if self.seed != seed {
+            *self = NoiseBank { seed, layers: HashMap::new() };
+        }
+        let make = || {
+            let values = latent::noise_from_seed(seed, layer, resolution);
+            Tensor::from_data(TensorData::new(values, [1, 1, resolution, resolution]), device)
+        };
+        self.layers.entry(layer).or_insert_with(make).clone()
+    }
+}
+
+impl Engine {
+    pub fn new(device: RenderDevice) -> Self {
+        Engine { device, model: None }
+    }
+
+    pub fn device(&self) -> &RenderDevice {
+        &self.device
+    }
+
+    /// The open model.
+    pub fn info(&self) -> Option<Arc<ModelInfo>> {
+        self.model.as_ref().map(|model| model.generator.info.clone())
+    }
+
+    /// Opens a model in place of the present one, which stays if this fails or is cancelled.
+    pub fn open(&mut self, source: &Source, report: Report) -> Result<Arc<ModelInfo>, RenderError> {
+        let name = source.short_name();
+        let checkpoint = match source {
+            Source::File(path) => Checkpoint::open(path, report)?,
+            Source::Example(example) => Checkpoint::from_static(example.bytes(), example.name())?,
+        };
+        let weights = layout::detect(checkpoint).map_err(|error| RenderError::Layout(source.to_string(), error))?;
+        let limits = (self.device.label(), self.device.max_tensor_bytes());
+        let generator = Generator::load(&weights, &name, self.device.device(), limits, report)
+            .map_err(|error| RenderError::Load(source.to_string(), error))?;
+        let info = generator.info.clone();
+        let stages = generator.network.stages();
+        self.model = Some(Model {
+            outputs: stages.iter().map(|_| None).collect(),
+            stages,
+            generator,
+            sample: None,
+            noise: RefCell::default(),
+            grams: HashMap::new(),
+            bases: HashMap::new(),
+        });
+        Ok(info)
+    }
+
+    fn model(&mut self) -> Result<&mut Model, RenderError> {
+        self.model.as_mut().ok_or(RenderError::NoModel)
+    }
+
+    /// SeFa's directions of a group of layers; remembered until another model is opened.
+    pub fn factorize(&mut self, layers: &LayerSet, weighting: Weighting) -> Result<Arc<Basis>, RenderError> {
+        let model = self.model()?;
+        let key = (layers.clone(), weighting);
+        if let Some(basis) = model.bases.get(&key) {
+            return Ok(basis.clone());
+        }
+        model.generator.info.check_layers(layers).map_err(|problem| model.misfit(problem))?;
+        for &layer in layers.as_slice() {
+            let rows = || model.generator.network.style_rows(layer, weighting);
+            model
+                .grams
+                .entry((layer, weighting))
+                .or_insert_with(|| rows().into_iter().map(|rows| sefa::gram(rows, weighting)).collect());
+        }
+        let grams = layers.as_slice().iter().flat_map(|&layer| &model.grams[&(layer, weighting)]);
+        let basis = Arc::new(sefa::factorize(layers.clone(), weighting, grams)?);
+        model.bases.insert(key, basis.clone());
+        Ok(basis)
+    }
+
+    /// Tells whether `edit` can be applied to the open model.
+    pub fn check(&mut self, edit: &Edit) -> Result<(), RenderError> {
+        let model = self.model()?;
+        model.generator.info.check(edit).map_err(|problem| model.misfit(problem))
+    }
+
+    /// Makes the picture of an edit, re-running only the stages whose input changed.
+    pub fn render(&mut self, edit: &Edit) -> Result<Picture, RenderError> {
+        self.check(edit)?;
+        let device = self.device.device().clone();
+        let model = self.model()?;
+        let inputs = model.inputs(edit)?;
+        let unchanged = |(output, input): &(&Option<(StageInput, Activation)>, &StageInput)| {
+            output.as_ref().is_some_and(|(made_from, _)| made_from == *input)
+        };
+        let first = model.outputs.iter().zip(&inputs).take_while(unchanged).count();
+        let ran = inputs.len() - first;
+        for (stage, input) in inputs.into_iter().enumerate().skip(first) {
+            model.run_stage(stage, input, &device);
+        }
+        model.picture(ran)
+    }
+
+    /// Runs every stage, waiting for the device after each.
+    pub fn render_timed(&mut self, edit: &Edit) -> Result<(Picture, Vec<StageTime>), RenderError> {
+        self.check(edit)?;
+        let device = self.device.device().clone();
+        let model = self.model()?;
+        let mut times = Vec::new();
+        let mut start = Instant::now();
+        let mut lap = |name: &str| {
+            let took = start.elapsed();
+            start = Instant::now();
+            times.push(StageTime { name: name.to_owned(), took });
+        };
+        let inputs = model.inputs(edit)?;
+        lap("latent");
+        for (stage, input) in inputs.into_iter().enumerate() {
+            model.run_stage(stage, input, &device);
+            device.sync().map_err(|error| ReadBackError::new(&error))?;
+            lap(&model.stages[stage].name);
+        }
+        Ok((model.picture(model.stages.len())?, times))
+    }
+}
+
+impl Model {
+    fn misfit(&self, problem: String) -> RenderError {
+        RenderError::Misfit { model: self.generator.info.name.clone(), problem }
+    }
+
+    /// What each stage reads for `edit`: sample -> code -> one code per layer -> truncation -> moves.
+    fn inputs(&mut self, edit: &Edit) -> Result<Vec<StageInput>, RenderError> {
+        let mut codes = self.codes(edit)?;
+        latent::apply_moves(&mut codes, &edit.moves);
+        let noise = match edit.noise.mode {
+            NoiseMode::Random => edit.noise,
+            // The seed means nothing in the other modes and must not cause work.
+            mode => Noise { mode, seed: 0 },
+        };
+        let input = |stage: &Stage| StageInput {
+            codes: stage.layers.iter().map(|&layer| codes[layer].clone()).collect(),
+            noise: stage.reads_noise.then_some(noise),
+        };
+        Ok(self.stages.iter().map(input).collect())
+    }
+
+    /// One code per layer, truncated, before moves.
+    fn codes(&mut self, edit: &Edit) -> Result<Vec<Vec<f32>>, RenderError> {
+        let info = self.generator.info.clone();
+        let code = match &edit.sample.code {
+            Code::WPlus(codes) => return Ok(codes.clone()),
+            Code::W(w) => w.clone(),
+            Code::Z(z) => self.mapped(&edit.sample, z)?,
+            Code::Seed(seed) => self.mapped(&edit.sample, &latent::z_from_seed(*seed, info.z_dim))?,
+        };
+        let mut codes = vec![code; info.num_layers];
+        if let Some(mean) = self.generator.network.mean_code() {
+            latent::truncate(&mut codes, mean, edit.truncation);
+        }
+        Ok(codes)
+    }
+
+    /// The code of a sample whose z is given, from the cache if it is the last one's.
+    fn mapped(&mut self, sample: &Sample, z: &[f32]) -> Result<Vec<f32>, RenderError> {
+        if let Some((last, code)) = &self.sample
+            && last == sample
+        {
+            return Ok(code.clone());
+        }
+        let code = self.generator.network.code_from_z(z, sample.class)?;
+        self.sample = Some((sample.clone(), code.clone()));
+        Ok(code)
+    }
+
+    fn run_stage(&mut self, stage: usize, input: StageInput, device: &Device) {
+        let codes: Vec<Tensor<2>> = (input.codes.iter())
+            .map(|code| Tensor::from_data(TensorData::new(code.clone(), [1, code.len()]), device))
+            .collect();
+        let Noise { mode, seed } = input.noise.unwrap_or_default();
+        let random = |layer, resolution| self.noise.borrow_mut().layer(seed, layer, resolution, device);
+        let noise = match mode {
+            NoiseMode::Const => NoiseInput::Const,
+            NoiseMode::None => NoiseInput::None,
+            NoiseMode::Random => NoiseInput::Given(&random),
+        };
+        let before = match stage {
+            0 => None,
+            _ => self.outputs[stage - 1].as_ref().map(|(_, output)| output),
+        };
+        let output = self.generator.network.run(stage, before, &codes, &noise);
+        self.outputs[stage] = Some((input, output));
+    }
+
+    /// The output of the last stage, after `ran` stages.
+    fn picture(&mut self, ran: usize) -> Result<Picture, RenderError> {
+        let last = self.outputs.last_mut().and_then(Option::as_mut).ok_or(RenderError::NoModel)?;
+        let tensor = last.1.picture.clone().ok_or(RenderError::NoModel)?;
+        // Nobody reads the features of the last stage; at 1024 pixels they are 128 MiB.
+        last.1.features = tensor.clone();
+        Ok(Picture { tensor, stages_run: (ran, self.stages.len()) })
+    }
+}

@@ -1,0 +1,130 @@
+//! Values that several subcommands take.
+
+use std::ffi::OsString;
+use std::str::FromStr;
+
+use anyhow::bail;
+use clap::builder::{OsStringValueParser, TypedValueParser};
+
+use crate::edit::LayerSet;
+use crate::generator::{Group, ModelInfo};
+use crate::render::{Example, Source};
+
+/// Pictures of one call; also bounds what a text like `0-99999999999` can allocate.
+pub const MAX_FRAMES: usize = 100_000;
+
+/// A path in any encoding, or `example:NAME`.
+pub fn source() -> impl TypedValueParser<Value = Source> {
+    OsStringValueParser::new().try_map(|text: OsString| match text.to_str() {
+        None => Ok(Source::File(text.into())),
+        Some(utf8) => match Source::from(utf8.to_owned()) {
+            Source::File(_) if utf8.starts_with("example:") => {
+                let names: Vec<String> =
+                    Example::ALL.iter().map(|&example| Source::Example(example).to_string()).collect();
+                Err(format!("expected {}, or a file", names.join(", ")))
+            }
+            source => Ok(source),
+        },
+    })
+}
+
+/// A number that is one: neither NaN nor infinite.
+pub fn finite(text: &str) -> Result<f32, String> {
+    let number: Option<f32> = text.parse().ok();
+    number.filter(|number| number.is_finite()).ok_or_else(|| "expected a finite number".into())
+}
+
+/// A list such as `0,3,10-12`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Numbers(pub Vec<u64>);
+
+impl FromStr for Numbers {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let expected = || "expected a list such as 0,3,10-12".to_owned();
+        let number = |part: &str| part.trim().parse::<u64>().map_err(|_| expected());
+        let mut numbers = Vec::new();
+        for part in text.split(',') {
+            let (first, last) = part.split_once('-').unwrap_or((part, part));
+            let (first, last) = (number(first)?, number(last)?);
+            if first > last {
+                return Err(expected());
+            }
+            if last - first >= (MAX_FRAMES - numbers.len()) as u64 {
+                return Err(format!("expected at most {MAX_FRAMES} numbers"));
+            }
+            numbers.extend(first..=last);
+        }
+        Ok(Numbers(numbers))
+    }
+}
+
+/// `all`, `bottom`, `middle`, `top`, or layers such as `2-5,7`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LayerChoice {
+    Group(Group),
+    Set(LayerSet),
+}
+
+impl FromStr for LayerChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Some(group) = Group::ALL.into_iter().find(|group| group.name().eq_ignore_ascii_case(text)) {
+            return Ok(LayerChoice::Group(group));
+        }
+        let expected = |_| "expected all, bottom, middle, top, or layers such as 2-5,7".to_owned();
+        text.parse().map(LayerChoice::Set).map_err(expected)
+    }
+}
+
+impl LayerChoice {
+    pub const ALL: LayerChoice = LayerChoice::Group(Group::All);
+
+    /// The layers of a model that are meant.
+    pub fn resolve(&self, info: &ModelInfo) -> anyhow::Result<LayerSet> {
+        let last = info.num_layers.saturating_sub(1);
+        match self {
+            LayerChoice::Group(group) => match info.group(*group) {
+                Some(layers) => Ok(layers),
+                None => {
+                    bail!("{} has no {} layers: its layers are 0 to {last}", info.name, group.name().to_lowercase())
+                }
+            },
+            LayerChoice::Set(layers) if layers.last() > last => {
+                bail!("expected layers from 0 to {last} for {}, found {layers}", info.name)
+            }
+            LayerChoice::Set(layers) => Ok(layers.clone()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_numbers_are_read_and_bounded() {
+        assert_eq!("0,3,10-12".parse(), Ok(Numbers(vec![0, 3, 10, 11, 12])));
+        assert_eq!("18446744073709551615".parse(), Ok(Numbers(vec![u64::MAX])));
+        for bad in ["", "a", "1,", "5-2", "-1", "1.5", "0-18446744073709551615", "0-99999,5", "18446744073709551616"] {
+            assert!(bad.parse::<Numbers>().is_err(), "{bad:?} was accepted");
+        }
+    }
+
+    #[test]
+    fn numbers_that_are_none_are_refused() {
+        assert_eq!(finite("-1e-3"), Ok(-0.001));
+        for bad in ["NaN", "inf", "-inf", "1e99", "", "0,5"] {
+            assert!(finite(bad).is_err(), "{bad:?} was accepted");
+        }
+    }
+
+    #[test]
+    fn layers_are_named_or_numbered() {
+        assert_eq!("top".parse(), Ok(LayerChoice::Group(Group::Top)));
+        assert_eq!("2-5,7".parse(), Ok(LayerChoice::Set("2-5,7".parse().unwrap())));
+        assert!("upper".parse::<LayerChoice>().is_err());
+    }
+}

@@ -1,0 +1,166 @@
+//! `factorize`: the directions of a group of layers, as a table or a file.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use anyhow::Context;
+use clap::Args;
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
+use serde_json::json;
+
+use super::arguments::{self, LayerChoice};
+use super::{open_model, print};
+use crate::edit::Weighting;
+use crate::export;
+use crate::generator::ModelInfo;
+use crate::gpu::DeviceChoice;
+use crate::render::{Example, Source};
+use crate::sefa::Basis;
+
+const EXAMPLES: &str = "\
+Examples:
+  sefa-studio factorize --layers bottom                 the ten strongest directions of layers 0-1
+  sefa-studio factorize ffhq.pkl --layers 2-5,7 --json  all of them, as JSON
+  sefa-studio factorize ffhq.pkl --out directions.safetensors --top 50
+
+A direction is a unit vector in the space of the latent code; its eigenvalue says how much it changes the styles of the \
+chosen layers. Files hold `eigenvalues` [k], descending, and `directions` [k, dim]; npy holds the directions alone.";
+
+/// Rows of the printed table, if not asked otherwise.
+const TABLE_ROWS: usize = 10;
+
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// Generator: a checkpoint, or example:toy-heads [default: the built-in one]
+    #[arg(value_parser = arguments::source())]
+    file: Option<Source>,
+
+    /// Layers to factorise: all, bottom, middle, top, or such as 2-5,7
+    #[arg(long, default_value = "all")]
+    layers: LayerChoice,
+
+    /// Only the K strongest directions [default: 10 in the table, all in JSON and files]
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
+    top: Option<u32>,
+
+    /// Print JSON instead of a table
+    #[arg(long)]
+    json: bool,
+
+    /// Also save the directions as .json, .npy or .safetensors
+    #[arg(long, value_name = "FILE")]
+    out: Option<OutputFile>,
+
+    /// Factorise the weights as stored, their rows not normalised
+    #[arg(long)]
+    raw_weights: bool,
+}
+
+/// A file whose name says its format.
+#[derive(Clone, Debug)]
+struct OutputFile {
+    path: PathBuf,
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Format {
+    Json,
+    Npy,
+    Safetensors,
+}
+
+impl FromStr for OutputFile {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let path = PathBuf::from(text);
+        let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+        let format = match extension.as_str() {
+            "json" => Format::Json,
+            "npy" => Format::Npy,
+            "safetensors" => Format::Safetensors,
+            _ => return Err("expected a name ending in .json, .npy or .safetensors".into()),
+        };
+        Ok(OutputFile { path, format })
+    }
+}
+
+pub fn run(arguments: Arguments, device: DeviceChoice) -> anyhow::Result<()> {
+    let source = arguments.file.unwrap_or(Source::Example(Example::default()));
+    let (mut engine, info) = open_model(&source, device)?;
+    let layers = arguments.layers.resolve(&info)?;
+    let weighting = if arguments.raw_weights { Weighting::Raw } else { Weighting::RowNormalised };
+    let basis = engine.factorize(&layers, weighting)?;
+    let top = arguments.top.map_or(basis.len(), |top| basis.len().min(top as usize));
+    if let Some(file) = &arguments.out {
+        save(file, &basis, top, &info)?;
+    }
+    if arguments.json {
+        return print(&format!("{}\n", to_json(&basis, top, &info)));
+    }
+    let rows = arguments.top.map_or(TABLE_ROWS.min(basis.len()), |_| top);
+    let mut text = table(&basis, rows, &info);
+    if let Some(file) = &arguments.out {
+        text.push_str(&format!("{top} directions in {}\n", file.path.display()));
+    }
+    print(&text)
+}
+
+fn table(basis: &Basis, rows: usize, info: &ModelInfo) -> String {
+    let weighting = match basis.weighting {
+        Weighting::RowNormalised => "rows normalised",
+        Weighting::Raw => "raw weights",
+    };
+    let mut text = format!("{}, layers {}, {weighting}\n", info.name, basis.layers);
+    text.push_str(&format!("{:>9} {:>12} {:>8} {:>11}\n", "direction", "eigenvalue", "share", "cumulative"));
+    let mut cumulative = 0.0;
+    for index in 0..rows {
+        let share = basis.share(index);
+        cumulative += share;
+        let (eigenvalue, share, cumulative) = (basis.eigenvalues[index], 100.0 * share, 100.0 * cumulative);
+        text.push_str(&format!("{index:>9} {eigenvalue:>12.5} {share:>6.2} % {cumulative:>9.2} %\n"));
+    }
+    if rows < basis.len() {
+        text.push_str(&format!("... {rows} of {} directions; --top K shows more\n", basis.len()));
+    }
+    text
+}
+
+fn to_json(basis: &Basis, top: usize, info: &ModelInfo) -> serde_json::Value {
+    let directions: Vec<&[f32]> = (0..top).map(|index| basis.direction(index)).collect();
+    json!({
+        "model": info.name,
+        "identity": info.identity,
+        "layers": basis.layers,
+        "weighting": basis.weighting,
+        "eigenvalues": basis.eigenvalues[..top],
+        "directions": directions,
+    })
+}
+
+fn save(file: &OutputFile, basis: &Basis, top: usize, info: &ModelInfo) -> anyhow::Result<()> {
+    let dim = basis.len();
+    let directions = &basis.directions()[..top * dim];
+    match file.format {
+        Format::Json => export::write_bytes(&file.path, format!("{}\n", to_json(basis, top, info)).as_bytes())?,
+        Format::Npy => export::write_npy(&file.path, &[top, dim], directions)?,
+        Format::Safetensors => {
+            let eigenvalues: Vec<u8> = basis.eigenvalues[..top].iter().flat_map(|value| value.to_le_bytes()).collect();
+            let directions: Vec<u8> = directions.iter().flat_map(|value| value.to_le_bytes()).collect();
+            let tensors = [
+                ("eigenvalues", TensorView::new(Dtype::F64, vec![top], &eigenvalues)?),
+                ("directions", TensorView::new(Dtype::F32, vec![top, dim], &directions)?),
+            ];
+            let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+            let about = ["model", "identity", "layers", "weighting"];
+            let json = to_json(basis, 0, info);
+            let about = about.map(|key| (key.to_owned(), text(&json[key]))).into_iter().collect();
+            let bytes = safetensors::serialize(tensors, Some(about)).context("cannot encode the directions")?;
+            export::write_bytes(&file.path, &bytes)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,165 @@
+//! The command line: the window by default, and one file per subcommand.
+//!
+//! Exit code 0, 1 (it failed: one `error:` line, causes indented below it) or 2 (wrong usage).
+
+mod arguments;
+mod bench;
+mod convert;
+#[cfg(feature = "gui")]
+mod edit;
+mod factorize;
+mod info;
+mod progress;
+mod render;
+
+use std::io::{self, ErrorKind, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::checkpoint::Checkpoint;
+use crate::generator::ModelInfo;
+use crate::gpu::{DeviceChoice, RenderDevice};
+use crate::layout::{self, Weights};
+use crate::render::{Engine, Source};
+
+const EXAMPLES: &str = "\
+Examples:
+  sefa-studio                                  open the window with the built-in generator
+  sefa-studio ffhq.pkl                         open the window with a checkpoint
+  sefa-studio render --out frames --seeds 0-9  ten pictures, no window
+  sefa-studio factorize ffhq.pkl --layers 0-1  the directions that move pose
+  sefa-studio info ffhq.pkl                    what is in a file
+
+FILE is a checkpoint, or example:toy-heads or example:faces for a generator inside the program.
+A file that is named like a subcommand is given as ./render.";
+
+/// Edits GAN pictures along the closed-form directions (SeFa) of any generator checkpoint.
+#[derive(Parser)]
+#[command(name = "sefa-studio", version, after_help = EXAMPLES, disable_help_subcommand = true)]
+struct Arguments {
+    /// Generator to open in the window [default: the built-in one]
+    #[arg(value_parser = arguments::source())]
+    file: Option<Source>,
+
+    /// Where pictures are made: auto, gpu, gpu:N or cpu
+    #[arg(long, global = true, default_value = "auto", hide_default_value = true, value_name = "DEVICE")]
+    device: DeviceChoice,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Write pictures as numbered PNG frames
+    Render(Box<render::Arguments>),
+    /// Print or save the directions of a group of layers
+    Factorize(factorize::Arguments),
+    /// Say what is in a checkpoint
+    Info(info::Arguments),
+    /// Save a generator as safetensors, which opens faster and carries no code
+    Convert(convert::Arguments),
+    /// Measure loading, rendering and factorisation
+    Bench(bench::Arguments),
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if arguments.file.is_some() && arguments.command.is_some() {
+        let message = "FILE belongs after the subcommand: sefa-studio render FILE --out DIR";
+        Arguments::command().error(clap::error::ErrorKind::ArgumentConflict, message).exit();
+    }
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report_error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let device = arguments.device;
+    match arguments.command {
+        None => open_window(arguments.file, device),
+        Some(Command::Render(arguments)) => render::run(*arguments, device),
+        Some(Command::Factorize(arguments)) => factorize::run(arguments, device),
+        Some(Command::Info(arguments)) => info::run(arguments),
+        Some(Command::Convert(arguments)) => convert::run(arguments),
+        Some(Command::Bench(arguments)) => bench::run(arguments, device),
+    }
+}
+
+#[cfg(feature = "gui")]
+fn open_window(file: Option<Source>, device: DeviceChoice) -> anyhow::Result<()> {
+    edit::run(file, device)
+}
+
+#[cfg(not(feature = "gui"))]
+fn open_window(_: Option<Source>, _: DeviceChoice) -> anyhow::Result<()> {
+    anyhow::bail!("this build has no window; `sefa-studio render --out DIR` writes pictures without one")
+}
+
+/// Opens the device and the model, with a progress bar.
+fn open_model(source: &Source, device: DeviceChoice) -> anyhow::Result<(Engine, Arc<ModelInfo>)> {
+    let mut engine = Engine::new(RenderDevice::new(device)?);
+    let info = engine.open(source, &mut progress::Bar::new().report())?;
+    Ok((engine, info))
+}
+
+/// Reads the tensors of a model without a device.
+fn open_weights(source: &Source) -> anyhow::Result<Weights> {
+    let checkpoint = match source {
+        Source::File(path) => Checkpoint::open(path, &mut progress::Bar::new().report())?,
+        Source::Example(example) => Checkpoint::from_static(example.bytes(), example.name())?,
+    };
+    Ok(layout::detect(checkpoint)?)
+}
+
+/// The device, and why it is not a GPU if it is not.
+fn device_line(device: &RenderDevice) -> String {
+    match device.note() {
+        Some(note) => format!("{}: {note}", device.label()),
+        None => device.label().to_owned(),
+    }
+}
+
+/// Writes to the standard output. A reader that stops early, such as `head`, is no failure.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("cannot write to the standard output"),
+    }
+}
+
+fn warn(text: &str) {
+    let _ = writeln!(io::stderr(), "warning: {text}");
+}
+
+fn report_error(error: &anyhow::Error) {
+    let mut text = format!("error: {error}\n");
+    let mut shown = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        // Some errors repeat their cause in their own words.
+        if !shown.contains(&cause) {
+            text.push_str(&format!("  {cause}\n"));
+        }
+        shown = cause;
+    }
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_of_the_command_line_is_sound() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,320 @@
+//! `render`: pictures as numbered PNG frames.
+
+use std::path::PathBuf;
+
+use anyhow::bail;
+use clap::Args;
+
+use super::arguments::{self, LayerChoice, MAX_FRAMES, Numbers};
+use super::progress::Bar;
+use super::{device_line, open_model, print, warn};
+use crate::edit::{Code, Edit, Move, Noise, NoiseMode, Truncation, Weighting};
+use crate::export::{self, ContactSheet, FrameWriter, Latents, Space};
+use crate::generator::ModelInfo;
+use crate::gpu::DeviceChoice;
+use crate::progress::Progress;
+use crate::project::{DirectionNames, Project};
+use crate::render::{Engine, Example, Source};
+
+const EXAMPLES: &str = "\
+Examples:
+  sefa-studio render --out out --seeds 0-9
+      ten pictures of the built-in generator
+  sefa-studio render ffhq.pkl --out out --seeds 5 --psi 0.7 \\
+          --layers 0-1 --direction 0 --from -3 --to 3 --steps 7 --sheet
+      seven pictures along the strongest direction of the bottom layers, and all of them on one sheet
+  sefa-studio render ffhq.pkl --out out --latents projected_w.npz --space w
+      the code that another tool found for a photo
+  sefa-studio render --out out --edit picture.png
+      the same picture again, from the edit inside an exported PNG
+
+Frames are numbered code by code, and for each code along the sweep. Every PNG carries its edit: \
+open it in the window, or give it to --edit.";
+
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// Generator: a checkpoint, or example:toy-heads [default: the built-in one]
+    #[arg(value_parser = arguments::source())]
+    file: Option<Source>,
+
+    /// Folder for the frames; made if it does not exist
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+
+    /// Also write sheet.png: all frames side by side, labelled
+    #[arg(long)]
+    sheet: bool,
+
+    /// Also write each frame as float32 npy [C,H,W], not clipped
+    #[arg(long)]
+    raw: bool,
+
+    #[command(flatten, next_help_heading = "Sample")]
+    sample: SampleArguments,
+
+    #[command(flatten, next_help_heading = "Sweep along a direction")]
+    sweep: SweepArguments,
+}
+
+#[derive(Args)]
+struct SampleArguments {
+    /// Seeds to draw z from, such as 0,3,10-12 [default: 0]
+    #[arg(long)]
+    seeds: Option<Numbers>,
+
+    /// Latent codes instead of seeds: npy, npz or safetensors, [N,dim], or [N,layers,dim] for one w per layer
+    #[arg(long, value_name = "FILE", conflicts_with = "seeds")]
+    latents: Option<PathBuf>,
+
+    /// Which array of the file; needed if it has several
+    #[arg(long, value_name = "NAME", requires = "latents")]
+    latents_key: Option<String>,
+
+    /// Space of codes of shape [N,dim]: z (as it is; psi truncates the w made from it) or w [default: z]
+    #[arg(long, requires = "latents")]
+    space: Option<Space>,
+
+    /// Class of conditional models: one for all codes, or one per code
+    #[arg(long, value_name = "NUMBERS")]
+    classes: Option<Numbers>,
+
+    /// Truncation: 1 none, 0 the mean picture [default: the model's; 1 for codes in w]
+    #[arg(long, value_parser = arguments::finite, allow_hyphen_values = true)]
+    psi: Option<f32>,
+
+    /// Number of layers that are truncated, from layer 0 [default: the model's]
+    #[arg(long, value_name = "LAYERS")]
+    cutoff: Option<usize>,
+
+    /// Noise inputs: const (stored in the checkpoint), random or none [default: const]
+    #[arg(long, value_name = "MODE")]
+    noise: Option<NoiseMode>,
+
+    /// Seed of random noise [default: 0]
+    #[arg(long, value_name = "SEED", requires = "noise")]
+    noise_seed: Option<u64>,
+
+    /// Render exactly what the window made: a project or an exported PNG. Without FILE, its own model is opened
+    #[arg(
+        long,
+        value_name = "JSON|PNG",
+        conflicts_with_all = ["seeds", "latents", "classes", "psi", "cutoff", "noise", "noise_seed"]
+    )]
+    edit: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct SweepArguments {
+    /// Layers to factorise and to move: all, bottom, middle, top, or such as 2-5,7 [default: all]
+    #[arg(long, requires = "direction")]
+    layers: Option<LayerChoice>,
+
+    /// Which direction, 0 is the strongest
+    #[arg(long, value_name = "NUMBER")]
+    direction: Option<usize>,
+
+    /// Distance at the first step
+    #[arg(long, default_value = "-3", value_parser = arguments::finite, allow_hyphen_values = true, requires = "direction")]
+    from: f32,
+
+    /// Distance at the last step
+    #[arg(long, default_value = "3", value_parser = arguments::finite, allow_hyphen_values = true, requires = "direction")]
+    to: f32,
+
+    /// Number of steps; an odd one shows the unmoved picture in the middle
+    #[arg(
+        long,
+        default_value = "7",
+        value_parser = clap::value_parser!(u32).range(1..=MAX_FRAMES as i64),
+        requires = "direction"
+    )]
+    steps: u32,
+
+    /// Factorise the weights as stored, their rows not normalised
+    #[arg(long, requires = "direction")]
+    raw_weights: bool,
+}
+
+/// A picture to make, with the text that names it on the sheet.
+#[derive(Clone)]
+struct Shot {
+    name: String,
+    edit: Edit,
+}
+
+pub fn run(arguments: Arguments, device: DeviceChoice) -> anyhow::Result<()> {
+    let saved = arguments.sample.edit.as_deref().map(Project::load).transpose()?;
+    let source = match (&arguments.file, &saved) {
+        (Some(file), _) => file.clone(),
+        (None, Some(project)) => Source::from(project.model.source.clone()),
+        (None, None) => Source::Example(Example::default()),
+    };
+    let (mut engine, info) = match (open_model(&source, device), &saved) {
+        (Err(error), Some(project)) if arguments.file.is_none() => {
+            let model = &project.model;
+            return Err(
+                error.context(format!("cannot open {}, which the edit was made with; give it as FILE", model.name))
+            );
+        }
+        (opened, _) => opened?,
+    };
+
+    let (starts, names) = match saved {
+        Some(project) => {
+            if project.model.identity != info.identity {
+                let (made_with, family) = (&project.model.name, &project.model.family);
+                warn(&format!("the edit was made with {made_with} ({family}), another model: the picture will differ"));
+            }
+            (vec![Shot { name: "edit".into(), edit: project.edit }], project.names)
+        }
+        None => (starts(&arguments.sample, &info)?, DirectionNames::default()),
+    };
+    for start in &starts {
+        engine.check(&start.edit)?;
+    }
+    let sweep = Sweep::new(&arguments.sweep, &mut engine, &info)?;
+    let frames = starts.len() * sweep.as_ref().map_or(1, |sweep| sweep.values.len());
+    if frames > MAX_FRAMES {
+        bail!("{} codes along the sweep are {frames} frames; expected at most {MAX_FRAMES}", starts.len());
+    }
+    let source = absolute(source).to_string();
+    let project = |edit: Edit| Project::new(&info, source.clone(), edit, names.clone());
+
+    let sheet = arguments.sheet.then(|| contact_sheet(&starts, sweep.as_ref(), &info));
+    let mut writer = FrameWriter::create(&arguments.out, arguments.raw, sheet)?;
+    let mut bar = Bar::new();
+    for (number, shot) in shots(&starts, sweep.as_ref()).enumerate() {
+        bar.show(Progress { stage: "rendering".into(), done: number as u64, total: frames as u64 });
+        writer.write(&mut engine, &project(shot.edit), &shot.name)?;
+    }
+    drop(bar);
+    let sheet = if writer.finish()?.is_some() { " and sheet.png" } else { "" };
+    let plural = if frames == 1 { "frame" } else { "frames" };
+    let (folder, device) = (arguments.out.display(), device_line(engine.device()));
+    print(&format!("{frames} {plural}{sheet} in {folder} ({device})\n"))
+}
+
+/// All pictures: code by code, and for each code along the sweep.
+fn shots(starts: &[Shot], sweep: Option<&Sweep>) -> impl Iterator<Item = Shot> {
+    starts.iter().flat_map(move |start| {
+        let steps = sweep.map_or(1, |sweep| sweep.values.len());
+        (0..steps).map(move |step| sweep.map_or_else(|| start.clone(), |sweep| sweep.apply(start, step)))
+    })
+}
+
+/// An empty sheet with room for all pictures: a row per code, or a square if there is no sweep.
+fn contact_sheet(starts: &[Shot], sweep: Option<&Sweep>, info: &ModelInfo) -> ContactSheet {
+    let columns = sweep.map_or_else(|| square_columns(starts.len()), |sweep| sweep.values.len());
+    let label = shots(starts, sweep).map(|shot| shot.name.len()).max().unwrap_or(0);
+    let frames = starts.len() * sweep.map_or(1, |sweep| sweep.values.len());
+    ContactSheet::new(frames, columns, [info.resolution; 2], label)
+}
+
+/// So that a picture can be opened again from any folder.
+fn absolute(source: Source) -> Source {
+    match source {
+        Source::File(path) => Source::File(std::path::absolute(&path).unwrap_or(path)),
+        example => example,
+    }
+}
+
+/// The edits that the options ask for, before any sweep.
+fn starts(arguments: &SampleArguments, info: &ModelInfo) -> anyhow::Result<Vec<Shot>> {
+    let mut starts: Vec<Shot> = match &arguments.latents {
+        None => {
+            let seeds = arguments.seeds.as_ref().map_or(&[0][..], |seeds| &seeds.0);
+            seeds.iter().map(|&seed| Shot { name: format!("seed {seed}"), edit: info.start(seed) }).collect()
+        }
+        Some(path) => {
+            let latents = Latents::read(path, arguments.latents_key.as_deref())?;
+            let codes = latents.into_codes(arguments.space, info)?;
+            codes.into_iter().enumerate().map(|(number, code)| from_code(number, code, info)).collect()
+        }
+    };
+    let classes = classes(arguments, info, starts.len())?;
+    for (number, Shot { edit, .. }) in starts.iter_mut().enumerate() {
+        if let Some(classes) = &classes {
+            edit.sample.class = Some(classes[number % classes.len()]);
+        }
+        edit.truncation.psi = arguments.psi.unwrap_or(edit.truncation.psi);
+        edit.truncation.cutoff = arguments.cutoff.or(edit.truncation.cutoff);
+        edit.noise =
+            Noise { mode: arguments.noise.unwrap_or_default(), seed: arguments.noise_seed.unwrap_or_default() };
+    }
+    warn_of_no_effect(arguments, info, &starts);
+    Ok(starts)
+}
+
+fn from_code(number: usize, code: Code, info: &ModelInfo) -> Shot {
+    let mut edit = info.start(0);
+    if !matches!(code, Code::Z(_)) {
+        // A code found in w is meant as it is.
+        edit.truncation = Truncation::default();
+    }
+    edit.sample.code = code;
+    Shot { name: format!("code {number}"), edit }
+}
+
+/// One class for all codes, or one per code.
+fn classes(arguments: &SampleArguments, info: &ModelInfo, codes: usize) -> anyhow::Result<Option<Vec<usize>>> {
+    let Some(Numbers(classes)) = &arguments.classes else { return Ok(None) };
+    let Some(count) = info.classes else { bail!("--classes: {} has no classes", info.name) };
+    if classes.len() != 1 && classes.len() != codes {
+        bail!("--classes: expected one class, or one for each of {codes} codes, found {}", classes.len());
+    }
+    let class = |&class: &u64| usize::try_from(class).ok().filter(|&class| class < count);
+    match classes.iter().map(class).collect() {
+        Some(classes) => Ok(Some(classes)),
+        None => bail!("--classes: expected classes from 0 to {} for {}", count - 1, info.name),
+    }
+}
+
+fn warn_of_no_effect(arguments: &SampleArguments, info: &ModelInfo, starts: &[Shot]) {
+    let truncates = arguments.psi.is_some() || arguments.cutoff.is_some();
+    if truncates && info.default_truncation.is_none() {
+        warn(&format!("--psi and --cutoff have no effect: {} is not truncated", info.name));
+    } else if truncates && starts.iter().any(|start| matches!(start.edit.sample.code, Code::WPlus(_))) {
+        warn("--psi and --cutoff have no effect on codes with one w per layer");
+    }
+    if arguments.noise.is_some() && !info.has_noise {
+        warn(&format!("--noise has no effect: {} has no noise inputs", info.name));
+    }
+}
+
+/// A direction, and the distances along it.
+struct Sweep {
+    direction: Move,
+    values: Vec<f32>,
+}
+
+impl Sweep {
+    fn new(arguments: &SweepArguments, engine: &mut Engine, info: &ModelInfo) -> anyhow::Result<Option<Self>> {
+        let Some(index) = arguments.direction else { return Ok(None) };
+        let layers = arguments.layers.as_ref().unwrap_or(&LayerChoice::ALL).resolve(info)?;
+        let weighting = if arguments.raw_weights { Weighting::Raw } else { Weighting::RowNormalised };
+        let basis = engine.factorize(&layers, weighting)?;
+        if index >= basis.len() {
+            bail!("--direction: expected 0 to {} for {}, found {index}", basis.len() - 1, info.name);
+        }
+        let vector = basis.direction(index).to_vec();
+        let name = String::new();
+        Ok(Some(Sweep {
+            direction: Move { layers, weighting, index, vector, value: 0.0, enabled: true, name },
+            values: export::sweep_values(arguments.from, arguments.to, arguments.steps as usize),
+        }))
+    }
+
+    fn apply(&self, start: &Shot, step: usize) -> Shot {
+        let value = self.values[step];
+        let mut edit = start.edit.clone();
+        edit.moves.push(Move { value, ..self.direction.clone() });
+        Shot { name: format!("{} {value:+.2}", start.name), edit }
+    }
+}
+
+/// Columns of a sheet that is about as wide as it is high.
+fn square_columns(frames: usize) -> usize {
+    let side = frames.isqrt();
+    if side * side < frames { side + 1 } else { side }
+}

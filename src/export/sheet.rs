@@ -1,0 +1,155 @@
+//! Contact sheets: many frames side by side, each with a line of text under it.
+
+use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_width};
+
+use crate::render::Pixels;
+
+const BACKGROUND: u8 = 24;
+const TEXT: u8 = 220;
+/// Between pictures and around them, in pixels.
+const GAP: usize = 8;
+const LINE: usize = RasterHeight::Size16.val();
+const LETTER: usize = get_raster_width(FontWeight::Regular, RasterHeight::Size16);
+/// Smaller pictures are enlarged towards this width, so that text and picture can be read together.
+const READABLE_WIDTH: usize = 128;
+/// A sheet has at most this many pixels (400 MB as RGB would open in no viewer); larger frames are reduced.
+const MAX_SHEET_PIXELS: usize = 100_000_000;
+
+/// A sheet that takes its frames one by one, so that a long sequence never has to be in memory at full size.
+pub struct ContactSheet {
+    columns: usize,
+    /// Width and height of a frame on the sheet.
+    picture: [usize; 2],
+    /// Distance from one frame to the next.
+    pitch: [usize; 2],
+    frames: usize,
+    sheet: Pixels,
+}
+
+impl ContactSheet {
+    /// Room for `frames` frames of `size` pixels (width, height) in rows of `columns`.
+    pub fn new(frames: usize, columns: usize, size: [usize; 2], longest_label: usize) -> Self {
+        let columns = columns.clamp(1, frames.max(1));
+        let rows = frames.div_ceil(columns);
+        let text = longest_label * LETTER;
+        let layout = |picture: [usize; 2]| {
+            let pitch = [picture[0].max(text) + GAP, picture[1] + LINE + GAP];
+            (pitch, [GAP + columns * pitch[0], GAP + rows * pitch[1]])
+        };
+        let enlarge = READABLE_WIDTH.div_ceil(size[0].max(1));
+        let mut picture = size.map(|side| (side * enlarge).max(1));
+        let (mut pitch, mut whole) = layout(picture);
+        let mut reduce = 1;
+        while whole[0] * whole[1] > MAX_SHEET_PIXELS && picture[0].max(picture[1]) > 1 {
+            reduce += 1;
+            picture = size.map(|side| (side / reduce).max(1));
+            (pitch, whole) = layout(picture);
+        }
+        let data = vec![BACKGROUND; whole[0] * whole[1] * 3];
+        let sheet = Pixels { width: whole[0], height: whole[1], channels: 3, data };
+        ContactSheet { columns, picture, pitch, frames: 0, sheet }
+    }
+
+    /// Adds the next frame: left to right, then the next row.
+    pub fn add(&mut self, label: &str, frame: &Pixels) {
+        let left = GAP + self.frames % self.columns * self.pitch[0];
+        let top = GAP + self.frames / self.columns * self.pitch[1];
+        self.frames += 1;
+        let [width, height] = self.picture;
+        let rgba = frame.to_rgba();
+        for y in 0..height {
+            for x in 0..width {
+                let columns = span(x, width, frame.width);
+                let rows = span(y, height, frame.height);
+                self.set(left + x, top + y, mean(&rgba, frame.width, columns, rows));
+            }
+        }
+        for (index, letter) in label.chars().enumerate() {
+            self.draw_letter(letter, left + index * LETTER, top + height);
+        }
+    }
+
+    /// The finished sheet, RGB.
+    pub fn into_pixels(self) -> Pixels {
+        self.sheet
+    }
+
+    fn set(&mut self, x: usize, y: usize, rgb: [u8; 3]) {
+        // Frames beyond those announced, and labels longer than announced, fall off the sheet.
+        let offset = (y * self.sheet.width + x) * 3;
+        if x < self.sheet.width
+            && let Some(pixel) = self.sheet.data.get_mut(offset..offset + 3)
+        {
+            pixel.copy_from_slice(&rgb);
+        }
+    }
+
+    fn draw_letter(&mut self, letter: char, left: usize, top: usize) {
+        let raster = |c| get_raster(c, FontWeight::Regular, RasterHeight::Size16);
+        let Some(glyph) = raster(letter).or_else(|| raster('?')) else { return };
+        for (y, row) in glyph.rows().enumerate() {
+            for (x, &coverage) in row.iter().enumerate() {
+                let value = mix(BACKGROUND, TEXT, coverage);
+                self.set(left + x, top + y, [value; 3]);
+            }
+        }
+    }
+}
+
+/// Source pixels under target pixel `at`: one when enlarging, several to be averaged when reducing.
+fn span(at: usize, target: usize, source: usize) -> std::ops::Range<usize> {
+    let first = at * source / target;
+    first..((at + 1) * source / target).max(first + 1).min(source)
+}
+
+/// Mean colour of a block of an RGBA picture, over the sheet's background.
+fn mean(rgba: &[u8], width: usize, columns: std::ops::Range<usize>, rows: std::ops::Range<usize>) -> [u8; 3] {
+    let count = columns.len() * rows.len();
+    let mut sum = [0usize; 3];
+    for y in rows {
+        for x in columns.clone() {
+            let pixel = &rgba[(y * width + x) * 4..][..4];
+            for (sum, &value) in sum.iter_mut().zip(&pixel[..3]) {
+                *sum += usize::from(mix(BACKGROUND, value, pixel[3]));
+            }
+        }
+    }
+    sum.map(|sum| (sum / count.max(1)) as u8)
+}
+
+fn mix(from: u8, to: u8, amount: u8) -> u8 {
+    let amount = u32::from(amount);
+    ((u32::from(from) * (255 - amount) + u32::from(to) * amount + 127) / 255) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plain(side: usize, value: u8) -> Pixels {
+        Pixels { width: side, height: side, channels: 1, data: vec![value; side * side] }
+    }
+
+    #[test]
+    fn frames_lie_in_rows_and_are_labelled() {
+        let mut sheet = ContactSheet::new(5, 3, [128, 128], "seed 0".len());
+        (0..5).for_each(|i| sheet.add(&format!("seed {i}"), &plain(128, 50 + i)));
+        let sheet = sheet.into_pixels();
+        assert_eq!((sheet.width, sheet.height), (GAP + 3 * (128 + GAP), GAP + 2 * (128 + LINE + GAP)));
+        let at = |x: usize, y: usize| sheet.data[(y * sheet.width + x) * 3];
+        assert_eq!(at(GAP, GAP), 50);
+        assert_eq!(at(GAP + 2 * (128 + GAP), GAP), 52);
+        assert_eq!(at(GAP, GAP + 128 + LINE + GAP), 53);
+        assert_eq!(at(0, 0), BACKGROUND);
+        let label = (0..LINE).flat_map(|y| (0..60).map(move |x| (x, y)));
+        assert!(label.into_iter().any(|(x, y)| at(GAP + x, GAP + 128 + y) > 150), "no text under the first frame");
+    }
+
+    #[test]
+    fn small_frames_are_enlarged_and_a_huge_sheet_is_reduced() {
+        assert_eq!(ContactSheet::new(1, 1, [32, 32], 0).picture, [128, 128]);
+        assert_eq!(ContactSheet::new(1, 1, [1024, 1024], 0).picture, [1024, 1024]);
+        let reduced = ContactSheet::new(500, 7, [1024, 1024], 12);
+        assert!(reduced.picture[0] < 1024 && reduced.sheet.width * reduced.sheet.height <= MAX_SHEET_PIXELS);
+    }
+}

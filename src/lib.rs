@@ -1,0 +1,38 @@
+//! SeFa Studio: edit the pictures of a GAN along the closed-form directions of its weights, live.
+//!
+//! **The picture is a pure function of (checkpoint, [`edit::Edit`]).** Undo, project files, export, render requests, the
+//! command line and the tests all use that one value.
+//!
+//! ```text
+//!  file --checkpoint--> Value tree --layout--> Weights --generator--> Generator + ModelInfo
+//!                                                                        |
+//!  Edit --latent--> one code per layer --render (stage cache)--> Picture [1,C,H,W] --screen--> texture (stays on the GPU)
+//!                                                                        |                '--> Pixels (CPU, export)
+//!  Generator --style rows--> sefa --> Basis (directions, eigenvalues)    |
+//!                                                                        |
+//!  ui  --Job-->  worker (the one thread that owns tensors)  --Event-->  ui
+//!  cli --------> render (same engine, no thread)
+//! ```
+//!
+//! Dependencies point one way: `main -> cli, ui -> worker -> render -> generator -> layout -> checkpoint`. [`edit`],
+//! [`latent`] and [`sefa`] know nobody above them. egui appears only in `ui` and burn only in [`generator`], [`render`] and
+//! [`gpu`]; `tests/it/structure.rs` checks both.
+//!
+//! Where to add things: a **family** in [`generator`], a **file layout** in [`layout`], a **container** in [`checkpoint`], a
+//! **panel** in `ui`, a **subcommand** in [`cli`].
+
+pub mod checkpoint;
+pub mod cli;
+pub mod edit;
+pub mod export;
+pub mod generator;
+pub mod gpu;
+pub mod latent;
+pub mod layout;
+pub mod progress;
+pub mod project;
+pub mod render;
+pub mod sefa;
+#[cfg(feature = "gui")]
+pub mod ui;
+pub mod worker;

@@ -1,0 +1,374 @@
+//! The one thread that owns tensors: [`Job`] in, [`Event`] out.
+//!
+//! The latest render wins: jobs that arrive while a picture is being made are drained and coalesced, so the window never
+//! waits and at most one frame is in flight.
+
+use std::collections::VecDeque;
+use std::error::Error;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::edit::{Edit, LayerSet, Weighting};
+use crate::export::{self, ExportError, Sweep};
+use crate::generator::ModelInfo;
+use crate::gpu::RenderDevice;
+use crate::progress::{Cancelled, Progress};
+use crate::project::Project;
+use crate::render::{Engine, Frame, FrameImage, RenderError, Screen, Source};
+use crate::sefa::Basis;
+
+/// Work for the thread. Jobs are done in order, except that of several renders only the newest is done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Job {
+    /// Replaces the open model; if it fails, the old one stays.
+    Open(Source),
+    Factorize { layers: LayerSet, weighting: Weighting },
+    Render { edit: Edit, purpose: Purpose },
+    /// Renders `project.edit` and writes it as a PNG that carries the project.
+    Export { project: Box<Project>, path: PathBuf },
+    /// Writes `frames` numbered PNG files into `folder`: the move at `index` of `project.edit.moves` goes from `from` to `to`.
+    ExportSweep { project: Box<Project>, sweep: Sweep },
+}
+
+/// What a rendered picture is for; the newest of each purpose is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    Edit,
+    /// The unedited sample, shown while "compare" is held.
+    Compare,
+}
+
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The device that pictures are made on; sent at start and whenever it changes (`note` says why it is not a GPU).
+    Device { label: String, note: Option<String> },
+    Opened { info: Arc<ModelInfo>, source: Source, took: Duration },
+    Factorized(Arc<Basis>),
+    Rendered { frame: Frame, purpose: Purpose },
+    Exported { path: PathBuf },
+    Progress { task: Task, progress: Progress },
+    Cancelled(Task),
+    Failed { task: Task, headline: String, causes: Vec<String> },
+}
+
+/// The kinds of work that can report progress or fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    Open,
+    Factorize,
+    Render,
+    Export,
+}
+
+/// Handle of the thread. Dropping it stops the present work and waits for the thread.
+pub struct Worker {
+    jobs: Option<Sender<Job>>,
+    events: Receiver<Event>,
+    signals: Arc<Signals>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Signals {
+    cancel: AtomicBool,
+    /// Jobs sent and not yet done or dropped.
+    pending: AtomicUsize,
+}
+
+impl Worker {
+    /// Starts the thread. `start` makes the engine there; `wake` is called after every event.
+    pub fn spawn(
+        start: impl FnOnce() -> Engine + Send + 'static,
+        wake: impl Fn() + Send + Sync + 'static,
+    ) -> std::io::Result<Self> {
+        let (jobs, inbox) = mpsc::channel();
+        let (outbox, events) = mpsc::channel();
+        let signals = Arc::new(Signals::default());
+        let shared = signals.clone();
+        let run = move || {
+            let notify = move |event| {
+                // The window may be gone already; then nobody wants the event.
+                let _ = outbox.send(event);
+                wake();
+            };
+            Desk::new(start(), notify, shared).work_through(&inbox);
+        };
+        let thread = std::thread::Builder::new().name("engine".into()).spawn(run)?;
+        Ok(Worker { jobs: Some(jobs), events, signals, thread: Some(thread) })
+    }
+
+    pub fn send(&self, job: Job) {
+        self.signals.pending.fetch_add(1, Ordering::SeqCst);
+        if let Some(jobs) = &self.jobs {
+            // Fails only if the thread is gone, and then its last event said why.
+            let _ = jobs.send(job);
+        }
+    }
+
+    /// Everything that happened since the last call. Never waits.
+    pub fn events(&self) -> Vec<Event> {
+        self.events.try_iter().collect()
+    }
+
+    /// Stops the present opening or export.
+    pub fn cancel(&self) {
+        self.signals.cancel.store(true, Ordering::SeqCst);
+    }
+
+    /// True if no job waits or runs.
+    pub fn is_idle(&self) -> bool {
+        self.signals.pending.load(Ordering::SeqCst) == 0
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.cancel();
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic there was reported when it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Drops the jobs that later ones make pointless; keeps the order of the rest. Of renders (per purpose) and of
+/// factorisations only the newest between two opens remain, since each replaces what the one before it would show.
+pub fn coalesce(jobs: Vec<Job>) -> Vec<Job> {
+    let mut kept: Vec<Job> = Vec::with_capacity(jobs.len());
+    for job in jobs.into_iter().rev() {
+        let same_kind = |other: &Job| match (&job, other) {
+            (Job::Render { purpose: a, .. }, Job::Render { purpose: b, .. }) => a == b,
+            (Job::Factorize { .. }, Job::Factorize { .. }) => true,
+            _ => false,
+        };
+        let after_open = kept.iter().rev().take_while(|other| !matches!(other, Job::Open(_)));
+        if !after_open.into_iter().any(same_kind) {
+            kept.push(job);
+        }
+    }
+    kept.reverse();
+    kept
+}
+
+/// The thread's own state: the engine, and the way events leave.
+struct Desk<Notify> {
+    engine: Engine,
+    screen: Option<Screen>,
+    source: Option<Source>,
+    notify: Notify,
+    signals: Arc<Signals>,
+}
+
+impl<Notify: Fn(Event)> Desk<Notify> {
+    fn new(engine: Engine, notify: Notify, signals: Arc<Signals>) -> Self {
+        let screen = engine.device().wgpu().map(Screen::new);
+        Desk { engine, screen, source: None, notify, signals }
+    }
+
+    fn work_through(mut self, inbox: &Receiver<Job>) {
+        self.announce_device();
+        let mut waiting = VecDeque::new();
+        while let Ok(job) = inbox.recv() {
+            waiting.push_back(job);
+            while !waiting.is_empty() {
+                waiting.extend(inbox.try_iter());
+                let all = waiting.len();
+                waiting = coalesce(waiting.into()).into();
+                self.signals.pending.fetch_sub(all - waiting.len(), Ordering::SeqCst);
+                if let Some(job) = waiting.pop_front() {
+                    self.answer(job);
+                    self.signals.cancel.store(false, Ordering::SeqCst);
+                    self.signals.pending.fetch_sub(1, Ordering::SeqCst);
+                }
+            }
+        }
+    }
+
+    fn announce_device(&self) {
+        let device = self.engine.device();
+        (self.notify)(Event::Device { label: device.label().into(), note: device.note().map(str::to_owned) });
+    }
+
+    /// Does one job; if a GPU fails under it, goes on with the CPU and does it again there.
+    fn answer(&mut self, job: Job) {
+        let task = job.task();
+        let failure = match self.attempt(&job) {
+            Ok(()) => return,
+            Err(failure) => failure,
+        };
+        let failure = match failure {
+            Failure::Device(reason) if self.engine.device().wgpu().is_some() => match self.move_to_cpu(&reason) {
+                Ok(()) => match self.attempt(&job) {
+                    Ok(()) => return,
+                    Err(failure) => failure,
+                },
+                Err(failure) => failure,
+            },
+            other => other,
+        };
+        (self.notify)(match failure {
+            Failure::Cancelled => Event::Cancelled(task),
+            Failure::Error(error) => Event::failed(task, &*error),
+            Failure::Device(reason) => Event::Failed {
+                task,
+                headline: "the engine stopped unexpectedly".into(),
+                causes: vec![reason],
+            },
+        });
+    }
+
+    fn attempt(&mut self, job: &Job) -> Result<(), Failure> {
+        // burn and wgpu report lost devices and exhausted memory by panicking. The engine stays sound: a stage's output
+        // is stored only when it is complete.
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.perform(job)));
+        outcome.unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+            Err(Failure::Device(text.unwrap_or_else(|| "no reason was given".into())))
+        })
+    }
+
+    fn move_to_cpu(&mut self, reason: &str) -> Result<(), Failure> {
+        let label = self.engine.device().label().to_owned();
+        let first_line = reason.lines().next().unwrap_or_default();
+        let note = format!("{label} failed ({first_line}); pictures are made on the CPU now");
+        self.screen = None;
+        self.engine = Engine::new(RenderDevice::cpu(Some(note)));
+        self.announce_device();
+        match self.source.clone() {
+            Some(source) => self.attempt(&Job::Open(source)),
+            None => Ok(()),
+        }
+    }
+
+    fn perform(&mut self, job: &Job) -> Result<(), Failure> {
+        let start = Instant::now();
+        let task = job.task();
+        let notify = &self.notify;
+        let mut report = |progress| {
+            notify(Event::Progress { task, progress });
+            if self.signals.cancel.load(Ordering::SeqCst) { Err(Cancelled) } else { Ok(()) }
+        };
+        match job {
+            Job::Open(source) => {
+                let info = self.engine.open(source, &mut report)?;
+                self.source = Some(source.clone());
+                notify(Event::Opened { info, source: source.clone(), took: start.elapsed() });
+            }
+            Job::Factorize { layers, weighting } => {
+                notify(Event::Factorized(self.engine.factorize(layers, *weighting)?));
+            }
+            Job::Render { edit, purpose } => {
+                let picture = self.engine.render(edit)?;
+                let image = match &mut self.screen {
+                    Some(screen) => FrameImage::Texture(screen.show(&picture).map_err(RenderError::from)?),
+                    None => FrameImage::Pixels(Arc::new(picture.to_pixels()?)),
+                };
+                let frame = Frame {
+                    model: self.engine.info().map(|info| info.identity.clone()).unwrap_or_default(),
+                    edit: edit.clone(),
+                    size: [picture.width(), picture.height()],
+                    took: start.elapsed(),
+                    stages_run: picture.stages_run(),
+                    image,
+                };
+                notify(Event::Rendered { frame, purpose: *purpose });
+            }
+            Job::Export { project, path } => {
+                let pixels = self.engine.render(&project.edit)?.to_pixels()?;
+                export::write_png(path, &pixels, Some(project))?;
+                notify(Event::Exported { path: path.clone() });
+            }
+            Job::ExportSweep { project, sweep } => {
+                let path = export::write_sweep(&mut self.engine, project, sweep, &mut report)?;
+                notify(Event::Exported { path });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Why a job was not done.
+enum Failure {
+    Cancelled,
+    Error(Box<dyn Error>),
+    /// The device or a library under it gave up.
+    Device(String),
+}
+
+impl From<RenderError> for Failure {
+    fn from(error: RenderError) -> Self {
+        match error {
+            error if error.is_cancelled() => Failure::Cancelled,
+            RenderError::ReadBack(error) => Failure::Device(error.to_string()),
+            error => Failure::Error(Box::new(error)),
+        }
+    }
+}
+
+impl From<ExportError> for Failure {
+    fn from(error: ExportError) -> Self {
+        match error {
+            ExportError::Render(error) => error.into(),
+            ExportError::Cancelled(_) => Failure::Cancelled,
+            error => Failure::Error(Box::new(error)),
+        }
+    }
+}
+
+impl Job {
+    fn task(&self) -> Task {
+        match self {
+            Job::Open(_) => Task::Open,
+            Job::Factorize { .. } => Task::Factorize,
+            Job::Render { .. } => Task::Render,
+            Job::Export { .. } | Job::ExportSweep { .. } => Task::Export,
+        }
+    }
+}
+
+impl Event {
+    fn failed(task: Task, error: &dyn Error) -> Event {
+        let causes = std::iter::successors(error.source(), |cause| (*cause).source()).map(ToString::to_string).collect();
+        Event::Failed { task, headline: error.to_string(), causes }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::edit::{Code, Sample};
+    use crate::render::Example;
+
+    fn render(seed: u64) -> Job {
+        let edit = Edit { sample: Sample { code: Code::Seed(seed), class: None }, ..Edit::default() };
+        Job::Render { edit, purpose: Purpose::Edit }
+    }
+
+    fn compare() -> Job {
+        Job::Render { edit: Edit::default(), purpose: Purpose::Compare }
+    }
+
+    fn factorize(last: usize) -> Job {
+        Job::Factorize { layers: LayerSet::range(0, last), weighting: Weighting::RowNormalised }
+    }
+
+    #[test]
+    fn only_the_newest_render_of_each_purpose_remains_and_order_is_kept() {
+        let jobs = vec![render(1), compare(), render(2), factorize(1), render(3), factorize(2)];
+        assert_eq!(coalesce(jobs), [compare(), render(3), factorize(2)]);
+    }
+
+    #[test]
+    fn an_open_separates_renders_and_is_never_dropped() {
+        let open = || Job::Open(Source::Example(Example::ToyHeads));
+        let jobs = vec![render(1), render(2), open(), render(3), open(), render(4), render(5)];
+        assert_eq!(coalesce(jobs), [render(2), open(), render(3), open(), render(5)]);
+    }
+}

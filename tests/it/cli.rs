@@ -1,0 +1,335 @@
+//! The command line, end to end: the program itself, its files, its exit codes and its messages.
+
+use std::fs;
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use safetensors::SafeTensors;
+use sefa_studio::{export, latent};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::fixture;
+
+/// A folder to work in, and the program.
+struct Shell(TempDir);
+
+impl Shell {
+    fn new() -> Self {
+        Shell(TempDir::new().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Runs a line of arguments, on the CPU.
+    fn run(&self, line: &str) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sefa-studio"));
+        command.current_dir(self.0.path()).args(line.split_whitespace()).args(["--device", "cpu"]);
+        command.output().unwrap()
+    }
+
+    /// Runs a line that must succeed; returns what it printed.
+    fn ok(&self, line: &str) -> String {
+        let output = self.run(line);
+        let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+        assert_eq!(output.status.code(), Some(0), "{line}: {stderr}");
+        stdout
+    }
+
+    fn json(&self, line: &str) -> Value {
+        serde_json::from_str(&self.ok(line)).unwrap()
+    }
+
+    /// Runs a line that must fail with `code`; returns the message.
+    fn fails(&self, line: &str, code: i32) -> String {
+        let output = self.run(line);
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{line}: {stderr}");
+        assert_eq!(stderr.lines().filter(|line| line.starts_with("error:")).count(), 1, "{line}: {stderr}");
+        assert!(!stderr.contains("panicked"), "{line}: {stderr}");
+        assert_eq!(text(&output.stdout), "", "{line}");
+        stderr
+    }
+
+    fn pixels(&self, name: &str) -> Vec<u8> {
+        let bytes = fs::read(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let mut reader = png::Decoder::new(Cursor::new(bytes)).read_info().unwrap();
+        let mut data = vec![0; reader.output_buffer_size().unwrap()];
+        reader.next_frame(&mut data).unwrap();
+        data
+    }
+
+    /// Values of an npy file of ours.
+    fn npy(&self, name: &str) -> Vec<f32> {
+        let bytes = fs::read(self.path(name)).unwrap();
+        let start = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+        assert_eq!(start % 64, 0, "numpy wants its data aligned");
+        bytes[start..].chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn numbers(value: &Value) -> Vec<f64> {
+    value.as_array().unwrap().iter().map(|number| number.as_f64().unwrap()).collect()
+}
+
+#[test]
+fn seeds_become_numbered_frames() {
+    let shell = Shell::new();
+    let printed = shell.ok("render --out a/b --seeds 0,2-3");
+    assert!(printed.contains("3 frames") && printed.contains("a/b") && printed.contains("CPU"), "{printed}");
+    let frames = ["a/b/frame_0000.png", "a/b/frame_0001.png", "a/b/frame_0002.png"].map(|name| shell.pixels(name));
+    assert_ne!(frames[0], frames[1]);
+    assert_ne!(frames[1], frames[2]);
+    assert!(!shell.path("a/b/frame_0003.png").exists());
+    shell.ok("render --out again --seeds 2");
+    assert_eq!(shell.pixels("again/frame_0000.png"), frames[1], "a seed means one picture");
+    shell.ok("render example:faces --out faces");
+    assert!(shell.path("faces/frame_0000.png").exists());
+}
+
+#[test]
+fn a_sweep_passes_through_the_unmoved_picture() {
+    let shell = Shell::new();
+    shell.ok("render --out plain --seeds 4-5 --psi 0.8");
+    shell.ok("render --out sweep --seeds 4-5 --psi 0.8 --layers bottom --direction 0 --from -4 --to 4 --steps 3 --sheet --raw");
+    let frame = |number: usize| shell.pixels(&format!("sweep/frame_{number:04}.png"));
+    assert_eq!(frame(1), shell.pixels("plain/frame_0000.png"));
+    assert_eq!(frame(4), shell.pixels("plain/frame_0001.png"));
+    assert_ne!(frame(0), frame(1));
+    assert_ne!(frame(0), frame(2));
+    assert!(shell.path("sweep/sheet.png").exists() && !shell.path("sweep/frame_0006.png").exists());
+
+    let raw = shell.npy("sweep/frame_0002.npy");
+    let plane = raw.len() / 3;
+    let quantised = |i: usize| (raw[i % 3 * plane + i / 3] * 127.5 + 128.0).clamp(0.0, 255.0) as u8;
+    assert_eq!(frame(2), (0..raw.len()).map(quantised).collect::<Vec<_>>(), "npy is the same picture, planar");
+}
+
+#[test]
+fn a_frame_can_be_rendered_again_from_itself_and_from_json() {
+    let shell = Shell::new();
+    shell.ok("render --out first --seeds 9 --psi 0.6 --cutoff 4 --noise random --noise-seed 3 \
+         --layers 2-3 --direction 1 --from 5 --to 5 --steps 1");
+    let picture = shell.pixels("first/frame_0000.png");
+    shell.ok("render --out second --edit first/frame_0000.png");
+    assert_eq!(shell.pixels("second/frame_0000.png"), picture);
+    let project = export::embedded_project(&fs::read(shell.path("first/frame_0000.png")).unwrap()).unwrap().unwrap();
+    fs::write(shell.path("edit.json"), project).unwrap();
+    shell.ok("render --out third --edit edit.json");
+    assert_eq!(shell.pixels("third/frame_0000.png"), picture);
+
+    let message = shell.fails("render example:faces --out fourth --edit edit.json", 1);
+    assert!(message.contains("does not fit"), "{message}");
+    assert!(!shell.path("fourth").exists());
+}
+
+#[test]
+fn codes_of_other_tools_are_rendered_as_they_are() {
+    let shell = Shell::new();
+    let info = shell.json("info --json");
+    let (z_dim, w_dim) = (info["z_dim"].as_u64().unwrap() as usize, info["w_dim"].as_u64().unwrap() as usize);
+    let layers = info["num_layers"].as_u64().unwrap() as usize;
+    let z: Vec<f32> = [5, 6].into_iter().flat_map(|seed| latent::z_from_seed(seed, z_dim)).collect();
+    export::write_npy(&shell.path("z.npy"), &[2, z_dim], &z).unwrap();
+    shell.ok("render --out seeds --seeds 5-6");
+    shell.ok("render --out codes --latents z.npy --sheet");
+    assert_eq!(shell.pixels("codes/frame_0001.png"), shell.pixels("seeds/frame_0001.png"));
+
+    let w: Vec<f32> = latent::z_from_seed(1, w_dim).iter().map(|x| x / 4.0).collect();
+    export::write_npy(&shell.path("w.npy"), &[w_dim], &w).unwrap();
+    export::write_npy(&shell.path("w_plus.npy"), &[1, layers, w_dim], &w.repeat(layers)).unwrap();
+    shell.ok("render --out w --latents w.npy --space w");
+    shell.ok("render --out w_plus --latents w_plus.npy");
+    assert_eq!(shell.pixels("w/frame_0000.png"), shell.pixels("w_plus/frame_0000.png"));
+    shell.ok("render --out truncated --latents w.npy --space w --psi 0.5");
+    assert_ne!(shell.pixels("w/frame_0000.png"), shell.pixels("truncated/frame_0000.png"));
+
+    export::write_npy(&shell.path("bad.npy"), &[1, z_dim + 1], &vec![0.0; z_dim + 1]).unwrap();
+    let message = shell.fails("render --out none --latents bad.npy", 1);
+    assert!(message.contains("bad.npy") && message.contains(&format!("[N, {z_dim}] in z")), "{message}");
+}
+
+#[test]
+fn directions_are_the_same_in_every_format() {
+    let shell = Shell::new();
+    let json = shell.json("factorize --layers 0-1 --json --out all.npy");
+    let eigenvalues = numbers(&json["eigenvalues"]);
+    assert!(eigenvalues.is_sorted_by(|a, b| a >= b) && eigenvalues.len() > 8);
+    let directions: Vec<Vec<f64>> = json["directions"].as_array().unwrap().iter().map(numbers).collect();
+    for direction in &directions {
+        assert!((direction.iter().map(|x| x * x).sum::<f64>() - 1.0).abs() < 1e-5);
+    }
+    let flat: Vec<f32> = directions.iter().flatten().map(|&x| x as f32).collect();
+    assert_eq!(shell.npy("all.npy"), flat);
+
+    let table = shell.ok("factorize --layers bottom --top 3 --out top.safetensors");
+    assert!(table.contains("eigenvalue") && table.contains("layers 0-1") && table.lines().count() >= 5, "{table}");
+    let bytes = fs::read(shell.path("top.safetensors")).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let tensor = file.tensor("directions").unwrap();
+    assert_eq!(tensor.shape(), [3, directions[0].len()]);
+    assert_eq!(tensor.data(), flat[..3 * directions[0].len()].iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<_>>());
+    assert_eq!(file.tensor("eigenvalues").unwrap().shape(), [3]);
+
+    shell.ok("factorize --layers bottom --raw-weights --out raw.json");
+    let raw: Value = serde_json::from_slice(&fs::read(shell.path("raw.json")).unwrap()).unwrap();
+    assert_ne!(numbers(&raw["eigenvalues"]), eigenvalues);
+}
+
+#[test]
+fn info_has_the_promised_keys() {
+    let shell = Shell::new();
+    let keys = [
+        "family",
+        "layout",
+        "container",
+        "resolution",
+        "channels",
+        "z_dim",
+        "w_dim",
+        "num_layers",
+        "layers",
+        "classes",
+        "carries_code",
+        "warnings",
+    ];
+    let rosinality = fixture("stylegan2_rosinality/model.pt");
+    for file in ["", "example:faces", rosinality.to_str().unwrap()] {
+        let info = shell.json(&format!("info {file} --json"));
+        for key in keys {
+            assert!(info.get(key).is_some(), "{file}: no {key}");
+        }
+        assert_eq!(info["layers"].as_array().unwrap().len() as u64, info["num_layers"].as_u64().unwrap());
+        assert!(info["layers"][0]["resolution"].is_u64() && info["layers"][0]["channels"].is_u64());
+        let readable = shell.ok(&format!("info {file}"));
+        assert!(readable.contains("layer") && readable.contains(info["container"].as_str().unwrap()), "{readable}");
+    }
+}
+
+#[test]
+fn a_converted_file_is_the_same_generator() {
+    let shell = Shell::new();
+    for (number, name) in
+        ["stylegan2_ada_skip/model.pth", "stylegan2_rosinality/model.pt", "dcgan/netG.pth"].iter().enumerate()
+    {
+        let original = fixture(name);
+        let original = original.to_str().unwrap();
+        let printed = shell.ok(&format!("convert {original} {number}.safetensors"));
+        assert!(printed.contains(&format!("{number}.safetensors")), "{printed}");
+        shell.ok(&format!("render {original} --out original{number} --psi 0.7"));
+        shell.ok(&format!("render {number}.safetensors --out converted{number} --psi 0.7"));
+        let (original, converted) =
+            (format!("original{number}/frame_0000.png"), format!("converted{number}/frame_0000.png"));
+        assert_eq!(shell.pixels(&original), shell.pixels(&converted), "{name}");
+    }
+    let single = shell.path("0.safetensors").metadata().unwrap().len();
+    shell.ok("convert 0.safetensors half.safetensors --half");
+    assert!(shell.path("half.safetensors").metadata().unwrap().len() < single * 2 / 3);
+    shell.ok("render half.safetensors --out half");
+}
+
+#[test]
+fn bench_reports_every_part() {
+    let report = Shell::new().json("bench --frames 2 --json");
+    for key in ["load_ms", "first_frame_ms", "frame_ms", "factorize_ms"] {
+        assert!(report[key].as_f64().unwrap() > 0.0, "{key}");
+    }
+    assert!(report["device"].as_str().unwrap().starts_with("CPU"));
+    let stages = report["stages"].as_array().unwrap();
+    assert!(stages.len() > 2 && stages.iter().all(|stage| stage["name"].is_string() && stage["ms"].is_f64()));
+    assert!(cfg!(not(unix)) || report["peak_rss_mb"].as_f64().unwrap() > 1.0);
+}
+
+#[test]
+fn what_cannot_be_done_is_explained() {
+    let shell = Shell::new();
+    fs::create_dir(shell.path("folder")).unwrap();
+    fs::write(shell.path("page.pth"), "<!DOCTYPE html><html>404</html>").unwrap();
+    fs::write(shell.path("file"), "in the way").unwrap();
+    let checkpoint = fs::read(fixture("stylegan2_ada_skip/model.pth")).unwrap();
+    fs::write(shell.path("truncated.pth"), &checkpoint[..checkpoint.len() / 2]).unwrap();
+    for (line, expected) in [
+        ("info missing.pth", "missing.pth"),
+        ("info folder", "folder"),
+        ("info page.pth", "page.pth"),
+        ("info truncated.pth", "truncated.pth"),
+        ("render missing.pth --out out", "missing.pth"),
+        ("convert truncated.pth out.safetensors", "truncated.pth"),
+        ("convert example:faces file/out.safetensors", "file/out.safetensors"),
+        ("factorize --out file/directions.json", "file/directions.json"),
+        ("factorize --layers 90", "90"),
+        ("bench folder", "folder"),
+        ("render --out file/out", "file/out"),
+        ("render --out out --direction 100000 --layers 0", "--direction"),
+        ("render --out out --direction 0 --layers 0-90", "0-90"),
+        ("render --out out --classes 3", "no classes"),
+        ("render --out out --latents missing.npy", "missing.npy"),
+        ("render --out out --edit file", "file"),
+        ("render --out out --edit missing.png", "missing.png"),
+    ] {
+        let message = shell.fails(line, 1);
+        assert!(message.contains(expected), "{line}: {message}");
+    }
+    assert!(!shell.path("out").exists() && !shell.path("out.safetensors").exists());
+    let message = shell.fails("render example:faces --out out --direction 0 --layers middle", 1);
+    assert!(message.contains("middle"), "{message}");
+}
+
+#[test]
+fn wrong_usage_exits_with_2() {
+    let shell = Shell::new();
+    for line in [
+        "render",
+        "render --out out --psi NaN",
+        "render --out out --psi x",
+        "render --out out --seeds 3-1",
+        "render --out out --seeds x",
+        "render --out out --seeds 0-99999999999",
+        "render --out out --noise loud",
+        "render --out out --layers upper --direction 0",
+        "render --out out --layers 0-1",
+        "render --out out --steps 3",
+        "render --out out --direction 0 --from inf",
+        "render --out out --direction 0 --steps 0",
+        "render --out out --seeds 1 --latents z.npy",
+        "render --out out --space w",
+        "render --out out --edit a.json --psi 0.5",
+        "factorize --out directions.txt",
+        "convert model.pth",
+        "convert model.pth out.pth",
+        "info example:unknown",
+        "model.pth info",
+        "info --device tpu",
+        "bench --frames 0",
+    ] {
+        shell.fails(line, 2);
+    }
+    assert!(!shell.path("out").exists());
+}
+
+#[test]
+fn help_shows_examples() {
+    let shell = Shell::new();
+    for command in ["", "render", "factorize", "info", "convert", "bench"] {
+        assert!(shell.ok(&format!("{command} --help")).contains("Examples:"), "{command}");
+    }
+}
+
+#[test]
+fn the_program_runs_where_its_folder_is_elsewhere() {
+    // A frame written from a relative path must open from another folder.
+    let shell = Shell::new();
+    shell.ok("convert example:faces faces.safetensors");
+    shell.ok("render faces.safetensors --out out");
+    let elsewhere = Shell::new();
+    let frame = shell.path("out/frame_0000.png");
+    elsewhere.ok(&format!("render --out out --edit {}", Path::new(&frame).display()));
+    assert_eq!(elsewhere.pixels("out/frame_0000.png"), shell.pixels("out/frame_0000.png"));
+}

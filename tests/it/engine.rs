@@ -1,0 +1,119 @@
+//! The engine's caches must never show: a cached render is a fresh one, bit for bit.
+
+use sefa_studio::edit::{Code, Edit, LayerSet, Move, Noise, NoiseMode, Sample, Truncation, Weighting};
+use sefa_studio::generator::Group;
+use sefa_studio::gpu::RenderDevice;
+use sefa_studio::progress::{self, Cancelled};
+use sefa_studio::render::{Engine, Example, RenderError, Source};
+
+fn toy_heads() -> Engine {
+    let mut engine = Engine::new(RenderDevice::cpu(None));
+    engine.open(&Source::Example(Example::ToyHeads), &mut progress::silent).unwrap();
+    engine
+}
+
+fn sample(seed: u64) -> Edit {
+    Edit { sample: Sample { code: Code::Seed(seed), class: None }, ..Edit::default() }
+}
+
+fn moved(engine: &mut Engine, group: Group, value: f32) -> Move {
+    let layers = engine.info().unwrap().group(group).unwrap();
+    let basis = engine.factorize(&layers, Weighting::RowNormalised).unwrap();
+    Move {
+        layers,
+        weighting: Weighting::RowNormalised,
+        index: 0,
+        vector: basis.direction(0).to_vec(),
+        value,
+        enabled: true,
+        name: String::new(),
+    }
+}
+
+#[test]
+fn a_move_of_top_layers_reruns_only_the_stages_that_read_them() {
+    let mut engine = toy_heads();
+    let mut edit = sample(3);
+    assert_eq!(engine.render(&edit).unwrap().stages_run(), (5, 5));
+    assert_eq!(engine.render(&edit).unwrap().stages_run(), (0, 5));
+    edit.moves.push(moved(&mut engine, Group::Top, 4.0));
+    // Layer 6 is the second convolution at 32x32; everything below keeps its output.
+    assert_eq!(engine.render(&edit).unwrap().stages_run(), (2, 5));
+    edit.moves[0].enabled = false;
+    assert_eq!(engine.render(&edit).unwrap().stages_run(), (2, 5));
+    edit.moves.push(moved(&mut engine, Group::Bottom, 1.0));
+    assert_eq!(engine.render(&edit).unwrap().stages_run(), (5, 5));
+}
+
+#[test]
+fn cached_pictures_equal_fresh_ones_bit_for_bit() {
+    let mut engine = toy_heads();
+    let (top, middle, bottom) = (
+        moved(&mut engine, Group::Top, 3.0),
+        moved(&mut engine, Group::Middle, -5.0),
+        moved(&mut engine, Group::Bottom, 7.5),
+    );
+    let with = |moves: &[&Move]| Edit { moves: moves.iter().map(|&m| m.clone()).collect(), ..sample(5) };
+    let random = |seed| Edit { noise: Noise { mode: NoiseMode::Random, seed }, ..with(&[&middle]) };
+    let mut walk = vec![with(&[]), with(&[&top]), with(&[&top, &bottom]), with(&[&middle, &bottom]), with(&[&top])];
+    walk.extend([random(1), random(2), random(1), sample(6), with(&[&bottom])]);
+    walk.push(Edit { truncation: Truncation { psi: 0.3, cutoff: Some(4) }, ..with(&[&top]) });
+    walk.push(Edit { noise: Noise { mode: NoiseMode::None, seed: 9 }, ..with(&[&top]) });
+    let mut seen: Vec<Vec<f32>> = Vec::new();
+    for edit in &walk {
+        let cached = engine.render(edit).unwrap().to_f32().unwrap();
+        let fresh = toy_heads().render(edit).unwrap().to_f32().unwrap();
+        assert_eq!(cached, fresh, "{edit:?}");
+        seen.push(cached);
+    }
+    assert_ne!(seen[5], seen[6], "noise seeds 1 and 2 gave one picture");
+    assert_eq!(seen[5], seen[7], "noise seed 1 gave two pictures");
+    assert_ne!(seen[0], seen[1], "a move changed nothing");
+}
+
+#[test]
+fn an_edit_that_does_not_fit_is_refused_with_what_was_expected_and_found() {
+    let mut engine = toy_heads();
+    let problem = |engine: &mut Engine, edit: &Edit| match engine.render(edit) {
+        Err(RenderError::Misfit { problem, .. }) => problem,
+        Err(other) => panic!("{other:?}"),
+        Ok(_) => panic!("rendered {edit:?}"),
+    };
+    let code = |code| Edit { sample: Sample { code, class: None }, ..Edit::default() };
+    assert_eq!(problem(&mut engine, &code(Code::Z(vec![0.0; 7]))), "z has 7 numbers, expected 64");
+    assert_eq!(problem(&mut engine, &code(Code::WPlus(vec![vec![0.0; 64]; 3]))), "w+ has 3 layers, the model has 10");
+    assert!(problem(&mut engine, &code(Code::W(vec![f32::NAN; 64]))).contains("not finite"));
+    let class = Edit { sample: Sample { code: Code::Seed(0), class: Some(2) }, ..Edit::default() };
+    assert_eq!(problem(&mut engine, &class), "class 2, but the model has no classes");
+    let mut beyond = moved(&mut engine, Group::Bottom, 1.0);
+    beyond.layers = LayerSet::range(8, 12);
+    let beyond = Edit { moves: vec![beyond], ..Edit::default() };
+    assert_eq!(problem(&mut engine, &beyond), "layers 8-12, but the model has layers 0 to 9");
+    let psi = Edit { truncation: Truncation { psi: f32::INFINITY, cutoff: None }, ..Edit::default() };
+    assert!(problem(&mut engine, &psi).contains("psi"));
+}
+
+#[test]
+fn a_failed_or_cancelled_open_leaves_the_old_model() {
+    let mut engine = toy_heads();
+    let before = engine.info().unwrap();
+    let missing = engine.open(&Source::File("no such file".into()), &mut progress::silent);
+    assert!(missing.is_err_and(|error| !error.is_cancelled()));
+    let mut stop = |_| Err(Cancelled);
+    let cancelled = engine.open(&Source::Example(Example::Faces), &mut stop);
+    assert!(cancelled.is_err_and(|error| error.is_cancelled()));
+    assert_eq!(engine.info().unwrap(), before);
+    engine.render(&sample(0)).unwrap();
+}
+
+#[test]
+fn groups_are_those_of_the_paper() {
+    let info = toy_heads().info().unwrap();
+    let text = |group| info.group(group).unwrap().to_string();
+    assert_eq!(Group::ALL.map(text), ["0-1", "2-5", "6-9", "0-9"]);
+    let layers: Vec<_> = info.layers.iter().map(|layer| (layer.name.as_str(), layer.resolution)).collect();
+    assert_eq!(layers[0], ("synthesis.b4.conv1", 4));
+    assert_eq!(layers[1], ("synthesis.b8.conv0", 8));
+    assert_eq!(layers[6], ("synthesis.b32.conv1", 32));
+    assert_eq!(layers[9], ("synthesis.b64.torgb", 64));
+}

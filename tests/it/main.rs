@@ -1,0 +1,15 @@
+//! Integration tests, one binary. Fixtures under `tests/fixtures` hold checkpoints and expected values that this project did
+//! not compute (see the README there).
+
+mod cli;
+mod engine;
+mod export;
+mod golden;
+mod screen;
+mod structure;
+mod support;
+#[cfg(feature = "gui")]
+mod ui;
+#[cfg(all(feature = "gui", target_os = "linux"))]
+mod window;
+mod worker;

@@ -1,0 +1,130 @@
+//! What several tests need: fixtures, expected arrays, devices, activations.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::{Device, Tensor, TensorData};
+use safetensors::SafeTensors;
+use sefa_studio::generator::{Activation, Generator, NoiseInput};
+use sefa_studio::gpu::{DeviceChoice, RenderDevice};
+
+pub fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+/// The CPU, and wgpu on whatever this machine has (software Vulkan counts). A missing GPU is said aloud, and fails where
+/// `SEFA_STUDIO_ALL_TESTS` is set, as the test command does.
+pub fn devices() -> Vec<RenderDevice> {
+    let cpu = RenderDevice::cpu(None);
+    match RenderDevice::new(DeviceChoice::Gpu(None)) {
+        Ok(gpu) => vec![cpu, gpu],
+        Err(error) => {
+            assert!(std::env::var_os("SEFA_STUDIO_ALL_TESTS").is_none(), "no GPU to test on: {error}");
+            eprintln!("SKIPPED ON THE GPU: {error}");
+            vec![cpu]
+        }
+    }
+}
+
+/// Arrays of an `expected.safetensors`, all f32.
+pub struct Arrays(Vec<u8>);
+
+impl Arrays {
+    pub fn read(path: &Path) -> Self {
+        Arrays(std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
+    }
+
+    fn file(&self) -> SafeTensors<'_> {
+        SafeTensors::deserialize(&self.0).unwrap()
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        self.file().tensor(name).is_ok()
+    }
+
+    pub fn get(&self, name: &str) -> Vec<f32> {
+        let file = self.file();
+        let bytes = file.tensor(name).unwrap_or_else(|_| panic!("no array {name}")).data().to_vec();
+        bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
+    }
+
+    /// Entry `n` along the first axis.
+    pub fn row(&self, name: &str, n: usize) -> Vec<f32> {
+        let count = self.file().tensor(name).unwrap_or_else(|_| panic!("no array {name}")).shape()[0];
+        let values = self.get(name);
+        let length = values.len() / count;
+        values[n * length..(n + 1) * length].to_vec()
+    }
+
+    /// Entry `n` of `[N, layers, dim]`, one vector per layer.
+    pub fn rows(&self, name: &str, n: usize) -> Vec<Vec<f32>> {
+        let layers = self.file().tensor(name).unwrap().shape()[1];
+        let values = self.row(name, n);
+        values.chunks_exact(values.len() / layers).map(<[f32]>::to_vec).collect()
+    }
+
+    /// An activation of sample `n`, and every how many rows and columns it was sampled.
+    pub fn activation(&self, name: &str, n: usize) -> (usize, Vec<f32>) {
+        let full = format!("act/{name}");
+        if self.has(&full) { (1, self.row(&full, n)) } else { (2, self.row(&format!("act_s2/{name}"), n)) }
+    }
+}
+
+/// Values of one stage's output.
+pub struct StageOutput(Activation);
+
+impl StageOutput {
+    pub fn features_every(&self, every: usize) -> Vec<f32> {
+        sampled(self.0.features.clone(), every)
+    }
+
+    pub fn picture_every(&self, every: usize) -> Vec<f32> {
+        sampled(self.0.picture.clone().expect("a picture"), every)
+    }
+}
+
+fn sampled(tensor: Tensor<4>, every: usize) -> Vec<f32> {
+    let [_, channels, height, width] = tensor.dims();
+    let values: Vec<f32> = tensor.into_data().try_into_vec().unwrap();
+    let mut kept = Vec::new();
+    for c in 0..channels {
+        for y in (0..height).step_by(every) {
+            kept.extend((0..width).step_by(every).map(|x| values[(c * height + y) * width + x]));
+        }
+    }
+    kept
+}
+
+/// Runs all stages with one code for every layer and the stored noise.
+pub fn run_stages(generator: &Generator, code: &[f32], device: &Device) -> Vec<StageOutput> {
+    let mut outputs: Vec<StageOutput> = Vec::new();
+    for (i, stage) in generator.network.stages().iter().enumerate() {
+        let code = |_: &usize| Tensor::from_data(TensorData::new(code.to_vec(), [1, code.len()]), device);
+        let codes: Vec<Tensor<2>> = stage.layers.iter().map(code).collect();
+        let before = outputs.last().map(|output| &output.0);
+        let output = generator.network.run(i, before, &codes, &NoiseInput::Const);
+        outputs.push(StageOutput(output));
+    }
+    outputs
+}
+
+/// RGBA bytes of a texture.
+pub fn read_texture(setup: &sefa_studio::gpu::WgpuSetup, texture: &wgpu::Texture) -> Vec<u8> {
+    let (width, height) = (texture.width(), texture.height());
+    let padded = (4 * width).next_multiple_of(wgpu::COPY_BYTES_PER_ROW_ALIGNMENT);
+    let buffer = setup.device.create_buffer(&wgpu::BufferDescriptor {
+        label: None,
+        size: u64::from(padded * height),
+        usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
+        mapped_at_creation: false,
+    });
+    let mut encoder = setup.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+    let layout = wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(padded), rows_per_image: None };
+    let target = wgpu::TexelCopyBufferInfo { buffer: &buffer, layout };
+    encoder.copy_texture_to_buffer(texture.as_image_copy(), target, texture.size());
+    setup.queue.submit([encoder.finish()]);
+    buffer.slice(..).map_async(wgpu::MapMode::Read, |result| result.unwrap());
+    setup.device.poll(wgpu::PollType::wait_indefinitely()).unwrap();
+    let mapped = buffer.slice(..).get_mapped_range().unwrap();
+    let mapped: &[u8] = &mapped;
+    mapped.chunks_exact(padded as usize).flat_map(|row| row[..4 * width as usize].to_vec()).collect()
+}

@@ -1,0 +1,118 @@
+//! The worker thread: newest render wins, failures leave it working, dropping it joins.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use sefa_studio::edit::{Code, Edit, LayerSet, Sample, Weighting};
+use sefa_studio::gpu::RenderDevice;
+use sefa_studio::render::{Engine, Example, FrameImage, Source};
+use sefa_studio::worker::{Event, Job, Purpose, Task, Worker};
+
+fn spawn() -> (Worker, Arc<AtomicUsize>) {
+    let wakes = Arc::new(AtomicUsize::new(0));
+    let counter = wakes.clone();
+    let wake = move || {
+        counter.fetch_add(1, Ordering::SeqCst);
+    };
+    (Worker::spawn(|| Engine::new(RenderDevice::cpu(None)), wake).unwrap(), wakes)
+}
+
+/// All events until no job is left.
+fn settle(worker: &Worker) -> Vec<Event> {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut events = Vec::new();
+    while !worker.is_idle() {
+        assert!(Instant::now() < deadline, "the worker did not finish");
+        std::thread::sleep(Duration::from_millis(2));
+        events.extend(worker.events());
+    }
+    events.extend(worker.events());
+    events
+}
+
+fn render(seed: u64) -> Job {
+    let edit = Edit { sample: Sample { code: Code::Seed(seed), class: None }, ..Edit::default() };
+    Job::Render { edit, purpose: Purpose::Edit }
+}
+
+fn frames(events: &[Event]) -> Vec<&Edit> {
+    events.iter().filter_map(|event| if let Event::Rendered { frame, .. } = event { Some(&frame.edit) } else { None }).collect()
+}
+
+#[test]
+fn of_many_renders_the_newest_is_always_shown_and_most_are_skipped() {
+    let (worker, wakes) = spawn();
+    worker.send(Job::Open(Source::Example(Example::ToyHeads)));
+    for seed in 0..200 {
+        worker.send(render(seed));
+    }
+    let events = settle(&worker);
+    let shown = frames(&events);
+    assert_eq!(shown.last().unwrap().sample.code, Code::Seed(199));
+    assert!(shown.len() < 100, "{} of 200 renders were made", shown.len());
+    assert!(shown.windows(2).all(|pair| match (&pair[0].sample.code, &pair[1].sample.code) {
+        (Code::Seed(a), Code::Seed(b)) => a < b,
+        _ => false,
+    }));
+    assert!(wakes.load(Ordering::SeqCst) >= events.len());
+}
+
+#[test]
+fn a_broken_file_is_reported_and_the_old_model_goes_on() {
+    let (worker, _) = spawn();
+    worker.send(Job::Open(Source::Example(Example::ToyHeads)));
+    worker.send(render(1));
+    worker.send(Job::Open(Source::File("there is no such file.pth".into())));
+    worker.send(render(2));
+    let events = settle(&worker);
+    let failed = events.iter().find_map(|event| match event {
+        Event::Failed { task: Task::Open, headline, .. } => Some(headline.as_str()),
+        _ => None,
+    });
+    assert!(failed.expect("a failure").contains("there is no such file.pth"));
+    assert_eq!(frames(&events).last().unwrap().sample.code, Code::Seed(2));
+}
+
+#[test]
+fn rendering_without_a_model_fails_politely() {
+    let (worker, _) = spawn();
+    worker.send(render(0));
+    let events = settle(&worker);
+    assert!(events.iter().any(|event| matches!(event, Event::Failed { task: Task::Render, .. })));
+}
+
+#[test]
+fn frames_carry_their_pixels_and_factorisations_their_layers() {
+    let (worker, _) = spawn();
+    worker.send(Job::Open(Source::Example(Example::Faces)));
+    worker.send(render(4));
+    worker.send(Job::Factorize { layers: LayerSet::range(0, 0), weighting: Weighting::Raw });
+    let events = settle(&worker);
+    let mut seen = (false, false);
+    for event in &events {
+        match event {
+            Event::Rendered { frame, .. } => {
+                let FrameImage::Pixels(pixels) = &frame.image else { panic!("a texture from the CPU") };
+                assert_eq!((pixels.width, pixels.height, pixels.channels), (64, 64, 3));
+                assert!(pixels.data.iter().any(|&x| x != pixels.data[0]), "a picture of one colour");
+                seen.0 = true;
+            }
+            Event::Factorized(basis) => {
+                assert_eq!((basis.layers.to_string().as_str(), basis.weighting, basis.len()), ("0", Weighting::Raw, 100));
+                seen.1 = true;
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(seen, (true, true));
+}
+
+#[test]
+fn dropping_the_worker_ends_its_thread() {
+    let (worker, wakes) = spawn();
+    worker.send(Job::Open(Source::Example(Example::ToyHeads)));
+    drop(worker);
+    // The thread owned the other handle of the counter.
+    assert_eq!(Arc::strong_count(&wakes), 1);
+}

@@ -82,8 +82,8 @@ fn measure(source: &Source, device: DeviceChoice, frames: u32) -> anyhow::Result
     engine.render(&info.start(0))?.to_pixels()?;
     let first_frame_ms = milliseconds(start.elapsed());
 
-    let mut bar = Bar::new();
-    let mut progress = |done: u32| {
+    let bar = Bar::new();
+    let progress = |done: u32| {
         bar.show(Progress { stage: "measuring".into(), done: u64::from(done), total: 2 * u64::from(frames) });
     };
     let mut times = Vec::new();
@@ -121,13 +121,14 @@ fn stages(
     engine: &mut Engine,
     info: &ModelInfo,
     frames: u32,
-    mut progress: impl FnMut(u32),
+    progress: impl Fn(u32),
 ) -> anyhow::Result<Vec<StageReport>> {
     let mut names = Vec::new();
     let mut times: Vec<Vec<f64>> = Vec::new();
     for frame in 0..frames {
         progress(frame);
-        let (_, stages) = engine.render_timed(&info.start(1 + u64::from(frame)))?;
+        // Other seeds than before: a code that is remembered would take no time.
+        let (_, stages) = engine.render_timed(&info.start(1 + u64::from(frames) + u64::from(frame)))?;
         times.resize(stages.len(), Vec::new());
         for (times, stage) in times.iter_mut().zip(&stages) {
             times.push(milliseconds(stage.took));

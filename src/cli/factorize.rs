@@ -7,11 +7,11 @@ use anyhow::Context;
 use clap::Args;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
-use serde_json::json;
+use serde::Serialize;
 
 use super::arguments::{self, LayerChoice};
 use super::{open_model, print};
-use crate::edit::Weighting;
+use crate::edit::{LayerSet, Weighting};
 use crate::export;
 use crate::generator::ModelInfo;
 use crate::gpu::DeviceChoice;
@@ -99,7 +99,7 @@ pub fn run(arguments: Arguments, device: DeviceChoice) -> anyhow::Result<()> {
         save(file, &basis, top, &info)?;
     }
     if arguments.json {
-        return print(&format!("{}\n", to_json(&basis, top, &info)));
+        return print(&to_json(&basis, top, &info)?);
     }
     let rows = arguments.top.map_or(TABLE_ROWS.min(basis.len()), |_| top);
     let mut text = table(&basis, rows, &info);
@@ -129,23 +129,34 @@ fn table(basis: &Basis, rows: usize, info: &ModelInfo) -> String {
     text
 }
 
-fn to_json(basis: &Basis, top: usize, info: &ModelInfo) -> serde_json::Value {
-    let directions: Vec<&[f32]> = (0..top).map(|index| basis.direction(index)).collect();
-    json!({
-        "model": info.name,
-        "identity": info.identity,
-        "layers": basis.layers,
-        "weighting": basis.weighting,
-        "eigenvalues": basis.eigenvalues[..top],
-        "directions": directions,
-    })
+/// What JSON output holds; safetensors has the texts as metadata.
+#[derive(Serialize)]
+struct Directions<'a> {
+    model: &'a str,
+    identity: &'a str,
+    layers: &'a LayerSet,
+    weighting: Weighting,
+    eigenvalues: &'a [f64],
+    directions: Vec<&'a [f32]>,
+}
+
+fn to_json(basis: &Basis, top: usize, info: &ModelInfo) -> serde_json::Result<String> {
+    let directions = Directions {
+        model: &info.name,
+        identity: &info.identity,
+        layers: &basis.layers,
+        weighting: basis.weighting,
+        eigenvalues: &basis.eigenvalues[..top],
+        directions: (0..top).map(|index| basis.direction(index)).collect(),
+    };
+    Ok(serde_json::to_string(&directions)? + "\n")
 }
 
 fn save(file: &OutputFile, basis: &Basis, top: usize, info: &ModelInfo) -> anyhow::Result<()> {
     let dim = basis.len();
     let directions = &basis.directions()[..top * dim];
     match file.format {
-        Format::Json => export::write_bytes(&file.path, format!("{}\n", to_json(basis, top, info)).as_bytes())?,
+        Format::Json => export::write_bytes(&file.path, to_json(basis, top, info)?.as_bytes())?,
         Format::Npy => export::write_npy(&file.path, &[top, dim], directions)?,
         Format::Safetensors => {
             let eigenvalues: Vec<u8> = basis.eigenvalues[..top].iter().flat_map(|value| value.to_le_bytes()).collect();
@@ -154,10 +165,14 @@ fn save(file: &OutputFile, basis: &Basis, top: usize, info: &ModelInfo) -> anyho
                 ("eigenvalues", TensorView::new(Dtype::F64, vec![top], &eigenvalues)?),
                 ("directions", TensorView::new(Dtype::F32, vec![top, dim], &directions)?),
             ];
-            let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-            let about = ["model", "identity", "layers", "weighting"];
-            let json = to_json(basis, 0, info);
-            let about = about.map(|key| (key.to_owned(), text(&json[key]))).into_iter().collect();
+            let weighting = if basis.weighting == Weighting::Raw { "raw" } else { "row-normalised" };
+            let about = [
+                ("model", info.name.clone()),
+                ("identity", info.identity.clone()),
+                ("layers", basis.layers.to_string()),
+                ("weighting", weighting.to_owned()),
+            ];
+            let about = about.map(|(key, text)| (key.to_owned(), text)).into_iter().collect();
             let bytes = safetensors::serialize(tensors, Some(about)).context("cannot encode the directions")?;
             export::write_bytes(&file.path, &bytes)?;
         }

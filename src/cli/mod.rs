@@ -142,12 +142,12 @@ fn warn(text: &str) {
 }
 
 fn report_error(error: &anyhow::Error) {
-    let mut text = format!("error: {error}\n");
+    let mut text = format!("error: {}\n", error.to_string().replace('\n', "\n  "));
     let mut shown = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
         // Some errors repeat their cause in their own words.
         if !shown.contains(&cause) {
-            text.push_str(&format!("  {cause}\n"));
+            text.push_str(&format!("  {}\n", cause.replace('\n', "\n  ")));
         }
         shown = cause;
     }

@@ -1,6 +1,8 @@
 //! A progress bar on the standard error, for work that takes long enough to wonder.
 
-use std::time::{Duration, Instant};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -11,15 +13,25 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Shown after half a second, only on a terminal; disappears when dropped.
 pub struct Bar {
-    started: Instant,
     bar: ProgressBar,
-    visible: bool,
+    /// Makes the bar visible, unless the sender is dropped before.
+    curtain: Option<(Sender<()>, JoinHandle<()>)>,
 }
 
 impl Bar {
     pub fn new() -> Self {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
-        Bar { started: Instant::now(), bar, visible: false }
+        let (done, finished) = mpsc::channel();
+        let hidden = bar.clone();
+        let curtain = thread::spawn(move || {
+            if finished.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                hidden.set_draw_target(ProgressDrawTarget::stderr());
+                hidden.enable_steady_tick(Duration::from_millis(100));
+            }
+        });
+        let bar = Bar { bar, curtain: Some((done, curtain)) };
+        bar.show(Progress { stage: String::new(), done: 0, total: 0 });
+        bar
     }
 
     /// A report for long work. The command line never cancels: Ctrl+C ends the program, and files appear whole or not
@@ -31,11 +43,7 @@ impl Bar {
         }
     }
 
-    pub fn show(&mut self, progress: Progress) {
-        if !self.visible && self.started.elapsed() > PATIENCE {
-            self.bar.set_draw_target(ProgressDrawTarget::stderr());
-            self.visible = true;
-        }
+    pub fn show(&self, progress: Progress) {
         let template = match progress.total {
             0 => "{spinner} {msg} {elapsed}",
             _ => "{msg:<20} [{wide_bar}] {percent:>3} % {eta:>4}",
@@ -51,6 +59,11 @@ impl Bar {
 
 impl Drop for Bar {
     fn drop(&mut self) {
+        if let Some((done, curtain)) = self.curtain.take() {
+            drop(done);
+            // It must not draw after the bar was cleared; a panic in it is no reason for another one.
+            let _ = curtain.join();
+        }
         self.bar.finish_and_clear();
     }
 }

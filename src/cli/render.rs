@@ -160,18 +160,18 @@ pub fn run(arguments: Arguments, device: DeviceChoice) -> anyhow::Result<()> {
         (opened, _) => opened?,
     };
 
-    let (starts, names) = match saved {
-        Some(project) => {
-            if project.model.identity != info.identity {
-                let (made_with, family) = (&project.model.name, &project.model.family);
-                warn(&format!("the edit was made with {made_with} ({family}), another model: the picture will differ"));
-            }
-            (vec![Shot { name: "edit".into(), edit: project.edit }], project.names)
-        }
+    let (starts, names) = match &saved {
+        Some(project) => (vec![Shot { name: "edit".into(), edit: project.edit.clone() }], project.names.clone()),
         None => (starts(&arguments.sample, &info)?, DirectionNames::default()),
     };
     for start in &starts {
         engine.check(&start.edit)?;
+    }
+    if let Some(model) = saved.map(|project| project.model).filter(|model| model.identity != info.identity) {
+        warn(&format!(
+            "the edit was made with another model, {} ({}): the picture will differ",
+            model.name, model.family
+        ));
     }
     let sweep = Sweep::new(&arguments.sweep, &mut engine, &info)?;
     let frames = starts.len() * sweep.as_ref().map_or(1, |sweep| sweep.values.len());
@@ -183,7 +183,7 @@ pub fn run(arguments: Arguments, device: DeviceChoice) -> anyhow::Result<()> {
 
     let sheet = arguments.sheet.then(|| contact_sheet(&starts, sweep.as_ref(), &info));
     let mut writer = FrameWriter::create(&arguments.out, arguments.raw, sheet)?;
-    let mut bar = Bar::new();
+    let bar = Bar::new();
     for (number, shot) in shots(&starts, sweep.as_ref()).enumerate() {
         bar.show(Progress { stage: "rendering".into(), done: number as u64, total: frames as u64 });
         writer.write(&mut engine, &project(shot.edit), &shot.name)?;

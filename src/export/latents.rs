@@ -53,7 +53,7 @@ pub enum LatentsError {
     Array { path: PathBuf, key: String, source: NpyError },
     #[error("{path} is a broken npz file")]
     Zip { path: PathBuf, source: zip::result::ZipError },
-    #[error("expected latent codes as npy, npz or safetensors")]
+    #[error("cannot read latent codes: expected npy, npz or safetensors")]
     Container(#[from] CheckpointError),
     #[error("{path} holds no array")]
     Empty { path: PathBuf },

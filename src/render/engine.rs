@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,10 +22,10 @@ use crate::sefa::{self, Basis, SefaError};
 pub enum RenderError {
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    #[error("{0} cannot be used")]
-    Layout(String, #[source] LayoutError),
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
     #[error("{0} cannot be loaded")]
-    Load(String, #[source] LoadError),
+    Load(String, #[source] Box<LoadError>),
     #[error("no model is open")]
     NoModel,
     #[error("the edit does not fit {model}: {problem}")]
@@ -39,15 +38,17 @@ pub enum RenderError {
     Cancelled(#[from] Cancelled),
     #[error("the picture is not finite: the model's values overflow for this edit")]
     NotFinite,
-    #[error("cannot read {0}")]
-    Io(PathBuf, #[source] std::io::Error),
 }
 
 impl RenderError {
     /// True if the user stopped the work.
     pub fn is_cancelled(&self) -> bool {
-        matches!(self, RenderError::Cancelled(_) | RenderError::Load(_, LoadError::Cancelled(_)))
-            || matches!(self, RenderError::Checkpoint(error) if error.is_cancelled())
+        match self {
+            RenderError::Cancelled(_) => true,
+            RenderError::Checkpoint(error) => error.is_cancelled(),
+            RenderError::Load(_, error) => matches!(**error, LoadError::Cancelled(_)),
+            _ => false,
+        }
     }
 }
 
@@ -125,10 +126,10 @@ impl Engine {
             Source::File(path) => Checkpoint::open(path, report)?,
             Source::Example(example) => Checkpoint::from_static(example.bytes(), example.name())?,
         };
-        let weights = layout::detect(checkpoint).map_err(|error| RenderError::Layout(source.to_string(), error))?;
+        let weights = layout::detect(checkpoint)?;
         let limits = (self.device.label(), self.device.max_tensor_bytes());
         let generator = Generator::load(&weights, &name, self.device.device(), limits, report)
-            .map_err(|error| RenderError::Load(source.to_string(), error))?;
+            .map_err(|error| RenderError::Load(source.to_string(), Box::new(error)))?;
         let info = generator.info.clone();
         let stages = generator.network.stages();
         self.model = Some(Model {

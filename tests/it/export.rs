@@ -8,11 +8,13 @@ use std::path::{Path, PathBuf};
 use half::f16;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
-use sefa_studio::edit::{Code, Edit, Move, Sample, Weighting};
-use sefa_studio::export::{self, ExportError, Latents, Space};
+use sefa_studio::edit::{Code, Edit, LayerSet, Move, Sample, Weighting};
+use sefa_studio::export::{self, ExportError, Latents, Space, Sweep};
 use sefa_studio::generator::{Family, ModelInfo};
+use sefa_studio::gpu::RenderDevice;
+use sefa_studio::progress::{self, Cancelled, Progress};
 use sefa_studio::project::{DirectionNames, ModelIdentity, Project, ProjectError, VERSION};
-use sefa_studio::render::Pixels;
+use sefa_studio::render::{Engine, Example, Pixels, Source};
 use tempfile::TempDir;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
@@ -155,6 +157,46 @@ fn a_failed_write_keeps_the_file_that_was_there() {
     assert_eq!(names_in(folder.path()), ["picture.png"]);
 }
 
+#[test]
+fn a_sweep_moves_one_move_and_can_be_stopped() {
+    let folder = TempDir::new().unwrap();
+    let mut engine = Engine::new(RenderDevice::cpu(None));
+    let source = Source::Example(Example::ToyHeads);
+    let info = engine.open(&source, &mut progress::silent).unwrap();
+    let layers: LayerSet = "0-1".parse().unwrap();
+    let basis = engine.factorize(&layers, Weighting::RowNormalised).unwrap();
+    let mut edit = info.start(3);
+    edit.moves.push(Move {
+        layers,
+        weighting: Weighting::RowNormalised,
+        index: 0,
+        vector: basis.direction(0).to_vec(),
+        value: 0.5,
+        enabled: false,
+        name: String::new(),
+    });
+    let project = Project::new(&info, source.to_string(), edit, DirectionNames::default());
+    let sweep =
+        |name: &str, sheet| Sweep { index: 0, from: -2.0, to: 2.0, frames: 3, folder: folder.path().join(name), sheet };
+
+    let path = export::write_sweep(&mut engine, &project, &sweep("whole", true), &mut progress::silent).unwrap();
+    assert_eq!(path, folder.path().join("whole/sheet.png"));
+    let names = ["frame_0000.png", "frame_0001.png", "frame_0002.png", "sheet.png"];
+    assert_eq!(names_in(&folder.path().join("whole")), names);
+    for (name, value) in names.iter().zip([-2.0, 0.0, 2.0]) {
+        let frame = folder.path().join("whole").join(name);
+        let edit = Project::load(&frame).unwrap().edit;
+        assert_eq!((edit.moves[0].value, edit.moves[0].enabled), (value, true));
+        let pixels = engine.render(&edit).unwrap().to_pixels().unwrap();
+        assert_eq!(pixels_of(&fs::read(&frame).unwrap()), pixels.data, "{name} is not the picture of its own edit");
+    }
+
+    let mut stop_at_2 = |progress: Progress| if progress.done == 2 { Err(Cancelled) } else { Ok(()) };
+    let stopped = export::write_sweep(&mut engine, &project, &sweep("stopped", true), &mut stop_at_2);
+    assert!(matches!(stopped, Err(ExportError::Cancelled(_))));
+    assert_eq!(names_in(&folder.path().join("stopped")), names[..2]);
+}
+
 // ---- latent codes ----
 
 /// A StyleGAN2 with z of 4, w of 3 and two layers.
@@ -238,11 +280,11 @@ fn codes_are_read_from_every_kind_of_file_and_number() {
         safetensors::serialize([("z", TensorView::new(dtype, vec![2, 4], data).unwrap())], None).unwrap()
     };
     for bytes in [
-        array.clone(),
+        npy("<f4", "(2, 4)", f32s(&Z)),
         npy("<f8", "(2, 4)", f64s.clone()),
         npy("<f2", "(2, 4)", f16s.clone()),
         npz(&[("z.npy", array.clone())], CompressionMethod::Stored),
-        npz(&[("z.npy", array.clone())], CompressionMethod::Deflated),
+        npz(&[("z.npy", array)], CompressionMethod::Deflated),
         npz(&[("z.npy", npy("<f8", "(2, 4)", f64s.clone()))], CompressionMethod::Deflated),
         tensor(Dtype::F32, &f32s(&Z)),
         tensor(Dtype::F64, &f64s),
@@ -259,7 +301,7 @@ fn shapes_and_spaces_decide_what_a_code_is() {
     assert_eq!(codes("(4,)", &Z[..4], None).unwrap(), [Code::Z(Z[..4].to_vec())]);
     assert_eq!(codes("(3,)", &Z[..3], Some(Space::W)).unwrap(), [Code::W(Z[..3].to_vec())]);
     let w_plus = Code::WPlus(vec![Z[..3].to_vec(), Z[3..6].to_vec()]);
-    assert_eq!(codes("(1, 2, 3)", &Z[..6], None).unwrap(), [w_plus.clone()]);
+    assert_eq!(codes("(1, 2, 3)", &Z[..6], None).unwrap(), std::slice::from_ref(&w_plus));
     assert_eq!(codes("(1, 2, 3)", &Z[..6], Some(Space::W)).unwrap(), [w_plus]);
 
     let error = codes("(2, 3)", &Z[..6], None).unwrap_err();

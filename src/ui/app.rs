@@ -1,0 +1,361 @@
+//! The window's state, and its layout.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use egui::{CentralPanel, Key, Panel, Ui};
+use egui_wgpu::RenderState;
+
+use super::command::Command;
+use super::dialogs::Dialogs;
+use super::document::{Document, History};
+use super::menu::{self, Bar};
+use super::moves::moves_ui;
+use super::open::{self, Failure, PathPrompt, Toast};
+use super::palette::{Palette, palette_ui};
+use super::picture::{Caption, View, picture_ui};
+use super::preferences::Preferences;
+use super::sample::sample_ui;
+use super::semantics::{Shown, semantics_ui};
+use super::shortcuts::shortcuts_ui;
+use super::slider;
+use super::status::{Status, status_ui};
+use super::style;
+use super::surface::Surface;
+use super::sweep::{SweepDialog, sweep_ui};
+use crate::edit::{Code, Edit};
+use crate::generator::ModelInfo;
+use crate::progress::Progress;
+use crate::project::Project;
+use crate::render::{Engine, Example, Source};
+use crate::worker::Worker;
+
+/// What the window needs from outside.
+pub struct Services {
+    /// Makes the engine, on the worker's thread.
+    pub engine: Box<dyn FnOnce() -> Engine + Send>,
+    pub dialogs: Box<dyn Dialogs>,
+    /// Opened first: a model, a saved edit, or an exported picture.
+    pub start: Source,
+}
+
+/// The window.
+pub struct App {
+    pub(super) worker: Worker,
+    pub(super) dialogs: Box<dyn Dialogs>,
+    /// The device of the window, if it is a GPU: frames may be textures on it.
+    pub(super) gpu: Option<RenderState>,
+    pub(super) model: Option<Model>,
+    pub(super) document: Document,
+    pub(super) history: History,
+    /// The newest picture of the edit, and of what it is compared with.
+    pub(super) surface: Option<Surface>,
+    pub(super) comparison: Option<Surface>,
+    pub(super) view: View,
+    pub(super) preferences: Preferences,
+    pub(super) device: (String, Option<String>),
+    pub(super) work: Work,
+    /// An edit whose model is not open yet, and the file it came from.
+    pub(super) pending: Option<(PathBuf, Project)>,
+    pub(super) files: (Sender<FileEvent>, Receiver<FileEvent>),
+    pub(super) failure: Option<Failure>,
+    failure_details: bool,
+    pub(super) toast: Option<Toast>,
+    pub(super) palette: Option<Palette>,
+    pub(super) shortcuts: bool,
+    pub(super) sweep: Option<SweepDialog>,
+    pub(super) path_prompt: Option<PathPrompt>,
+    pub(super) panels_hidden: bool,
+    refused_seed: Option<String>,
+    pub(super) title: String,
+}
+
+/// An open model, and what the worker was asked about it.
+pub(super) struct Model {
+    pub info: Arc<ModelInfo>,
+    pub source: Source,
+    pub shown: Shown,
+    /// The selection last sent for factorisation, and when (seconds).
+    pub asked: Option<(super::document::Selection, f64)>,
+    pub sent: Option<Edit>,
+    pub sent_comparison: Option<Edit>,
+    /// What Space shows instead of the unedited sample.
+    pub reference: Option<Edit>,
+}
+
+/// Long work that is under way.
+#[derive(Default)]
+pub(super) struct Work {
+    pub opening: usize,
+    pub exporting: usize,
+    /// Name of what is being opened.
+    pub name: String,
+    pub progress: Option<Progress>,
+}
+
+/// What became of reading or writing a small file on a thread.
+pub(super) enum FileEvent {
+    Project(PathBuf, Box<Project>),
+    Saved(PathBuf),
+    Failed(Failure),
+}
+
+const PREFERENCES: &str = "preferences";
+
+impl App {
+    /// Starts the worker and opens the first model. Fails only if no thread can be started.
+    pub fn new(cc: &eframe::CreationContext<'_>, services: Services) -> std::io::Result<Self> {
+        style::apply(&cc.egui_ctx);
+        let stored = cc.storage.and_then(|storage| eframe::get_value::<Preferences>(storage, PREFERENCES));
+        let preferences = stored.unwrap_or_default();
+        cc.egui_ctx.set_theme(preferences.theme);
+        let ctx = cc.egui_ctx.clone();
+        let document = Document::default();
+        let mut app = App {
+            worker: Worker::spawn(services.engine, move || ctx.request_repaint())?,
+            dialogs: services.dialogs,
+            gpu: cc.wgpu_render_state.clone(),
+            model: None,
+            history: History::new(&document),
+            document,
+            surface: None,
+            comparison: None,
+            view: View::default(),
+            preferences,
+            device: (String::new(), None),
+            work: Work::default(),
+            pending: None,
+            files: channel(),
+            failure: None,
+            failure_details: false,
+            toast: None,
+            palette: None,
+            shortcuts: false,
+            sweep: None,
+            path_prompt: None,
+            panels_hidden: false,
+            refused_seed: None,
+            title: String::new(),
+        };
+        app.open(services.start, &cc.egui_ctx);
+        Ok(app)
+    }
+
+    /// The edit and the names, as they are now.
+    pub fn document(&self) -> &Document {
+        &self.document
+    }
+
+    /// Facts about the open model.
+    pub fn model(&self) -> Option<&ModelInfo> {
+        self.model.as_ref().map(|model| &*model.info)
+    }
+
+    /// The edit that the picture on screen shows.
+    pub fn shown_edit(&self) -> Option<&Edit> {
+        self.surface.as_ref().map(Surface::edit)
+    }
+
+    /// The frame on screen.
+    pub fn frame(&self) -> Option<&crate::render::Frame> {
+        self.surface.as_ref().map(|surface| &surface.frame)
+    }
+
+    /// What the error bar says.
+    pub fn failure(&self) -> Option<&Failure> {
+        self.failure.as_ref()
+    }
+
+    /// True if nothing is being done and the picture and the directions answer the present edit and selection.
+    pub fn is_settled(&self) -> bool {
+        let current = self.model.as_ref().is_none_or(|model| {
+            let basis = model
+                .shown
+                .basis
+                .as_ref()
+                .is_some_and(|basis| super::document::Selection::of(basis) == model.shown.selection);
+            basis && self.shown_edit() == Some(&self.document.edit)
+        });
+        self.worker.is_idle() && self.work.opening == 0 && self.work.exporting == 0 && current
+    }
+
+    fn panels_ui(&mut self, ui: &mut Ui, commands: &mut Vec<Command>) {
+        let colours = style::palette(ui);
+        let [narrowest, first, widest] = style::PANEL_WIDTHS;
+        let panel =
+            |panel: Panel| panel.frame(style::panel_frame(colours)).default_size(first).size_range(narrowest..=widest);
+        if self.panels_hidden {
+            return;
+        }
+        let Some(model) = &mut self.model else { return };
+        panel(Panel::left("sample and moves")).default_size(style::LEFT_WIDTH).show(ui, |ui| {
+            let edit = &mut self.document.edit;
+            sample_ui(ui, &model.info, edit, &mut self.refused_seed, commands);
+            if !matches!(edit.sample.code, Code::Seed(_)) {
+                self.refused_seed = None;
+            }
+            ui.add_space(style::GRID);
+            ui.separator();
+            if let Some(selection) = moves_ui(ui, &mut self.document, commands) {
+                model.shown.selection = selection;
+            }
+            ui.take_available_space();
+        });
+        panel(Panel::right("semantics")).show(ui, |ui| {
+            if semantics_ui(ui, &model.info, &mut model.shown, &mut self.document, commands) {
+                self.preferences.has_dragged = true;
+            }
+            ui.take_available_space();
+        });
+    }
+
+    fn centre_ui(&mut self, ui: &mut Ui, comparing: bool, commands: &mut Vec<Command>) {
+        let wanted = self.comparison_edit();
+        let moved = wanted.as_ref().is_some_and(|wanted| *wanted != self.document.edit);
+        let comparing = comparing && moved;
+        let text = self.caption(comparing);
+        let pinned = self.model.as_ref().is_some_and(|model| model.reference.is_some());
+        let ready = self.comparison.as_ref().filter(|shown| Some(shown.edit()) == wanted.as_ref()).is_some();
+        let surface = if comparing && ready { self.comparison.as_mut() } else { self.surface.as_mut() };
+        let Some(surface) = surface else {
+            self.empty_ui(ui, commands);
+            return;
+        };
+        picture_ui(ui, surface, &mut self.view, &Caption { text: &text, compared: comparing, pinned }, commands);
+    }
+
+    fn caption(&self, comparing: bool) -> String {
+        let seed = match self.document.edit.sample.code {
+            Code::Seed(seed) => format!("seed {seed}"),
+            _ => "code from file".to_owned(),
+        };
+        let pinned = self.model.as_ref().is_some_and(|model| model.reference.is_some());
+        match (comparing, pinned) {
+            (true, true) => return "comparison".to_owned(),
+            (true, false) => return format!("unedited sample · {seed}"),
+            _ => {}
+        }
+        if !self.preferences.has_dragged {
+            return "Drag a slider. Hold Space to compare.".to_owned();
+        }
+        match self.document.edit.moves.iter().filter(|found| found.is_active()).count() {
+            0 => seed,
+            1 => format!("{seed} · 1 move"),
+            count => format!("{seed} · {count} moves"),
+        }
+    }
+
+    /// In place of a picture: what is being opened, or what could be.
+    fn empty_ui(&self, ui: &mut Ui, commands: &mut Vec<Command>) {
+        let height = ui.available_height();
+        ui.vertical_centered(|ui| {
+            ui.add_space(height * 0.4);
+            if self.work.opening > 0 || self.model.is_some() {
+                ui.spinner();
+                ui.weak(format!("Opening {}", self.work.name));
+                return;
+            }
+            ui.label("No model is open. Drop a checkpoint here, or");
+            ui.add_space(style::GRID);
+            for command in [Command::Open].into_iter().chain(Example::ALL.map(Command::OpenExample)) {
+                if ui.button(command.text()).on_hover_text(command.tooltip()).clicked() {
+                    commands.push(command);
+                }
+            }
+        });
+    }
+
+    fn overlays_ui(&mut self, ctx: &egui::Context, area: egui::Rect, commands: &mut Vec<Command>) {
+        let mut palette = self.palette.take();
+        commands.extend(palette_ui(ctx, &mut palette, &|command| self.is_pointless(command)));
+        self.palette = palette;
+        shortcuts_ui(ctx, &mut self.shortcuts);
+        if sweep_ui(ctx, &mut self.sweep, &self.document) {
+            self.ask(super::dialogs::Ask::SweepFolder, ctx);
+        }
+        if let Some((ask, path)) = open::path_ui(ctx, &mut self.path_prompt) {
+            self.answered(ask, path, ctx);
+        }
+        open::toast_ui(ctx, &mut self.toast, area);
+        for path in open::drop_ui(ctx) {
+            self.open(Source::File(path), ctx);
+        }
+    }
+
+    /// Space compares, unless it is typed into a text or presses the focused button.
+    fn space_is_held(&self, ctx: &egui::Context) -> bool {
+        let free = slider::space_is_free(ctx) && !ctx.text_edit_focused() && self.palette.is_none();
+        free && ctx.input(|input| input.key_down(Key::Space))
+    }
+}
+
+impl eframe::App for App {
+    fn logic(&mut self, ctx: &egui::Context, _: &mut eframe::Frame) {
+        self.take_events(ctx);
+    }
+
+    fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
+        let ctx = ui.ctx().clone();
+        let colours = style::palette(ui);
+        let mut commands = if self.palette.is_none() { Command::pressed(&ctx) } else { Vec::new() };
+        self.history.begin_gesture(&self.document, &ctx);
+        slider::track_wheel(&ctx, true);
+
+        let bar = style::bar_frame(colours);
+        let asked = Panel::top("menu").frame(bar).exact_size(style::MENU_HEIGHT).show(ui, |ui| {
+            let moved = self.comparison_edit().is_some_and(|wanted| wanted != self.document.edit);
+            let facts = Bar {
+                info: self.model(),
+                recent: &self.preferences.recent,
+                idle: &|command| self.is_pointless(command),
+                moved,
+            };
+            menu::bar_ui(ui, &facts)
+        });
+        let asked = asked.inner;
+        commands.extend(asked.commands);
+        let comparing = asked.compare || self.space_is_held(&ctx);
+        if let Some(source) = asked.open {
+            self.open(source, &ctx);
+        }
+        if let Some(failure) = &self.failure {
+            let frame = egui::Frame::new().fill(colours.error_back).inner_margin(egui::Margin::symmetric(12, 4));
+            let bar = Panel::top("failure")
+                .frame(frame)
+                .show(ui, |ui| open::failure_ui(ui, failure, &mut self.failure_details));
+            if !bar.inner {
+                (self.failure, self.failure_details) = (None, false);
+            }
+        }
+        let cancelled = Panel::bottom("status").frame(bar).exact_size(style::STATUS_HEIGHT).show(ui, |ui| {
+            let work = self.work.progress.as_ref().map(|progress| (self.work.name.as_str(), progress));
+            let status = Status {
+                frame: self.surface.as_ref().map(|surface| &surface.frame),
+                device: &self.device.0,
+                device_note: self.device.1.as_deref(),
+                zoom: self.view.shown,
+                fits: self.view.zoom.is_none(),
+                work,
+            };
+            status_ui(ui, &status)
+        });
+        if cancelled.inner {
+            commands.push(Command::Cancel);
+        }
+        self.panels_ui(ui, &mut commands);
+        let centre = egui::Frame::new().fill(colours.surround);
+        let area = CentralPanel::no_frame().frame(centre).show(ui, |ui| self.centre_ui(ui, comparing, &mut commands));
+        slider::track_wheel(&ctx, false);
+        self.overlays_ui(&ctx, area.response.rect, &mut commands);
+        for command in commands {
+            self.perform(command, &ctx);
+        }
+        self.send_what_changed(&ctx, comparing);
+    }
+
+    fn save(&mut self, storage: &mut dyn eframe::Storage) {
+        self.keep_names();
+        eframe::set_value(storage, PREFERENCES, &self.preferences);
+    }
+}

@@ -1,0 +1,297 @@
+//! Every action of the window: its text, tooltip and shortcut. Menus, shortcuts, the palette and the sheet on F1 are made
+//! from this one list.
+
+use egui::{Context, Key, KeyboardShortcut, Modifiers};
+
+use crate::generator::Group;
+use crate::render::Example;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Command {
+    Open,
+    OpenExample(Example),
+    SaveEdit,
+    Export,
+    ExportSweep,
+    Quit,
+    Undo,
+    Redo,
+    PreviousSeed,
+    NextSeed,
+    RandomSeed,
+    RerollNoise,
+    ResetMoves,
+    CopyPicture,
+    Select(Group),
+    Fit,
+    ActualSize,
+    ZoomIn,
+    ZoomOut,
+    SetComparison,
+    ClearComparison,
+    HidePanels,
+    ToggleTheme,
+    Palette,
+    Shortcuts,
+    Cancel,
+}
+
+/// The menus of the bar, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Menu {
+    File,
+    Edit,
+    View,
+    Help,
+}
+
+impl Menu {
+    pub const ALL: [Menu; 4] = [Menu::File, Menu::Edit, Menu::View, Menu::Help];
+
+    pub fn title(self) -> &'static str {
+        match self {
+            Menu::File => "File",
+            Menu::Edit => "Edit",
+            Menu::View => "View",
+            Menu::Help => "Help",
+        }
+    }
+
+    /// Its commands; `None` is a line between groups.
+    pub fn commands(self) -> &'static [Option<Command>] {
+        use Command as C;
+        match self {
+            Menu::File => &[
+                Some(C::Open),
+                Some(C::OpenExample(Example::ToyHeads)),
+                Some(C::OpenExample(Example::Faces)),
+                None,
+                Some(C::SaveEdit),
+                Some(C::Export),
+                Some(C::ExportSweep),
+                None,
+                Some(C::Quit),
+            ],
+            Menu::Edit => &[
+                Some(C::Undo),
+                Some(C::Redo),
+                None,
+                Some(C::PreviousSeed),
+                Some(C::NextSeed),
+                Some(C::RandomSeed),
+                Some(C::RerollNoise),
+                None,
+                Some(C::ResetMoves),
+                None,
+                Some(C::CopyPicture),
+            ],
+            Menu::View => &[
+                Some(C::Fit),
+                Some(C::ActualSize),
+                Some(C::ZoomIn),
+                Some(C::ZoomOut),
+                None,
+                Some(C::Select(Group::Bottom)),
+                Some(C::Select(Group::Middle)),
+                Some(C::Select(Group::Top)),
+                Some(C::Select(Group::All)),
+                None,
+                Some(C::SetComparison),
+                Some(C::ClearComparison),
+                None,
+                Some(C::HidePanels),
+                Some(C::ToggleTheme),
+            ],
+            Menu::Help => &[Some(C::Palette), Some(C::Shortcuts)],
+        }
+    }
+}
+
+/// A way to start a command from the keyboard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shortcut {
+    pub keys: KeyboardShortcut,
+    /// Works while a text field has the keyboard, too.
+    pub global: bool,
+}
+
+const CTRL: Modifiers = Modifiers::COMMAND;
+const CTRL_SHIFT: Modifiers = Modifiers::COMMAND.plus(Modifiers::SHIFT);
+
+impl Command {
+    /// Every command, for the palette and the sheet.
+    pub fn all() -> impl Iterator<Item = Command> {
+        Menu::ALL.into_iter().flat_map(|menu| menu.commands().iter().copied().flatten()).chain([Command::Cancel])
+    }
+
+    pub fn text(self) -> &'static str {
+        match self {
+            Command::Open => "Open…",
+            Command::OpenExample(Example::ToyHeads) => "Open example: Toy heads",
+            Command::OpenExample(Example::Faces) => "Open example: Faces",
+            Command::SaveEdit => "Save edit…",
+            Command::Export => "Export picture…",
+            Command::ExportSweep => "Export sweep…",
+            Command::Quit => "Quit",
+            Command::Undo => "Undo",
+            Command::Redo => "Redo",
+            Command::PreviousSeed => "Previous seed",
+            Command::NextSeed => "Next seed",
+            Command::RandomSeed => "Random seed",
+            Command::RerollNoise => "New random noise",
+            Command::ResetMoves => "Reset all moves",
+            Command::CopyPicture => "Copy picture",
+            Command::Select(Group::Bottom) => "Bottom layers",
+            Command::Select(Group::Middle) => "Middle layers",
+            Command::Select(Group::Top) => "Top layers",
+            Command::Select(Group::All) => "All layers",
+            Command::Fit => "Fit picture",
+            Command::ActualSize => "Actual size",
+            Command::ZoomIn => "Zoom in",
+            Command::ZoomOut => "Zoom out",
+            Command::SetComparison => "Set as comparison",
+            Command::ClearComparison => "Compare with the unedited sample",
+            Command::HidePanels => "Hide panels",
+            Command::ToggleTheme => "Dark or light",
+            Command::Palette => "Command palette",
+            Command::Shortcuts => "Keyboard shortcuts",
+            Command::Cancel => "Cancel loading or exporting",
+        }
+    }
+
+    pub fn tooltip(self) -> &'static str {
+        match self {
+            Command::Open => "A checkpoint (.pkl, .pt, .pth, .safetensors), a saved edit, or an exported picture",
+            Command::OpenExample(_) => "A small generator that ships inside the program",
+            Command::SaveEdit => "Writes the edit as a small JSON file that opens again",
+            Command::Export => "Writes a PNG that carries the edit",
+            Command::ExportSweep => "Writes a series of pictures along one move",
+            Command::Quit => "Closes the window",
+            Command::Undo => "Takes back the last change",
+            Command::Redo => "Makes the change again",
+            Command::PreviousSeed => "Moves stay as they are",
+            Command::NextSeed => "Moves stay as they are",
+            Command::RandomSeed => "Moves stay as they are",
+            Command::RerollNoise => "Another draw of the per-pixel noise",
+            Command::ResetMoves => "Removes every move",
+            Command::CopyPicture => "Puts the picture on the clipboard",
+            Command::Select(_) => "Shows the directions of these layers; moves made elsewhere stay active",
+            Command::Fit => "As large as the window allows",
+            Command::ActualSize => "One pixel of the picture is one pixel of the screen",
+            Command::ZoomIn | Command::ZoomOut => "The wheel does the same, at the pointer",
+            Command::SetComparison => "Space then shows the picture as it is now",
+            Command::ClearComparison => "Space then shows the sample without moves",
+            Command::HidePanels => "Leaves only the picture",
+            Command::ToggleTheme => "Changes between the dark and the light look",
+            Command::Palette => "Finds every command by name",
+            Command::Shortcuts => "Shows all keys",
+            Command::Cancel => "What was there stays as it is",
+        }
+    }
+
+    /// Shortcuts; the first is shown. More modifiers come first where keys are shared.
+    pub fn shortcuts(self) -> &'static [Shortcut] {
+        const fn global(modifiers: Modifiers, key: Key) -> Shortcut {
+            Shortcut { keys: KeyboardShortcut::new(modifiers, key), global: true }
+        }
+        const fn plain(modifiers: Modifiers, key: Key) -> Shortcut {
+            Shortcut { keys: KeyboardShortcut::new(modifiers, key), global: false }
+        }
+        const NONE: Modifiers = Modifiers::NONE;
+        match self {
+            Command::Open => const { &[global(CTRL, Key::O)] },
+            Command::SaveEdit => const { &[global(CTRL, Key::S)] },
+            Command::Export => const { &[global(CTRL, Key::E)] },
+            Command::ExportSweep => const { &[global(CTRL_SHIFT, Key::E)] },
+            Command::Quit => const { &[global(CTRL, Key::Q)] },
+            Command::Undo => const { &[plain(CTRL, Key::Z)] },
+            Command::Redo => const { &[plain(CTRL_SHIFT, Key::Z), plain(CTRL, Key::Y)] },
+            Command::PreviousSeed => const { &[plain(NONE, Key::ArrowLeft)] },
+            Command::NextSeed => const { &[plain(NONE, Key::ArrowRight)] },
+            Command::RandomSeed => const { &[plain(NONE, Key::R)] },
+            Command::RerollNoise => const { &[plain(NONE, Key::N)] },
+            Command::ResetMoves => const { &[plain(CTRL_SHIFT, Key::Delete)] },
+            Command::CopyPicture => const { &[plain(CTRL_SHIFT, Key::C)] },
+            Command::Select(Group::Bottom) => const { &[plain(CTRL, Key::Num1)] },
+            Command::Select(Group::Middle) => const { &[plain(CTRL, Key::Num2)] },
+            Command::Select(Group::Top) => const { &[plain(CTRL, Key::Num3)] },
+            Command::Select(Group::All) => const { &[plain(CTRL, Key::Num4)] },
+            Command::Fit => const { &[plain(NONE, Key::F)] },
+            Command::ActualSize => const { &[plain(NONE, Key::Num1)] },
+            Command::ZoomIn => const { &[plain(NONE, Key::Plus), plain(NONE, Key::Equals)] },
+            Command::ZoomOut => const { &[plain(NONE, Key::Minus)] },
+            Command::SetComparison => const { &[plain(NONE, Key::C)] },
+            Command::HidePanels => const { &[plain(NONE, Key::H)] },
+            Command::ToggleTheme => const { &[global(CTRL, Key::Comma)] },
+            Command::Palette => const { &[global(CTRL, Key::P)] },
+            Command::Shortcuts => const { &[global(NONE, Key::F1)] },
+            Command::OpenExample(_) | Command::ClearComparison | Command::Cancel => &[],
+        }
+    }
+
+    /// The first shortcut as text, such as "Ctrl+E"; empty if there is none.
+    pub fn keys(self, ctx: &Context) -> String {
+        let shown = |shortcut: &Shortcut| ctx.format_shortcut(&shortcut.keys);
+        let text = self.shortcuts().first().map_or_else(String::new, shown);
+        // egui spells out the names of signs.
+        text.replace("Comma", ",").replace("Minus", "−").replace("Plus", "+")
+    }
+
+    /// Tooltip with the shortcut behind it, for buttons that show neither.
+    pub fn hint(self, ctx: &Context) -> String {
+        let keys = self.keys(ctx);
+        let text = self.text().trim_end_matches('…');
+        if keys.is_empty() {
+            format!("{text}\n{}", self.tooltip())
+        } else {
+            format!("{text} ({keys})\n{}", self.tooltip())
+        }
+    }
+
+    /// The commands whose keys were pressed; the keys are taken from the input.
+    pub fn pressed(ctx: &Context) -> Vec<Command> {
+        let typing = ctx.text_edit_focused();
+        // Arrows belong to the focused control; without one they step through seeds.
+        let focused = ctx.memory(|memory| memory.focused()).is_some();
+        let mut candidates: Vec<(Command, Shortcut)> = Command::all()
+            .flat_map(|command| command.shortcuts().iter().map(move |shortcut| (command, *shortcut)))
+            .collect();
+        // Matching ignores extra modifiers, so Ctrl+Shift+Z must be asked for before Ctrl+Z.
+        candidates.sort_by_key(|(_, shortcut)| std::cmp::Reverse(shortcut.keys.modifiers.shift));
+        let taken = |shortcut: &Shortcut| {
+            let arrow = matches!(shortcut.keys.logical_key, Key::ArrowLeft | Key::ArrowRight);
+            (typing && !shortcut.global) || (focused && arrow)
+        };
+        let wanted = |(command, shortcut): (Command, Shortcut)| {
+            let pressed = !taken(&shortcut) && ctx.input_mut(|input| consume(input, &shortcut.keys));
+            pressed.then_some(command)
+        };
+        candidates.into_iter().filter_map(wanted).collect()
+    }
+}
+
+/// As `consume_shortcut`, but a key without modifiers is not taken when Shift or Alt is held.
+fn consume(input: &mut egui::InputState, keys: &KeyboardShortcut) -> bool {
+    let sign = matches!(keys.logical_key, Key::Plus | Key::Equals);
+    if keys.modifiers.is_none() && !sign && input.modifiers.any() {
+        return false;
+    }
+    input.consume_shortcut(keys)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_command_says_what_it_does_and_no_two_share_a_key() {
+        let mut keys = HashSet::new();
+        for command in Command::all() {
+            assert!(!command.text().is_empty() && !command.tooltip().is_empty());
+            for shortcut in command.shortcuts() {
+                assert!(keys.insert(shortcut.keys), "{command:?} shares its key with another command");
+            }
+        }
+    }
+}

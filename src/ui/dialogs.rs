@@ -1,0 +1,136 @@
+//! The system's file dialogs, behind a trait: tests script them, and a desktop without any is noticed.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+/// What a file is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ask {
+    Open,
+    SaveEdit,
+    Export,
+    SweepFolder,
+}
+
+impl Ask {
+    pub fn title(self) -> &'static str {
+        match self {
+            Ask::Open => "Open a model, an edit or an exported picture",
+            Ask::SaveEdit => "Save the edit",
+            Ask::Export => "Export the picture",
+            Ask::SweepFolder => "Folder for the series",
+        }
+    }
+}
+
+/// A question to the user, with a proposal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    pub ask: Ask,
+    pub folder: Option<PathBuf>,
+    /// Proposed file name, for files that are written.
+    pub name: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    Path(Ask, PathBuf),
+    Cancelled(Ask),
+    /// This desktop has no file dialogs: ask in the window instead.
+    Unavailable(Question),
+}
+
+/// Asks for files without ever blocking the window.
+pub trait Dialogs {
+    /// `wake` is called when the answer is there.
+    fn ask(&mut self, question: Question, wake: Box<dyn FnOnce() + Send>);
+    /// The answers since the last call.
+    fn answers(&mut self) -> Vec<Answer>;
+}
+
+/// The dialogs of the system.
+pub struct SystemDialogs {
+    sender: Sender<Answer>,
+    receiver: Receiver<Answer>,
+}
+
+impl Default for SystemDialogs {
+    fn default() -> Self {
+        let (sender, receiver) = channel();
+        SystemDialogs { sender, receiver }
+    }
+}
+
+/// Without a portal the dialog "answers" at once with nothing, as if cancelled; nobody cancels this fast.
+const FASTER_THAN_PEOPLE: Duration = Duration::from_millis(250);
+
+impl Dialogs for SystemDialogs {
+    fn ask(&mut self, question: Question, wake: Box<dyn FnOnce() + Send>) {
+        let sender = self.sender.clone();
+        std::thread::spawn(move || {
+            let asked = Instant::now();
+            let answer = match show(&question) {
+                Some(path) => Answer::Path(question.ask, path),
+                None if asked.elapsed() < FASTER_THAN_PEOPLE => Answer::Unavailable(question),
+                None => Answer::Cancelled(question.ask),
+            };
+            // A closed window no longer listens.
+            let _ = sender.send(answer);
+            wake();
+        });
+    }
+
+    fn answers(&mut self) -> Vec<Answer> {
+        self.receiver.try_iter().collect()
+    }
+}
+
+fn show(question: &Question) -> Option<PathBuf> {
+    let mut dialog = rfd::FileDialog::new().set_title(question.ask.title());
+    if let Some(folder) = &question.folder {
+        dialog = dialog.set_directory(folder);
+    }
+    match question.ask {
+        Ask::Open => dialog
+            .add_filter(
+                "Models, edits and exported pictures",
+                &["pkl", "pt", "pth", "ckpt", "safetensors", "json", "png"],
+            )
+            .add_filter("All files", &["*"])
+            .pick_file(),
+        Ask::SaveEdit => dialog.add_filter("Edit", &["json"]).set_file_name(&question.name).save_file(),
+        Ask::Export => dialog.add_filter("PNG picture", &["png"]).set_file_name(&question.name).save_file(),
+        Ask::SweepFolder => dialog.pick_folder(),
+    }
+}
+
+/// Answers given beforehand, for tests.
+#[derive(Default)]
+pub struct ScriptedDialogs {
+    pub paths: VecDeque<Option<PathBuf>>,
+    answers: Vec<Answer>,
+}
+
+impl ScriptedDialogs {
+    /// The first question gets the first path; `None` cancels.
+    pub fn new(paths: impl IntoIterator<Item = Option<PathBuf>>) -> Self {
+        ScriptedDialogs { paths: paths.into_iter().collect(), answers: Vec::new() }
+    }
+}
+
+impl Dialogs for ScriptedDialogs {
+    fn ask(&mut self, question: Question, wake: Box<dyn FnOnce() + Send>) {
+        self.answers.push(match self.paths.pop_front() {
+            Some(Some(path)) => Answer::Path(question.ask, path),
+            Some(None) => Answer::Cancelled(question.ask),
+            None => Answer::Unavailable(question),
+        });
+        wake();
+    }
+
+    fn answers(&mut self) -> Vec<Answer> {
+        std::mem::take(&mut self.answers)
+    }
+}

@@ -1,0 +1,158 @@
+//! The bar at the top: menus, what is open, and the four buttons used most.
+
+use egui::{Align, Align2, Button, FontId, MenuBar, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
+
+use super::command::{Command, Menu};
+use super::icons::{self, Icon, icon_button};
+use super::preferences::Recent;
+use super::style;
+use crate::generator::ModelInfo;
+use crate::render::Source;
+
+/// The facts of the bar.
+pub struct Bar<'a> {
+    pub info: Option<&'a ModelInfo>,
+    pub recent: &'a [Recent],
+    /// Commands that would do nothing now.
+    pub idle: &'a dyn Fn(Command) -> bool,
+    pub moved: bool,
+}
+
+/// What was asked for in the bar.
+#[derive(Default)]
+pub struct Asked {
+    pub commands: Vec<Command>,
+    pub open: Option<Source>,
+    /// The compare button is held down.
+    pub compare: bool,
+}
+
+pub fn bar_ui(ui: &mut Ui, bar: &Bar<'_>) -> Asked {
+    let mut asked = Asked::default();
+    let whole = ui.max_rect();
+    let sides = MenuBar::new().ui(ui, |ui| {
+        ui.set_min_height(style::MENU_HEIGHT);
+        for menu in Menu::ALL {
+            ui.menu_button(menu.title(), |ui| menu_ui(ui, menu, bar, &mut asked));
+        }
+        let left = ui.cursor().left();
+        let right = ui
+            .with_layout(egui::Layout::right_to_left(Align::Center), |ui| {
+                buttons_ui(ui, bar, &mut asked);
+                ui.cursor().right()
+            })
+            .inner;
+        (left, right)
+    });
+    let (left, right) = sides.inner;
+    if let Some(info) = bar.info {
+        title_ui(
+            ui,
+            info,
+            Rect::from_x_y_ranges(left..=right, whole.y_range()).shrink2(vec2(8.0, 0.0)),
+            whole.center().x,
+        );
+    }
+    asked
+}
+
+fn menu_ui(ui: &mut Ui, menu: Menu, bar: &Bar<'_>, asked: &mut Asked) {
+    ui.set_min_width(220.0);
+    for &entry in menu.commands() {
+        let Some(command) = entry else {
+            ui.separator();
+            continue;
+        };
+        let keys = egui::RichText::new(command.keys(ui.ctx())).weak();
+        let button = ui.add_enabled(!(bar.idle)(command), Button::new(command.text()).right_text(keys));
+        if button.on_hover_text(command.tooltip()).clicked() {
+            asked.commands.push(command);
+        }
+        if command == Command::Open && !bar.recent.is_empty() {
+            ui.menu_button("Open recent", |ui| {
+                for recent in bar.recent {
+                    let facts = egui::RichText::new(recent.facts()).weak();
+                    let entry = ui.add(Button::new(recent.name.as_str()).right_text(facts));
+                    if entry.on_hover_text(recent.source.to_string()).clicked() {
+                        asked.open = Some(recent.source.clone());
+                    }
+                }
+            });
+        }
+    }
+}
+
+fn buttons_ui(ui: &mut Ui, bar: &Bar<'_>, asked: &mut Asked) {
+    ui.spacing_mut().item_spacing.x = style::GRID;
+    let ctx = ui.ctx().clone();
+    let button = |ui: &mut Ui, icon, command: Command, name: &str, commands: &mut Vec<Command>| {
+        let response =
+            ui.add_enabled_ui(!(bar.idle)(command), |ui| icon_button(ui, icon, name, &command.hint(&ctx))).inner;
+        if response.clicked() {
+            commands.push(command);
+        }
+    };
+    button(ui, Icon::Export, Command::Export, "Export", &mut asked.commands);
+    let hint = "Hold to compare (Space)\nShows the sample without moves, or the picture set as comparison";
+    let compare = ui.add_enabled_ui(bar.moved, |ui| icon_button(ui, Icon::Compare, "Compare", hint)).inner;
+    asked.compare = compare.is_pointer_button_down_on();
+    button(ui, Icon::Redo, Command::Redo, "Redo", &mut asked.commands);
+    button(ui, Icon::Undo, Command::Undo, "Undo", &mut asked.commands);
+}
+
+/// Name, family, size: in the middle of the bar if there is room, else beside the menus.
+fn title_ui(ui: &mut Ui, info: &ModelInfo, room: Rect, middle: f32) {
+    let colours = style::palette(ui);
+    let text = title(info);
+    let mut job =
+        egui::text::LayoutJob::simple_singleline(text.clone(), FontId::proportional(style::TEXT), colours.text);
+    let shield = if info.carries_code { 20.0 } else { 0.0 };
+    job.wrap = egui::text::TextWrapping::truncate_at_width((room.width() - shield).max(0.0));
+    let galley = ui.painter().layout_job(job);
+    let width = galley.size().x + shield;
+    let left = (middle - width / 2.0).clamp(room.left(), (room.right() - width).max(room.left()));
+    let place = Rect::from_min_size(pos2(left, room.top()), vec2(width, room.height()));
+    let response = ui.interact(place, ui.scope_id().with("title"), Sense::hover());
+    response.widget_info(|| WidgetInfo::labeled(Role::Label, true, text.as_str()));
+    let mut text_left = left;
+    if info.carries_code {
+        icons::paint(ui.painter(), Icon::Shield, pos2(left + 6.0, place.center().y), colours.warning);
+        text_left += shield;
+    }
+    let at = Align2::LEFT_CENTER.anchor_size(pos2(text_left, place.center().y), galley.size()).min;
+    ui.painter().galley(at, galley, colours.text);
+    response.on_hover_ui(|ui| facts_ui(ui, info));
+}
+
+/// "Toy heads · StyleGAN2 128 · 12 layers"
+pub fn title(info: &ModelInfo) -> String {
+    let plural = if info.num_layers == 1 { "layer" } else { "layers" };
+    format!("{} · {} {} · {} {plural}", info.name, info.family, info.resolution, info.num_layers)
+}
+
+fn facts_ui(ui: &mut Ui, info: &ModelInfo) {
+    if info.carries_code {
+        ui.colored_label(style::palette(ui).warning, "contains Python code; not run");
+    }
+    egui::Grid::new("facts").num_columns(2).spacing([12.0, 2.0]).show(ui, |ui| {
+        let latent = info.w_dim.map_or_else(|| format!("z {}", info.z_dim), |w| format!("z {}, w {w}", info.z_dim));
+        let mut facts = vec![
+            ("file", format!("{}, {} layout", info.container, info.layout)),
+            ("picture", format!("{0} × {0}, {1} channels", info.resolution, info.channels)),
+            ("latent", latent),
+        ];
+        facts.extend(info.classes.map(|classes| ("classes", classes.to_string())));
+        facts.extend(
+            ["license", "licence", "source"].into_iter().filter_map(|key| Some((key, info.metadata.get(key)?.clone()))),
+        );
+        facts.push(("identity", info.identity.chars().take(16).collect()));
+        for (what, value) in facts {
+            ui.weak(what);
+            ui.label(value);
+            ui.end_row();
+        }
+    });
+    for warning in &info.warnings {
+        ui.colored_label(style::palette(ui).warning, warning);
+    }
+}

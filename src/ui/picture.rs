@@ -1,0 +1,151 @@
+//! The picture: zoom, pan, compare, and its menu.
+
+use egui::{Align2, Color32, FontId, PointerButton, Rect, Sense, Ui, Vec2, pos2, vec2};
+
+use super::command::Command;
+use super::slider::leave_space_free;
+use super::style;
+use super::surface::Surface;
+
+/// How the picture lies in its area.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct View {
+    /// Screen pixels per pixel of the picture; `None` fits the area.
+    pub zoom: Option<f32>,
+    /// From the area's centre to the picture's, in points.
+    pub offset: Vec2,
+    /// The scale on screen, for the status bar: as `zoom`, whether it fits or not.
+    pub shown: f32,
+}
+
+const ZOOM: std::ops::RangeInclusive<f32> = 0.05..=64.0;
+/// One step of the zoom keys.
+const STEP: f32 = 1.25;
+
+impl View {
+    pub fn fit(&mut self) {
+        *self = View { shown: self.shown, ..View::default() };
+    }
+
+    pub fn actual_size(&mut self) {
+        self.zoom = Some(1.0);
+        self.offset = Vec2::ZERO;
+    }
+
+    /// Scales by `STEP` per step, around a point given from the area's centre.
+    pub fn zoom_by(&mut self, steps: f32, around: Vec2) {
+        let zoom = (self.shown * STEP.powf(steps)).clamp(*ZOOM.start(), *ZOOM.end());
+        self.offset = around + (self.offset - around) * (zoom / self.shown.max(1e-6));
+        self.zoom = Some(zoom);
+    }
+}
+
+/// What the area says below and in place of the picture.
+pub struct Caption<'a> {
+    /// Below the picture.
+    pub text: &'a str,
+    /// The picture is not the edit, and this says so.
+    pub compared: bool,
+    /// A picture was set as comparison.
+    pub pinned: bool,
+}
+
+/// The picture area; it fills `ui`.
+pub fn picture_ui(
+    ui: &mut Ui,
+    surface: &mut Surface,
+    view: &mut View,
+    caption: &Caption<'_>,
+    commands: &mut Vec<Command>,
+) {
+    let whole = ui.available_rect_before_wrap();
+    let line = Rect::from_min_max(pos2(whole.left(), whole.bottom() - style::ROW), whole.max);
+    let area = Rect::from_min_max(whole.min, line.left_top() + vec2(whole.width(), 0.0)).shrink(style::GRID * 3.0);
+    let response = ui.allocate_rect(whole, Sense::click_and_drag());
+    let pixel = 1.0 / ui.pixels_per_point();
+    let size = vec2(surface.frame.size[0] as f32, surface.frame.size[1] as f32);
+
+    let fit = (area.width() / size.x).min(area.height() / size.y) / pixel;
+    view.shown = view.zoom.unwrap_or(fit.max(*ZOOM.start()));
+    let centre = area.center();
+    if let Some(pointer) = response.hover_pos() {
+        let (scroll, pinch) = ui.input(|input| (input.smooth_scroll_delta.y, input.zoom_delta()));
+        let steps = scroll / 50.0 + pinch.ln() / STEP.ln();
+        if steps != 0.0 {
+            view.zoom_by(steps, pointer - centre);
+            view.shown = view.zoom.unwrap_or(view.shown);
+        }
+    }
+    let pan = response.dragged_by(PointerButton::Primary) || response.dragged_by(PointerButton::Middle);
+    if pan {
+        view.zoom.get_or_insert(view.shown);
+        view.offset += response.drag_delta();
+    }
+    let shown = size * view.shown * pixel;
+    if view.zoom.is_some() {
+        // Some of the picture always stays in sight.
+        let reach = (shown + area.size()) / 2.0 - Vec2::splat(48.0);
+        view.offset = view.offset.clamp(-reach.max(Vec2::ZERO), reach.max(Vec2::ZERO));
+    }
+    let place = Rect::from_center_size(centre + view.offset, shown);
+    let place = Rect::from_min_size(snapped(place.min, ui.pixels_per_point()), shown);
+    let texture = surface.texture(view.shown >= style::SHARP_FROM);
+    let uv = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
+    ui.painter_at(whole).image(texture, place, uv, Color32::WHITE);
+
+    caption_ui(ui, line, place, caption);
+    response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Image, true, format!("Picture, {}", caption.text)));
+    let cursor = if pan { egui::CursorIcon::Grabbing } else { egui::CursorIcon::Default };
+    if response.double_clicked() {
+        view.fit();
+    }
+    if response.has_focus() {
+        leave_space_free(ui, &response);
+    }
+    response.on_hover_cursor(cursor).context_menu(|ui| {
+        let comparison = if caption.pinned { Command::ClearComparison } else { Command::SetComparison };
+        for command in [Command::CopyPicture, Command::Export, comparison] {
+            let button =
+                egui::Button::new(command.text()).right_text(egui::RichText::new(command.keys(ui.ctx())).weak());
+            if ui.add(button).on_hover_text(command.tooltip()).clicked() {
+                commands.push(command);
+            }
+        }
+    });
+}
+
+fn snapped(point: egui::Pos2, pixels_per_point: f32) -> egui::Pos2 {
+    pos2(
+        (point.x * pixels_per_point).round() / pixels_per_point,
+        (point.y * pixels_per_point).round() / pixels_per_point,
+    )
+}
+
+fn caption_ui(ui: &Ui, line: Rect, picture: Rect, caption: &Caption<'_>) {
+    let colours = style::palette(ui);
+    let colour = if caption.compared { colours.text_strong } else { colours.text_weak };
+    let font = FontId::proportional(style::SMALL_TEXT + 1.0);
+    // Just below the picture, where there is room, else in the line that is kept free for it.
+    let centre = pos2(line.center().x, (picture.bottom() + style::ROW * 0.75).min(line.center().y - style::GRID));
+    let galley = ui.painter().layout_no_wrap(caption.text.to_owned(), font, colour);
+    let place = Align2::CENTER_CENTER.anchor_size(centre, galley.size());
+    let fill = if caption.compared { colours.accent_dim } else { colours.surround };
+    ui.painter().rect_filled(place.expand2(vec2(8.0, 3.0)), 8.0, fill);
+    ui.painter().galley(place.min, galley, colour);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zooming_keeps_the_point_under_the_pointer() {
+        let mut view = View { shown: 2.0, offset: vec2(10.0, -4.0), ..View::default() };
+        let pointer = vec2(30.0, 20.0);
+        let on_picture = (pointer - view.offset) / view.shown;
+        view.zoom_by(3.0, pointer);
+        let zoom = view.zoom.unwrap();
+        assert!(((pointer - view.offset) / zoom - on_picture).length() < 1e-4);
+        assert!((zoom - 2.0 * STEP.powf(3.0)).abs() < 1e-5);
+    }
+}

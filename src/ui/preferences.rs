@@ -1,0 +1,81 @@
+//! What persists between runs, beside the window's own size and panel widths: nothing else does.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use egui::ThemePreference;
+use serde::{Deserialize, Serialize};
+
+use crate::generator::ModelInfo;
+use crate::project::DirectionNames;
+use crate::render::Source;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Preferences {
+    pub theme: ThemePreference,
+    /// Newest first.
+    pub recent: Vec<Recent>,
+    /// Where the last file was opened or written.
+    pub folder: Option<PathBuf>,
+    /// Names of directions, by the model's identity: offered again whenever that model is opened.
+    pub names: BTreeMap<String, DirectionNames>,
+    /// The first slider was dragged, so the hint has done its work.
+    pub has_dragged: bool,
+}
+
+impl Default for Preferences {
+    fn default() -> Self {
+        Preferences {
+            theme: ThemePreference::Dark,
+            recent: Vec::new(),
+            folder: None,
+            names: BTreeMap::new(),
+            has_dragged: false,
+        }
+    }
+}
+
+/// A model that was opened before.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Recent {
+    pub source: Source,
+    pub name: String,
+    pub family: String,
+    pub resolution: usize,
+}
+
+const MOST_RECENT: usize = 10;
+
+impl Recent {
+    /// "StyleGAN2 1024"
+    pub fn facts(&self) -> String {
+        format!("{} {}", self.family, self.resolution)
+    }
+}
+
+impl Preferences {
+    /// Puts a model that was just opened in front. Examples have their own place in the menu.
+    pub fn remember(&mut self, source: &Source, info: &ModelInfo) {
+        let Source::File(path) = source else { return };
+        self.folder = path.parent().map(Into::into);
+        self.recent.retain(|recent| recent.source != *source);
+        let recent = Recent {
+            source: source.clone(),
+            name: info.name.clone(),
+            family: info.family.to_string(),
+            resolution: info.resolution,
+        };
+        self.recent.insert(0, recent);
+        self.recent.truncate(MOST_RECENT);
+    }
+
+    /// Keeps the names of a model's directions.
+    pub fn keep_names(&mut self, identity: &str, names: &DirectionNames) {
+        if names.is_empty() {
+            self.names.remove(identity);
+        } else {
+            self.names.insert(identity.to_owned(), names.clone());
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Where moves start: seed, truncation, noise, class.
+
+use egui::{Align, Id, Ui};
+
+use super::command::Command;
+use super::field::{Digits, TextField, number};
+use super::icons::{Icon, icon_button};
+use super::segments::{Segment, segments_ui};
+use super::slider::Slider;
+use super::style;
+use crate::edit::{Code, Edit, NoiseMode};
+use crate::generator::ModelInfo;
+
+/// The panel. `refused` holds the text of a seed that is none, until it is corrected.
+pub fn sample_ui(
+    ui: &mut Ui,
+    info: &ModelInfo,
+    edit: &mut Edit,
+    refused: &mut Option<String>,
+    commands: &mut Vec<Command>,
+) {
+    style::section(ui, "Sample");
+    row(ui, "Seed", |ui| match edit.sample.code {
+        Code::Seed(seed) => seed_ui(ui, seed, &mut edit.sample.code, refused, commands),
+        _ => code_ui(ui, &mut edit.sample.code),
+    });
+    if let Some(text) = refused {
+        let hint = format!("{text:?} is no seed: a whole number from 0 to {}", u64::MAX);
+        ui.colored_label(style::palette(ui).warning, egui::RichText::new(hint).size(style::SMALL_TEXT));
+    }
+    truncation_ui(ui, info, edit);
+    noise_ui(ui, info, edit, commands);
+    if let Some(classes) = info.classes {
+        row(ui, "Class", |ui| class_ui(ui, classes, &mut edit.sample.class));
+    }
+}
+
+/// A label column, then controls.
+fn row<R>(ui: &mut Ui, label: &str, add_controls: impl FnOnce(&mut Ui) -> R) -> R {
+    ui.horizontal(|ui| {
+        ui.spacing_mut().item_spacing.x = style::GRID;
+        let (rect, _) = ui.allocate_exact_size(egui::vec2(style::LABEL_COLUMN, style::ROW), egui::Sense::hover());
+        let font = egui::FontId::proportional(style::TEXT);
+        ui.painter().text(rect.left_center(), egui::Align2::LEFT_CENTER, label, font, style::palette(ui).text_weak);
+        add_controls(ui)
+    })
+    .inner
+}
+
+fn seed_ui(ui: &mut Ui, seed: u64, code: &mut Code, refused: &mut Option<String>, commands: &mut Vec<Command>) {
+    command_icon(ui, Icon::Previous, Command::PreviousSeed, commands);
+    let width = ui.available_width() - 2.0 * (style::ROW + style::GRID);
+    let field = TextField { name: "Seed", hint: "", width, quiet: false, align: Align::Center };
+    let (response, typed) = field.show(ui, Id::unique("seed"), &seed.to_string());
+    if let Some(text) = typed {
+        match text.trim().parse() {
+            Ok(seed) => (*code, *refused) = (Code::Seed(seed), None),
+            Err(_) => *refused = Some(text),
+        }
+    } else if response.has_focus() && ui.input(|input| input.events.iter().any(|e| matches!(e, egui::Event::Text(_)))) {
+        *refused = None;
+    }
+    response.on_hover_text("The seed of the latent code. Left and Right step through seeds.");
+    command_icon(ui, Icon::Next, Command::NextSeed, commands);
+    command_icon(ui, Icon::Dice, Command::RandomSeed, commands);
+}
+
+fn command_icon(ui: &mut Ui, icon: Icon, command: Command, commands: &mut Vec<Command>) {
+    if icon_button(ui, icon, command.text(), &command.hint(ui.ctx())).clicked() {
+        commands.push(command);
+    }
+}
+
+fn code_ui(ui: &mut Ui, code: &mut Code) {
+    let kind = match code {
+        Code::Seed(_) | Code::Z(_) => "z",
+        Code::W(_) => "w",
+        Code::WPlus(_) => "w+",
+    };
+    ui.label(format!("code from file ({kind})"))
+        .on_hover_text("This edit starts from a given latent code, not from a seed");
+    let button = ui.button("Use a seed").on_hover_text("Leaves the code from the file and draws one from seed 0");
+    if button.clicked() {
+        *code = Code::Seed(0);
+    }
+}
+
+fn truncation_ui(ui: &mut Ui, info: &ModelInfo, edit: &mut Edit) {
+    let why = match (&info.default_truncation, &edit.sample.code) {
+        (None, _) => Some("This model has no mean code to truncate towards"),
+        (_, Code::WPlus(_)) => Some("Codes with one w per layer are never truncated"),
+        _ => None,
+    };
+    let home = info.default_truncation.unwrap_or_default();
+    let hint = "Truncation: 1 leaves the sample as it is, 0 gives the mean picture. Double-click resets.";
+    let truncation = &mut edit.truncation;
+    ui.add_enabled_ui(why.is_none(), |ui| {
+        row(ui, "Psi", |ui| {
+            let width = ui.available_width() - style::VALUE_COLUMN - style::GRID;
+            let slider = Slider::new(&mut truncation.psi, -0.5..=1.5, "Psi").home(home.psi).step(0.05).show(ui, width);
+            slider.response.on_hover_text(hint).on_disabled_hover_text(why.unwrap_or_default());
+            number(ui, &mut truncation.psi, 0.01, Digits::Plain(2), "Psi value")
+                .on_hover_text("Drag, or click to type");
+        });
+        row(ui, "Cutoff", |ui| {
+            let layers = info.num_layers;
+            let mut cutoff = truncation.cutoff.unwrap_or(layers).min(layers) as f32;
+            let width = ui.available_width() - style::VALUE_COLUMN - style::GRID;
+            let at_home = home.cutoff.unwrap_or(layers) as f32;
+            let slider =
+                Slider::new(&mut cutoff, 0.0..=layers as f32, "Cutoff").integer().home(at_home).show(ui, width);
+            let hint = "How many layers are truncated, counted from the coarsest";
+            let mut changed = slider.response.changed();
+            slider.response.on_hover_text(hint).on_disabled_hover_text(why.unwrap_or_default());
+            changed |= number(ui, &mut cutoff, 0.1, Digits::UpTo(layers), "Cutoff value").changed();
+            if changed {
+                let whole = cutoff.round().clamp(0.0, layers as f32) as usize;
+                truncation.cutoff = (whole < layers).then_some(whole);
+            }
+        });
+    });
+}
+
+const NOISE: [(NoiseMode, &str, &str); 3] = [
+    (NoiseMode::Const, "const", "The noise stored in the checkpoint"),
+    (NoiseMode::Random, "random", "Fresh noise from its own seed; the dice draws another"),
+    (NoiseMode::None, "none", "No noise: the smoothest picture"),
+];
+
+fn noise_ui(ui: &mut Ui, info: &ModelInfo, edit: &mut Edit, commands: &mut Vec<Command>) {
+    let random = edit.noise.mode == NoiseMode::Random;
+    ui.add_enabled_ui(info.has_noise, |ui| {
+        row(ui, "Noise", |ui| {
+            let missing = "This model has no noise inputs";
+            let segments = NOISE.map(|(mode, text, tooltip)| Segment {
+                text,
+                name: text,
+                tooltip: if info.has_noise { tooltip } else { missing },
+                enabled: info.has_noise,
+                on: info.has_noise && edit.noise.mode == mode,
+            });
+            let spare = if random { style::ROW + style::GRID } else { 0.0 };
+            if let Some(clicked) = segments_ui(ui, ui.available_width() - spare, &segments) {
+                edit.noise.mode = NOISE[clicked].0;
+            }
+            if random {
+                command_icon(ui, Icon::Dice, Command::RerollNoise, commands);
+            }
+        });
+    });
+}
+
+fn class_ui(ui: &mut Ui, classes: usize, class: &mut Option<usize>) {
+    let current = class.unwrap_or(0);
+    let width = ui.available_width() - 2.0 * (style::ROW + style::GRID);
+    if icon_button(ui, Icon::Previous, "Previous class", "Previous class").clicked() {
+        *class = Some(current.checked_sub(1).unwrap_or(classes.saturating_sub(1)));
+    }
+    let field = TextField { name: "Class", hint: "", width, quiet: false, align: Align::Center };
+    let (response, typed) = field.show(ui, Id::unique("class"), &current.to_string());
+    if let Some(number) = typed.and_then(|text| text.trim().parse::<usize>().ok())
+        && number < classes
+    {
+        *class = Some(number);
+    }
+    response.on_hover_text(format!("Class index, 0 to {}", classes.saturating_sub(1)));
+    if icon_button(ui, Icon::Next, "Next class", "Next class").clicked() {
+        *class = Some((current + 1) % classes.max(1));
+    }
+}

@@ -1,0 +1,314 @@
+//! What commands do, and how files are opened and written.
+
+use std::hash::{BuildHasher, Hasher};
+use std::path::{Path, PathBuf};
+
+use egui::{Context, Vec2, ViewportCommand};
+
+use super::app::{App, FileEvent};
+use super::command::Command;
+use super::dialogs::{Answer, Ask, Question};
+use super::document::Document;
+use super::open::{Failure, PathPrompt};
+use super::palette::Palette;
+use super::sweep::SweepDialog;
+use crate::edit::{Code, NoiseMode};
+use crate::generator::ModelInfo;
+use crate::progress::Progress;
+use crate::project::Project;
+use crate::render::Source;
+use crate::worker::Job;
+
+impl App {
+    /// Opens a model, a saved edit, or an exported picture.
+    pub(super) fn open(&mut self, source: Source, ctx: &Context) {
+        let is_edit = |path: &Path| {
+            path.extension().is_some_and(|end| end.eq_ignore_ascii_case("json") || end.eq_ignore_ascii_case("png"))
+        };
+        match source {
+            Source::File(path) if is_edit(&path) => self.read_project(path, ctx),
+            source => {
+                self.pending = None;
+                self.open_model(source);
+            }
+        }
+    }
+
+    fn open_model(&mut self, source: Source) {
+        if self.work.opening > 0 {
+            self.worker.cancel();
+        }
+        self.work.opening += 1;
+        self.work.name = source.short_name();
+        self.work.progress = Some(Progress { stage: "opening".into(), done: 0, total: 0 });
+        self.worker.send(Job::Open(source));
+    }
+
+    /// Does small file work on a thread; the answer comes as a [`FileEvent`].
+    fn on_thread(&self, ctx: &Context, work: impl FnOnce() -> FileEvent + Send + 'static) {
+        let (sender, ctx) = (self.files.0.clone(), ctx.clone());
+        std::thread::spawn(move || {
+            // A closed window no longer listens.
+            let _ = sender.send(work());
+            ctx.request_repaint();
+        });
+    }
+
+    fn read_project(&mut self, path: PathBuf, ctx: &Context) {
+        self.on_thread(ctx, move || match Project::load(&path) {
+            Ok(project) => FileEvent::Project(path, Box::new(project)),
+            Err(error) => FileEvent::Failed(failure_of(&error)),
+        });
+    }
+
+    /// An edit was read: use it with the open model, or open its model first.
+    pub(super) fn open_project(&mut self, path: PathBuf, project: Project, ctx: &Context) {
+        self.preferences.folder = path.parent().map(Into::into);
+        match self.model.as_ref().map(|model| model.info.clone()) {
+            Some(info) if info.identity == project.model.identity => {
+                self.history.settle(&self.document);
+                self.adopt(&path, project, &info);
+                ctx.request_repaint();
+            }
+            _ => {
+                let source = Source::from(project.model.source.clone());
+                self.pending = Some((path, project));
+                self.open_model(source);
+            }
+        }
+    }
+
+    /// Makes a project's edit the present one, if it fits the model.
+    pub(super) fn adopt(&mut self, path: &Path, project: Project, info: &ModelInfo) {
+        match info.check(&project.edit) {
+            Ok(()) => {
+                self.failure = None;
+                self.document = Document { edit: project.edit, names: project.names };
+                if let (Some(model), Some(first)) = (&mut self.model, self.document.edit.moves.first()) {
+                    model.shown.selection = super::document::Selection::of_move(first);
+                }
+            }
+            Err(problem) => {
+                let headline = format!("The edit in {} does not fit the model {}", path.display(), info.name);
+                self.failure = Some(Failure { headline, causes: vec![problem] });
+            }
+        }
+    }
+
+    /// Commands that would do nothing now.
+    pub(super) fn is_pointless(&self, command: Command) -> bool {
+        let Some(model) = &self.model else {
+            return !matches!(
+                command,
+                Command::Open
+                    | Command::OpenExample(_)
+                    | Command::Quit
+                    | Command::ToggleTheme
+                    | Command::Palette
+                    | Command::Shortcuts
+                    | Command::Cancel
+            );
+        };
+        let edit = &self.document.edit;
+        match command {
+            Command::Undo => !self.history.can_undo(&self.document),
+            Command::Redo => !self.history.can_redo(&self.document),
+            Command::ResetMoves | Command::ExportSweep => edit.moves.is_empty(),
+            Command::RerollNoise => !model.info.has_noise || edit.noise.mode != NoiseMode::Random,
+            Command::Select(group) => model.info.group(group).is_none(),
+            Command::ClearComparison => model.reference.is_none(),
+            Command::Cancel => self.work.opening + self.work.exporting == 0,
+            _ => false,
+        }
+    }
+
+    pub(super) fn perform(&mut self, command: Command, ctx: &Context) {
+        if self.is_pointless(command) {
+            return;
+        }
+        match command {
+            Command::Open => self.ask(Ask::Open, ctx),
+            Command::OpenExample(example) => self.open(Source::Example(example), ctx),
+            Command::SaveEdit => self.ask(Ask::SaveEdit, ctx),
+            Command::Export => self.ask(Ask::Export, ctx),
+            Command::ExportSweep => {
+                let range = self.model().map_or(1.0, |info| info.slider_range);
+                self.sweep = Some(SweepDialog::new(&self.document, range));
+            }
+            Command::Quit => ctx.send_viewport_cmd(ViewportCommand::Close),
+            Command::Undo => self.history.undo(&mut self.document),
+            Command::Redo => self.history.redo(&mut self.document),
+            Command::PreviousSeed => self.step_seed(u64::wrapping_sub),
+            Command::NextSeed => self.step_seed(u64::wrapping_add),
+            Command::RandomSeed => self.document.edit.sample.code = Code::Seed(draw()),
+            Command::RerollNoise => self.document.edit.noise.seed = draw(),
+            Command::ResetMoves => self.document.edit.moves.clear(),
+            Command::CopyPicture => {
+                if let Some(surface) = &self.surface {
+                    surface.copy(ctx);
+                }
+            }
+            Command::Select(group) => {
+                if let Some(model) = &mut self.model
+                    && let Some(layers) = model.info.group(group)
+                {
+                    model.shown.selection.layers = layers;
+                }
+            }
+            Command::Fit => self.view.fit(),
+            Command::ActualSize => self.view.actual_size(),
+            Command::ZoomIn => self.view.zoom_by(1.0, Vec2::ZERO),
+            Command::ZoomOut => self.view.zoom_by(-1.0, Vec2::ZERO),
+            Command::SetComparison => self.set_reference(true),
+            Command::ClearComparison => self.set_reference(false),
+            Command::HidePanels => self.panels_hidden = !self.panels_hidden,
+            Command::ToggleTheme => {
+                let dark = ctx.theme() == egui::Theme::Dark;
+                self.preferences.theme = if dark { egui::ThemePreference::Light } else { egui::ThemePreference::Dark };
+                ctx.set_theme(self.preferences.theme);
+            }
+            Command::Palette => self.palette = Some(Palette::default()),
+            Command::Shortcuts => self.shortcuts = !self.shortcuts,
+            Command::Cancel => self.worker.cancel(),
+        }
+        ctx.request_repaint();
+    }
+
+    fn step_seed(&mut self, step: fn(u64, u64) -> u64) {
+        if let Code::Seed(seed) = &mut self.document.edit.sample.code {
+            *seed = step(*seed, 1);
+        }
+    }
+
+    fn set_reference(&mut self, pinned: bool) {
+        if let Some(model) = &mut self.model {
+            model.reference = pinned.then(|| self.document.edit.clone());
+        }
+    }
+
+    /// Keeps the names of the present model's directions.
+    pub(super) fn keep_names(&mut self) {
+        if let Some(model) = &self.model {
+            self.preferences.keep_names(&model.info.identity, &self.document.names);
+        }
+    }
+
+    pub(super) fn ask(&mut self, ask: Ask, ctx: &Context) {
+        let name = self.model().map_or_else(String::new, |info| file_name(info, &self.document));
+        let name = match ask {
+            Ask::Export => format!("{name}.png"),
+            Ask::SaveEdit => format!("{name}.json"),
+            Ask::Open | Ask::SweepFolder => String::new(),
+        };
+        let ctx = ctx.clone();
+        let question = Question { ask, folder: self.preferences.folder.clone(), name };
+        self.dialogs.ask(question, Box::new(move || ctx.request_repaint()));
+    }
+
+    pub(super) fn take_answer(&mut self, answer: Answer, ctx: &Context) {
+        match answer {
+            Answer::Path(ask, path) => self.answered(ask, path, ctx),
+            Answer::Cancelled(_) => {}
+            Answer::Unavailable(question) => self.path_prompt = Some(PathPrompt::new(question)),
+        }
+    }
+
+    /// A file was chosen.
+    pub(super) fn answered(&mut self, ask: Ask, path: PathBuf, ctx: &Context) {
+        if ask == Ask::Open {
+            return self.open(Source::File(path), ctx);
+        }
+        let Some(project) = self.project() else { return };
+        let folder = if ask == Ask::SweepFolder { Some(path.as_path()) } else { path.parent() };
+        self.preferences.folder = folder.map(Into::into);
+        match ask {
+            Ask::SaveEdit => {
+                let path = with_extension(path, "json");
+                self.on_thread(ctx, move || match std::fs::write(&path, project.to_json()) {
+                    Ok(()) => FileEvent::Saved(path),
+                    Err(error) => {
+                        let headline = format!("cannot write {}", path.display());
+                        FileEvent::Failed(Failure { headline, causes: vec![error.to_string()] })
+                    }
+                });
+            }
+            Ask::Export => self.export(Job::Export { project, path: with_extension(path, "png") }),
+            Ask::SweepFolder => {
+                if let Some(dialog) = self.sweep.take() {
+                    let sweep = crate::export::Sweep { folder: path, ..dialog.sweep() };
+                    self.export(Job::ExportSweep { project, sweep });
+                }
+            }
+            Ask::Open => {}
+        }
+    }
+
+    fn export(&mut self, job: Job) {
+        self.work.exporting += 1;
+        self.work.name = "Exporting".into();
+        self.work.progress = Some(Progress { stage: "rendering".into(), done: 0, total: 0 });
+        self.worker.send(job);
+    }
+
+    fn project(&self) -> Option<Box<Project>> {
+        let model = self.model.as_ref()?;
+        let Document { edit, names } = self.document.clone();
+        Some(Box::new(Project::new(&model.info, absolute(&model.source), edit, names)))
+    }
+}
+
+/// The source as it can be found from any folder.
+fn absolute(source: &Source) -> String {
+    match source {
+        Source::File(path) => std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string(),
+        Source::Example(_) => source.to_string(),
+    }
+}
+
+fn failure_of(error: &dyn std::error::Error) -> Failure {
+    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
+    Failure { headline: error.to_string(), causes: causes.map(ToString::to_string).collect() }
+}
+
+fn with_extension(path: PathBuf, extension: &str) -> PathBuf {
+    if path.extension().is_some() { path } else { path.with_extension(extension) }
+}
+
+/// A fresh number of at most six digits: enough seeds to look at, few enough digits to remember.
+fn draw() -> u64 {
+    std::collections::hash_map::RandomState::new().build_hasher().finish() % 1_000_000
+}
+
+/// "toy-heads-1042-pose+1.4": model, seed, and at most three moves.
+fn file_name(info: &ModelInfo, document: &Document) -> String {
+    let mut parts = vec![plain(&info.name)];
+    parts.push(match document.edit.sample.code {
+        Code::Seed(seed) => seed.to_string(),
+        _ => "code".to_owned(),
+    });
+    for found in document.edit.moves.iter().filter(|found| found.is_active()).take(3) {
+        let name = plain(document.name_of(found));
+        let name = if name.is_empty() { format!("d{}", found.index + 1) } else { name };
+        parts.push(format!("{name}{:+.1}", found.value));
+    }
+    parts.join("-")
+}
+
+/// Text that every file system takes.
+fn plain(text: &str) -> String {
+    let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join("-").to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_files_are_plain() {
+        assert_eq!(plain("Toy heads (StyleGAN2)"), "toy-heads-stylegan2");
+        assert_eq!(plain("../../x:y"), "x-y");
+        assert_eq!(with_extension("a/b".into(), "png"), PathBuf::from("a/b.png"));
+        assert_eq!(with_extension("a/b.PNG".into(), "png"), PathBuf::from("a/b.PNG"));
+    }
+}

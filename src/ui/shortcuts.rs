@@ -1,0 +1,66 @@
+//! The sheet of keys on F1.
+
+use egui::{Align2, Context, Grid, Ui, Window};
+
+use super::command::Menu;
+use super::style;
+
+/// What the pointer and unlisted keys do.
+const GESTURES: [(&str, &str); 12] = [
+    ("Space", "Compare, while held"),
+    ("Wheel on a slider", "Step; Shift fine, Ctrl coarse"),
+    ("Arrows on a slider", "Step; Shift fine, Ctrl coarse"),
+    ("Shift while dragging", "Ten times finer"),
+    ("Ctrl while dragging", "Round values"),
+    ("Double-click, Delete", "Reset the slider"),
+    ("Click on a number", "Type any value"),
+    ("Tab, Shift+Tab", "Next, previous control"),
+    ("Wheel on the picture", "Zoom at the pointer"),
+    ("Drag the picture", "Pan; double-click fits"),
+    ("Drop a file", "Open it"),
+    ("Ctrl+Plus, Minus, 0", "Size of the whole window's text"),
+];
+
+const WIDTH: f32 = 752.0;
+
+pub fn shortcuts_ui(ctx: &Context, open: &mut bool) {
+    Window::new("Keyboard")
+        .open(open)
+        .collapsible(false)
+        .resizable(false)
+        // As wide as the sheet: otherwise the first frame, which does not know its width yet, sets it.
+        .default_width(WIDTH)
+        .pivot(Align2::CENTER_CENTER)
+        .default_pos(ctx.content_rect().center())
+        .show(ctx, |ui| {
+            ui.set_min_width(WIDTH);
+            ui.horizontal_top(|ui| {
+                ui.spacing_mut().item_spacing.x = 28.0;
+                for menus in [&Menu::ALL[..2], &Menu::ALL[2..]] {
+                    ui.vertical(|ui| menus.iter().for_each(|menu| menu_ui(ui, *menu)));
+                }
+                ui.vertical(|ui| {
+                    style::section(ui, "Pointer and sliders");
+                    list_ui(ui, "gestures", GESTURES.iter().map(|&(keys, what)| (keys.to_owned(), what)));
+                });
+            });
+        });
+}
+
+fn menu_ui(ui: &mut Ui, menu: Menu) {
+    style::section(ui, menu.title());
+    let commands = menu.commands().iter().flatten().filter(|command| !command.shortcuts().is_empty());
+    let ctx = ui.ctx().clone();
+    list_ui(ui, menu.title(), commands.map(|command| (command.keys(&ctx), command.text().trim_end_matches('…'))));
+    ui.add_space(8.0);
+}
+
+fn list_ui<'a>(ui: &mut Ui, id: &str, rows: impl Iterator<Item = (String, &'a str)>) {
+    Grid::new(id).num_columns(2).spacing([12.0, 3.0]).show(ui, |ui| {
+        for (keys, what) in rows {
+            ui.weak(keys);
+            ui.label(what);
+            ui.end_row();
+        }
+    });
+}

@@ -1,0 +1,214 @@
+//! The window and its worker: what is sent when, and what becomes of the answers.
+
+use std::sync::Arc;
+
+use egui::Context;
+
+use super::app::{App, FileEvent, Model};
+use super::document::{Document, History, Selection};
+use super::menu;
+use super::open::{Failure, TOAST_SECONDS, Toast};
+use super::semantics::{PAGE, Shown};
+use super::surface::Surface;
+use crate::edit::{Edit, Weighting};
+use crate::generator::{Group, ModelInfo};
+use crate::render::{Frame, Source};
+use crate::worker::{Event, Job, Purpose, Task};
+
+/// Directions of an earlier selection look old after this many seconds; before that they would only flicker.
+const STALE_AFTER: f64 = 0.1;
+
+impl App {
+    /// Takes in everything that happened elsewhere since the last frame.
+    pub(super) fn take_events(&mut self, ctx: &Context) {
+        for event in self.worker.events() {
+            self.take_event(event, ctx);
+        }
+        for answer in self.dialogs.answers() {
+            self.take_answer(answer, ctx);
+        }
+        while let Ok(event) = self.files.1.try_recv() {
+            match event {
+                FileEvent::Project(path, project) => self.open_project(path, *project, ctx),
+                FileEvent::Saved(path) => self.show_toast(path, ctx),
+                FileEvent::Failed(failure) => self.failure = Some(failure),
+            }
+        }
+    }
+
+    fn take_event(&mut self, event: Event, ctx: &Context) {
+        match event {
+            Event::Device { label, note } => self.device = (label, note),
+            Event::Opened { info, source, .. } => self.opened(info, source),
+            Event::Factorized(basis) => {
+                if let Some(model) = &mut self.model
+                    && Selection::of(&basis) == model.shown.selection
+                {
+                    model.shown.basis = Some(basis);
+                }
+            }
+            Event::Rendered { frame, purpose } => self.take_frame(frame, purpose, ctx),
+            Event::Exported { path } => {
+                self.finish(Task::Export);
+                self.show_toast(path, ctx);
+            }
+            Event::Progress { progress, .. } => self.work.progress = Some(progress),
+            Event::Cancelled(task) => {
+                self.finish(task);
+                self.pending = self.pending.take().filter(|_| task != Task::Open);
+            }
+            Event::Failed { task, headline, causes } => {
+                self.finish(task);
+                self.failure = Some(match (&self.pending, task) {
+                    (Some((path, project)), Task::Open) => {
+                        let model = &project.model;
+                        let needed = format!(
+                            "The edit in {} needs the model {} ({}), which was at {}. Open that model, and the edit follows.",
+                            path.display(),
+                            model.name,
+                            model.family,
+                            model.source
+                        );
+                        Failure { headline: needed, causes: [vec![headline], causes].concat() }
+                    }
+                    _ => Failure { headline, causes },
+                });
+            }
+        }
+    }
+
+    fn finish(&mut self, task: Task) {
+        let count = match task {
+            Task::Open => &mut self.work.opening,
+            Task::Export => &mut self.work.exporting,
+            Task::Factorize | Task::Render => return,
+        };
+        *count = count.saturating_sub(1);
+        if self.work.opening + self.work.exporting == 0 {
+            self.work.progress = None;
+        }
+    }
+
+    fn take_frame(&mut self, frame: Frame, purpose: Purpose, ctx: &Context) {
+        let current = self.model.as_ref().is_some_and(|model| model.info.identity == frame.model);
+        if !current {
+            return;
+        }
+        let slot = match purpose {
+            Purpose::Edit => &mut self.surface,
+            Purpose::Compare => &mut self.comparison,
+        };
+        *slot = Surface::show(slot.take(), frame, ctx, self.gpu.as_ref());
+    }
+
+    fn show_toast(&mut self, path: std::path::PathBuf, ctx: &Context) {
+        let until = ctx.input(|input| input.time) + TOAST_SECONDS;
+        self.toast = Some(Toast { path, until });
+    }
+
+    fn opened(&mut self, info: Arc<ModelInfo>, source: Source) {
+        let asked_for = self.work.opening > 0;
+        self.finish(Task::Open);
+        let reopened = self.model.as_ref().is_some_and(|model| model.info.identity == info.identity);
+        if let (true, false, Some(model)) = (reopened, asked_for, &mut self.model) {
+            // The worker moved to another device by itself: the edit stays, and is asked for again.
+            (model.asked, model.sent, model.sent_comparison) = (None, None, None);
+            return;
+        }
+        self.failure = None;
+        self.keep_names();
+        self.preferences.remember(&source, &info);
+        let names = self.preferences.names.get(&info.identity).cloned().unwrap_or_default();
+        let seed = match &source {
+            Source::Example(example) => example.first_seed(),
+            Source::File(_) => 0,
+        };
+        self.document = Document { edit: info.start(seed), names };
+        let fitting = self.pending.take_if(|(_, project)| project.model.identity == info.identity);
+        if let Some((path, project)) = fitting {
+            self.adopt(&path, project, &info);
+        } else if let Some((path, project)) = &self.pending {
+            let model = &project.model;
+            let headline = format!(
+                "The edit in {} was made with another model: {} ({}). Open that one, and the edit follows.",
+                path.display(),
+                model.name,
+                model.family
+            );
+            let causes = vec![format!("it was at {}", model.source)];
+            self.failure = Some(Failure { headline, causes });
+        }
+        self.history = History::new(&self.document);
+        self.comparison = None;
+        self.view.fit();
+        self.model = Some(start(info, source, &self.document.edit));
+    }
+
+    /// What Space shows.
+    pub(super) fn comparison_edit(&self) -> Option<Edit> {
+        let model = self.model.as_ref()?;
+        Some(model.reference.clone().unwrap_or_else(|| self.document.edit.unedited()))
+    }
+
+    /// The end of a frame: whatever the picture or the list no longer answers is asked for.
+    pub(super) fn send_what_changed(&mut self, ctx: &Context, comparing: bool) {
+        let (now, pressed) = ctx.input(|input| (input.time, input.pointer.any_down()));
+        if let Some(wait) = self.history.watch(&self.document, now, pressed) {
+            ctx.request_repaint_after(wait);
+        }
+        self.set_title(ctx);
+        let comparison = self.comparison_edit();
+        let Some(model) = &mut self.model else { return };
+        // While another model is being opened, whatever is sent would be answered by that one.
+        if self.work.opening > 0 {
+            return;
+        }
+        let edit = &self.document.edit;
+        if model.sent.as_ref() != Some(edit) {
+            self.worker.send(Job::Render { edit: edit.clone(), purpose: Purpose::Edit });
+            model.sent = Some(edit.clone());
+        }
+        let selection = &model.shown.selection;
+        if model.asked.as_ref().is_none_or(|(asked, _)| asked != selection) {
+            let Selection { layers, weighting } = selection.clone();
+            self.worker.send(Job::Factorize { layers, weighting });
+            model.asked = Some((selection.clone(), now));
+        }
+        let answered = model.shown.basis.as_ref().is_some_and(|basis| Selection::of(basis) == *selection);
+        let since = model.asked.as_ref().map_or(now, |(_, since)| *since);
+        model.shown.stale = !answered && now - since > STALE_AFTER;
+        if !answered && !model.shown.stale {
+            ctx.request_repaint_after_secs(STALE_AFTER as f32);
+        }
+        // Made while nothing else is to do, so that Space answers at once.
+        let idle = !pressed && edit.is_moved() && self.worker.is_idle();
+        if (comparing || idle) && comparison != model.sent_comparison && comparison.as_ref() != Some(edit) {
+            if let Some(edit) = comparison.clone() {
+                self.worker.send(Job::Render { edit, purpose: Purpose::Compare });
+            }
+            model.sent_comparison = comparison;
+        }
+    }
+
+    fn set_title(&mut self, ctx: &Context) {
+        let title = match self.model() {
+            Some(info) if info.carries_code => format!("{} · contains Python code; not run", menu::title(info)),
+            Some(info) => menu::title(info),
+            None => super::NAME.to_owned(),
+        };
+        if title != self.title {
+            ctx.send_viewport_cmd(egui::ViewportCommand::Title(title.clone()));
+            self.title = title;
+        }
+    }
+}
+
+/// A model as it is first shown: its bottom layers, or those of the edit's first move.
+fn start(info: Arc<ModelInfo>, source: Source, edit: &Edit) -> Model {
+    let group = if info.num_layers > 1 { Group::Bottom } else { Group::All };
+    let first = edit.moves.first().map(Selection::of_move);
+    let layers = info.group(group).unwrap_or_else(|| crate::edit::LayerSet::range(0, 0));
+    let selection = first.unwrap_or(Selection { layers, weighting: Weighting::RowNormalised });
+    let shown = Shown { selection, rows: PAGE, basis: None, stale: false };
+    Model { info, source, shown, asked: None, sent: None, sent_comparison: None, reference: None }
+}

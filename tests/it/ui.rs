@@ -1,0 +1,347 @@
+//! The window without a display, driven by its accessible names, with the generator inside the program on the CPU.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use egui::accesskit::Role;
+use egui::{Key, Modifiers, vec2};
+use egui_kittest::Harness;
+use egui_kittest::kittest::{NodeT, Queryable};
+use sefa_studio::edit::{Code, Edit};
+use sefa_studio::gpu::{DeviceChoice, RenderDevice};
+use sefa_studio::render::{Engine, Example, FrameImage, Source};
+use sefa_studio::ui::{App, ScriptedDialogs, Services};
+
+type Window = Harness<'static, App>;
+
+fn window(source: Source, paths: impl IntoIterator<Item = PathBuf>) -> Window {
+    let dialogs = ScriptedDialogs::new(paths.into_iter().map(Some));
+    let mut window = Harness::builder().with_size([1280.0, 800.0]).with_step_dt(0.03).build_eframe(move |cc| {
+        let engine = || Engine::new(RenderDevice::new(DeviceChoice::Cpu).unwrap());
+        let services = Services { engine: Box::new(engine), dialogs: Box::new(dialogs), start: source };
+        App::new(cc, services).unwrap()
+    });
+    wait_until(&mut window, "the first picture", |app| app.model().is_some());
+    settle(&mut window);
+    window
+}
+
+fn toy_heads(paths: impl IntoIterator<Item = PathBuf>) -> Window {
+    window(Source::Example(Example::ToyHeads), paths)
+}
+
+#[track_caller]
+fn wait_until(window: &mut Window, what: &str, done: impl Fn(&App) -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        window.step();
+        if done(window.state()) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "waited 60 s for {what}; the window says {:?}", window.state().failure());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Waits until picture and directions answer what is set, and a gesture under way has become a step of the history.
+#[track_caller]
+fn settle(window: &mut Window) {
+    wait_until(window, "the worker", App::is_settled);
+    window.run_steps(16);
+    wait_until(window, "the worker", App::is_settled);
+}
+
+fn edit(window: &Window) -> Edit {
+    window.state().document().edit.clone()
+}
+
+fn pixels(window: &Window) -> Vec<u8> {
+    match &window.state().frame().expect("a picture").image {
+        FrameImage::Pixels(pixels) => pixels.data.clone(),
+        FrameImage::Texture(_) => panic!("the CPU makes pixels"),
+    }
+}
+
+fn drag(window: &mut Window, name: &str, distance: f32) {
+    let start = window.get_by_role_and_label(Role::Slider, name).rect().center();
+    window.drag_at(start);
+    window.step();
+    for part in [0.5, 1.0] {
+        window.hover_at(start + vec2(distance * part, 0.0));
+        window.step();
+    }
+    window.drop_at(start + vec2(distance, 0.0));
+    settle(window);
+}
+
+fn press(window: &mut Window, modifiers: Modifiers, key: Key) {
+    window.key_press_modifiers(modifiers, key);
+    settle(window);
+}
+
+fn click(window: &mut Window, name: &str) {
+    window.get_by_label(name).click();
+    settle(window);
+}
+
+fn seed(edit: &Edit) -> u64 {
+    match edit.sample.code {
+        Code::Seed(seed) => seed,
+        ref code => panic!("expected a seed, found {code:?}"),
+    }
+}
+
+#[test]
+fn sliders_of_two_groups_add_up_and_undo_takes_them_back_one_by_one() {
+    let mut window = toy_heads([]);
+    let rows = window
+        .query_all_by_role(Role::Slider)
+        .filter(|node| node.accesskit_node().label().is_some_and(|l| l.starts_with("Direction")))
+        .count();
+    assert_eq!(rows, 10);
+    let first = pixels(&window);
+
+    drag(&mut window, "Direction 1", 20.0);
+    let one = edit(&window);
+    assert_eq!(one.moves.len(), 1);
+    assert!(one.moves[0].value > 0.0 && one.moves[0].layers.to_string() == "0-1");
+    assert_ne!(pixels(&window), first, "the picture must follow the slider");
+
+    click(&mut window, "Top");
+    drag(&mut window, "Direction 2", -20.0);
+    let two = edit(&window);
+    assert_eq!(two.moves.len(), 2, "another group must not discard moves");
+    assert_eq!(two.moves[0], one.moves[0]);
+    assert!(two.moves[1].value < 0.0 && two.moves[1].layers.first() == 6);
+    let both = pixels(&window);
+    window.get_by_label("Delete direction 1");
+    window.get_by_label("Delete direction 2");
+
+    press(&mut window, Modifiers::COMMAND, Key::Z);
+    assert_eq!(edit(&window), one);
+    press(&mut window, Modifiers::COMMAND, Key::Z);
+    assert!(edit(&window).moves.is_empty());
+    assert_eq!(pixels(&window), first, "undo must bring the first picture back, bit for bit");
+    press(&mut window, Modifiers::COMMAND | Modifiers::SHIFT, Key::Z);
+    assert_eq!(edit(&window), one);
+    press(&mut window, Modifiers::COMMAND, Key::Y);
+    assert_eq!(edit(&window), two);
+    assert_eq!(pixels(&window), both);
+
+    // The row of the muted move keeps its value; the picture does without it.
+    click(&mut window, "Use direction 2");
+    assert_eq!(edit(&window).moves[1].value, two.moves[1].value);
+    assert_ne!(pixels(&window), both);
+    click(&mut window, "Show direction 1");
+    let shown = window.get_by_role_and_label(Role::Slider, "Direction 1").value();
+    assert_eq!(shown, Some(format!("{:.2}", two.moves[0].value)), "the move's own layers must be back in the panel");
+}
+
+#[test]
+fn an_exported_picture_opens_again_as_the_same_edit() {
+    let folder = tempfile::tempdir().unwrap();
+    let (png, json) = (folder.path().join("a.png"), folder.path().join("a.json"));
+    let mut window = toy_heads([png.clone(), json.clone(), png.clone(), json.clone()]);
+    drag(&mut window, "Direction 3", 25.0);
+    let saved = edit(&window);
+    let picture = pixels(&window);
+    press(&mut window, Modifiers::COMMAND, Key::E);
+    wait_until(&mut window, "the picture", |_| png.exists());
+    press(&mut window, Modifiers::COMMAND, Key::S);
+    wait_until(&mut window, "the edit", |_| json.exists());
+    for file in ["picture", "edit"] {
+        press(&mut window, Modifiers::NONE, Key::ArrowRight);
+        press(&mut window, Modifiers::COMMAND | Modifiers::SHIFT, Key::Delete);
+        assert_ne!(edit(&window), saved);
+        press(&mut window, Modifiers::COMMAND, Key::O);
+        wait_until(&mut window, file, |app| app.document().edit == saved);
+        settle(&mut window);
+        assert_eq!(pixels(&window), picture);
+    }
+    drop(window);
+    let window = self::window(Source::File(png), []);
+    assert_eq!(edit(&window), saved, "a picture must open at start, with the model it needs");
+}
+
+#[test]
+fn a_broken_file_leaves_everything_as_it_was_and_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let broken = folder.path().join("broken.pt");
+    std::fs::write(&broken, b"PK\x03\x04 not really a zip").unwrap();
+    let missing = folder.path().join("missing.json");
+    let mut window = toy_heads([broken, missing]);
+    drag(&mut window, "Direction 1", 20.0);
+    let (before, picture) = (edit(&window), pixels(&window));
+    for _ in 0..2 {
+        window.key_press_modifiers(Modifiers::COMMAND, Key::O);
+        wait_until(&mut window, "the failure", |app| app.failure().is_some());
+        settle(&mut window);
+        assert_eq!(edit(&window), before);
+        assert_eq!(pixels(&window), picture);
+        let failure = window.state().failure().cloned().unwrap();
+        window.get_by_label(&failure.headline);
+        click(&mut window, "Dismiss");
+        assert_eq!(window.state().failure(), None);
+    }
+    drag(&mut window, "Direction 2", 20.0);
+    assert_ne!(pixels(&window), picture, "the old model must still answer");
+}
+
+#[test]
+fn every_gesture_of_a_slider_has_a_key() {
+    let mut window = toy_heads([]);
+    window.get_by_role_and_label(Role::Slider, "Direction 1").focus();
+    window.step();
+    press(&mut window, Modifiers::NONE, Key::ArrowRight);
+    press(&mut window, Modifiers::SHIFT, Key::ArrowRight);
+    press(&mut window, Modifiers::COMMAND, Key::ArrowRight);
+    assert!((edit(&window).moves[0].value - 1.11).abs() < 1e-6, "found {}", edit(&window).moves[0].value);
+    assert_eq!(seed(&edit(&window)), 1, "arrows belong to the slider while it has the keyboard");
+    press(&mut window, Modifiers::NONE, Key::Delete);
+    assert!(edit(&window).moves.is_empty(), "Delete removes the move");
+
+    let slider = window.get_by_role_and_label(Role::Slider, "Direction 1");
+    slider.set_value_accesskit(2.5);
+    settle(&mut window);
+    assert_eq!(edit(&window).moves[0].value, 2.5, "a screen reader can set it");
+    let handle = window.get_by_role_and_label(Role::Slider, "Direction 1").rect().center();
+    for _ in 0..2 {
+        window.drag_at(handle + vec2(30.0, 0.0));
+        window.drop_at(handle + vec2(30.0, 0.0));
+    }
+    settle(&mut window);
+    assert!(edit(&window).moves.is_empty(), "a double-click removes the move");
+    press(&mut window, Modifiers::COMMAND, Key::Z);
+    assert_eq!(edit(&window).moves[0].value, 2.5, "both clicks of a double-click are one step");
+}
+
+#[test]
+fn any_value_can_be_typed_and_the_track_stretches() {
+    let mut window = toy_heads([]);
+    window.get_by_label("Value of direction 1").focus();
+    window.step();
+    window.get_by_label("Value of direction 1").type_text("40");
+    window.step();
+    press(&mut window, Modifiers::NONE, Key::Enter);
+    assert_eq!(edit(&window).moves[0].value, 40.0);
+    let slider = window.get_by_role_and_label(Role::Slider, "Direction 1");
+    assert_eq!(slider.accesskit_node().max_numeric_value(), Some(40.0));
+    let untouched = window.get_by_role_and_label(Role::Slider, "Direction 2");
+    assert!(untouched.accesskit_node().max_numeric_value().unwrap() < 40.0);
+}
+
+#[test]
+fn the_ruler_chooses_any_range_and_old_moves_stay() {
+    let mut window = toy_heads([]);
+    drag(&mut window, "Direction 1", 20.0);
+    let before = edit(&window);
+    window.get_by_role_and_label(Role::Slider, "Last layer").focus();
+    window.step();
+    press(&mut window, Modifiers::NONE, Key::ArrowRight);
+    assert!(window.query_by_label_contains("layers 0-2 of").is_some());
+    assert_eq!(edit(&window), before, "choosing layers must not edit");
+    drag(&mut window, "Direction 1", -20.0);
+    assert_eq!(edit(&window).moves[1].layers.to_string(), "0-2");
+}
+
+#[test]
+fn seeds_are_stepped_and_typed_and_nonsense_is_refused() {
+    let mut window = toy_heads([]);
+    assert_eq!(seed(&edit(&window)), Example::ToyHeads.first_seed());
+    press(&mut window, Modifiers::NONE, Key::ArrowRight);
+    press(&mut window, Modifiers::NONE, Key::ArrowRight);
+    press(&mut window, Modifiers::NONE, Key::ArrowLeft);
+    assert_eq!(seed(&edit(&window)), Example::ToyHeads.first_seed() + 1);
+    for (typed, expected) in [("18446744073709551615", u64::MAX), ("twelve", u64::MAX)] {
+        window.get_by_label("Seed").focus();
+        window.step();
+        window.get_by_label("Seed").type_text(typed);
+        window.step();
+        press(&mut window, Modifiers::NONE, Key::Enter);
+        assert_eq!(seed(&edit(&window)), expected, "after typing {typed:?}");
+    }
+    assert!(window.query_by_label_contains("is no seed").is_some());
+}
+
+#[test]
+fn names_appear_in_row_and_move_and_are_undone() {
+    let mut window = toy_heads([]);
+    drag(&mut window, "Direction 1", 20.0);
+    window.get_by_label("Name of direction 1").focus();
+    window.step();
+    window.get_by_label("Name of direction 1").type_text("pose");
+    window.step();
+    press(&mut window, Modifiers::NONE, Key::Enter);
+    window.get_by_role_and_label(Role::Slider, "Direction 1, pose");
+    window.get_by_label("Delete pose");
+    assert_eq!(edit(&window).moves[0].name, "pose");
+    press(&mut window, Modifiers::COMMAND, Key::Z);
+    window.get_by_role_and_label(Role::Slider, "Direction 1");
+    assert_eq!(edit(&window).moves[0].name, "");
+}
+
+#[test]
+fn space_shows_the_unedited_sample_while_it_is_held() {
+    let mut window = toy_heads([]);
+    drag(&mut window, "Direction 1", 20.0);
+    let moved = edit(&window);
+    window.key_down(Key::Space);
+    window.run_steps(2);
+    settle(&mut window);
+    assert!(window.query_by_label_contains("unedited sample").is_some());
+    window.key_up(Key::Space);
+    window.run_steps(2);
+    assert!(window.query_by_label_contains("unedited sample").is_none());
+    assert_eq!(edit(&window), moved, "comparing must not edit");
+}
+
+#[test]
+fn a_model_without_w_offers_only_what_it_has() {
+    let mut window = window(Source::Example(Example::Faces), []);
+    assert!(window.get_by_role_and_label(Role::Slider, "Psi").accesskit_node().is_disabled());
+    assert!(window.get_by_label("random").accesskit_node().is_disabled());
+    assert!(window.get_by_label("Top").accesskit_node().is_disabled());
+    let first = pixels(&window);
+    drag(&mut window, "Direction 1", 20.0);
+    assert_ne!(pixels(&window), first);
+}
+
+#[test]
+fn a_texture_of_the_shared_device_is_painted() {
+    for device in super::support::devices() {
+        let Some(setup) = device.wgpu() else { continue };
+        let setup = egui_wgpu::WgpuSetup::Existing(egui_wgpu::WgpuSetupExisting {
+            instance: setup.instance.clone(),
+            adapter: setup.adapter.clone(),
+            device: setup.device.clone(),
+            queue: setup.queue.clone(),
+        });
+        let builder = Harness::builder().with_size([1000.0, 620.0]).wgpu_setup(setup);
+        let mut window = builder.build_eframe(move |cc| {
+            let services = Services {
+                engine: Box::new(move || Engine::new(device)),
+                dialogs: Box::new(ScriptedDialogs::default()),
+                start: Source::Example(Example::ToyHeads),
+            };
+            App::new(cc, services).unwrap()
+        });
+        wait_until(&mut window, "the model", |app| app.model().is_some());
+        settle(&mut window);
+        assert!(matches!(window.state().frame().unwrap().image, FrameImage::Texture(_)));
+        let shown = window.render().unwrap();
+        let middle = image::imageops::crop_imm(&shown, 400, 200, 150, 200).to_image();
+        let colours: std::collections::HashSet<_> = middle.pixels().map(|pixel| pixel.0).collect();
+        assert!(colours.len() > 100, "only {} colours where the picture should be", colours.len());
+    }
+}
+
+#[test]
+fn every_colour_is_in_the_style() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ui");
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let own = text.contains("Color32::from_") || text.contains("from_gray(");
+        assert!(!own || path.ends_with("style.rs"), "{} has a colour of its own", path.display());
+    }
+}

@@ -29,6 +29,7 @@ pub mod generator;
 pub mod gpu;
 pub mod latent;
 pub mod layout;
+pub mod ops;
 pub mod progress;
 pub mod project;
 pub mod render;

@@ -27,12 +27,24 @@ use crate::sefa::Basis;
 pub enum Job {
     /// Replaces the open model; if it fails, the old one stays.
     Open(Source),
-    Factorize { layers: LayerSet, weighting: Weighting },
-    Render { edit: Edit, purpose: Purpose },
+    Factorize {
+        layers: LayerSet,
+        weighting: Weighting,
+    },
+    Render {
+        edit: Edit,
+        purpose: Purpose,
+    },
     /// Renders `project.edit` and writes it as a PNG that carries the project.
-    Export { project: Box<Project>, path: PathBuf },
+    Export {
+        project: Box<Project>,
+        path: PathBuf,
+    },
     /// Writes `frames` numbered PNG files into `folder`: the move at `index` of `project.edit.moves` goes from `from` to `to`.
-    ExportSweep { project: Box<Project>, sweep: Sweep },
+    ExportSweep {
+        project: Box<Project>,
+        sweep: Sweep,
+    },
 }
 
 /// What a rendered picture is for; the newest of each purpose is kept.
@@ -46,14 +58,33 @@ pub enum Purpose {
 #[derive(Clone, Debug)]
 pub enum Event {
     /// The device that pictures are made on; sent at start and whenever it changes (`note` says why it is not a GPU).
-    Device { label: String, note: Option<String> },
-    Opened { info: Arc<ModelInfo>, source: Source, took: Duration },
+    Device {
+        label: String,
+        note: Option<String>,
+    },
+    Opened {
+        info: Arc<ModelInfo>,
+        source: Source,
+        took: Duration,
+    },
     Factorized(Arc<Basis>),
-    Rendered { frame: Frame, purpose: Purpose },
-    Exported { path: PathBuf },
-    Progress { task: Task, progress: Progress },
+    Rendered {
+        frame: Frame,
+        purpose: Purpose,
+    },
+    Exported {
+        path: PathBuf,
+    },
+    Progress {
+        task: Task,
+        progress: Progress,
+    },
     Cancelled(Task),
-    Failed { task: Task, headline: String, causes: Vec<String> },
+    Failed {
+        task: Task,
+        headline: String,
+        causes: Vec<String>,
+    },
 }
 
 /// The kinds of work that can report progress or fail.
@@ -215,11 +246,9 @@ impl<Notify: Fn(Event)> Desk<Notify> {
         (self.notify)(match failure {
             Failure::Cancelled => Event::Cancelled(task),
             Failure::Error(error) => Event::failed(task, &*error),
-            Failure::Device(reason) => Event::Failed {
-                task,
-                headline: "the engine stopped unexpectedly".into(),
-                causes: vec![reason],
-            },
+            Failure::Device(reason) => {
+                Event::Failed { task, headline: "the engine stopped unexpectedly".into(), causes: vec![reason] }
+            }
         });
     }
 
@@ -335,7 +364,8 @@ impl Job {
 
 impl Event {
     fn failed(task: Task, error: &dyn Error) -> Event {
-        let causes = std::iter::successors(error.source(), |cause| (*cause).source()).map(ToString::to_string).collect();
+        let causes =
+            std::iter::successors(error.source(), |cause| (*cause).source()).map(ToString::to_string).collect();
         Event::Failed { task, headline: error.to_string(), causes }
     }
 }

@@ -70,7 +70,8 @@ impl Screen {
         });
         let texture = self.texture(width, height);
         let view = texture.create_view(&wgpu::TextureViewDescriptor::default());
-        let values = wgpu::BufferBinding { buffer: &resource.buffer, offset: start, size: std::num::NonZeroU64::new(size) };
+        let values =
+            wgpu::BufferBinding { buffer: &resource.buffer, offset: start, size: std::num::NonZeroU64::new(size) };
         let bindings = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some("picture"),
             layout: &self.pipeline.get_bind_group_layout(0),

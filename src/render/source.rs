@@ -69,7 +69,8 @@ impl Source {
 
 impl From<String> for Source {
     fn from(text: String) -> Self {
-        let example = text.strip_prefix("example:").and_then(|name| Example::ALL.into_iter().find(|e| e.name() == name));
+        let example =
+            text.strip_prefix("example:").and_then(|name| Example::ALL.into_iter().find(|e| e.name() == name));
         example.map_or_else(|| Source::File(text.into()), Source::Example)
     }
 }

@@ -134,9 +134,11 @@ mod tests {
     #[test]
     fn normalised_eigenvalues_sum_to_the_number_of_rows_and_directions_are_orthonormal() {
         let dim = 16;
-        let values: Vec<f32> = (0..40 * dim).map(|i| ((i * 7919 % 1013) as f32 / 1013.0 - 0.5) * (1 + i / dim) as f32).collect();
+        let values: Vec<f32> =
+            (0..40 * dim).map(|i| ((i * 7919 % 1013) as f32 / 1013.0 - 0.5) * (1 + i / dim) as f32).collect();
         let a = rows(&values, dim);
-        let basis = factorize(LayerSet::range(0, 3), Weighting::RowNormalised, [&gram(&a, Weighting::RowNormalised)]).unwrap();
+        let basis =
+            factorize(LayerSet::range(0, 3), Weighting::RowNormalised, [&gram(&a, Weighting::RowNormalised)]).unwrap();
         assert!((basis.eigenvalues.iter().sum::<f64>() - 40.0).abs() < 1e-9);
         assert!(basis.eigenvalues.is_sorted_by(|a, b| a >= b));
         for i in 0..dim {

@@ -64,11 +64,7 @@ fn load(file: &std::path::Path, device: &RenderDevice) -> Generator {
 }
 
 fn edit(code: Code, psi: f32) -> Edit {
-    Edit {
-        sample: Sample { code, class: None },
-        truncation: Truncation { psi, cutoff: None },
-        ..Edit::default()
-    }
+    Edit { sample: Sample { code, class: None }, truncation: Truncation { psi, cutoff: None }, ..Edit::default() }
 }
 
 #[track_caller]
@@ -90,7 +86,8 @@ fn stylegan2_maps_truncates_and_renders_as_the_reference() {
     for device in devices() {
         for case in stylegan2_cases() {
             let mut engine = open(&case.file, &device);
-            let what = |part: &str, n: usize| format!("{} {part} sample {n} on {}", case.file.display(), device.label());
+            let what =
+                |part: &str, n: usize| format!("{} {part} sample {n} on {}", case.file.display(), device.label());
             let mut picture = |edit: &Edit| engine.render(edit).unwrap().to_f32().unwrap();
             let expected = &case.expected;
             // A training checkpoint has no mean w; an estimate cannot match a stored one.

@@ -27,7 +27,8 @@ fn textures_hold_the_pixels_that_export_writes() {
         let Some(setup) = device.wgpu() else { continue };
         let mut screen = Screen::new(setup);
         for (channels, height, width) in [(3, 20, 13), (1, 7, 9), (4, 8, 8), (3, 64, 64)] {
-            let values: Vec<f32> = (0..channels * height * width).map(|i| (i * 37 % 1009) as f32 / 400.0 - 1.25).collect();
+            let values: Vec<f32> =
+                (0..channels * height * width).map(|i| (i * 37 % 1009) as f32 / 400.0 - 1.25).collect();
             let pixels = Pixels::from_planar(&values, channels, height, width);
             let planar = TensorData::new(values.clone(), [1, channels, height, width]);
             // The same picture stored channels-last, as convolutions leave it, and seen through a permuted view.
@@ -41,7 +42,8 @@ fn textures_hold_the_pixels_that_export_writes() {
             // A slice of a larger tensor starts at an offset in its buffer.
             let padding = Tensor::<4>::zeros([1, channels, 3, width], device.device());
             let plain = Tensor::<4>::from_data(planar, device.device());
-            let sliced = Tensor::cat(vec![padding, plain.clone()], 2).slice([0..1, 0..channels, 3..3 + height, 0..width]);
+            let sliced =
+                Tensor::cat(vec![padding, plain.clone()], 2).slice([0..1, 0..channels, 3..3 + height, 0..width]);
             for (what, tensor) in [("planar", plain), ("channels-last", view), ("slice", sliced)] {
                 let texture = screen.show(&Picture::new(tensor)).unwrap();
                 let found = read_texture(setup, &texture);

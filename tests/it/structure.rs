@@ -30,7 +30,10 @@ fn users_of(words: &[&str]) -> Vec<String> {
 #[track_caller]
 fn assert_only(words: &[&str], allowed: &[&str]) {
     for user in users_of(words) {
-        assert!(allowed.iter().any(|prefix| user.starts_with(prefix)), "src/{user} uses {words:?}; only {allowed:?} may");
+        assert!(
+            allowed.iter().any(|prefix| user.starts_with(prefix)),
+            "src/{user} uses {words:?}; only {allowed:?} may"
+        );
     }
 }
 

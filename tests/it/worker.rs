@@ -37,7 +37,10 @@ fn render(seed: u64) -> Job {
 }
 
 fn frames(events: &[Event]) -> Vec<&Edit> {
-    events.iter().filter_map(|event| if let Event::Rendered { frame, .. } = event { Some(&frame.edit) } else { None }).collect()
+    events
+        .iter()
+        .filter_map(|event| if let Event::Rendered { frame, .. } = event { Some(&frame.edit) } else { None })
+        .collect()
 }
 
 #[test]
@@ -99,7 +102,10 @@ fn frames_carry_their_pixels_and_factorisations_their_layers() {
                 seen.0 = true;
             }
             Event::Factorized(basis) => {
-                assert_eq!((basis.layers.to_string().as_str(), basis.weighting, basis.len()), ("0", Weighting::Raw, 100));
+                assert_eq!(
+                    (basis.layers.to_string().as_str(), basis.weighting, basis.len()),
+                    ("0", Weighting::Raw, 100)
+                );
                 seen.1 = true;
             }
             _ => {}

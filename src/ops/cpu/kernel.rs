@@ -1,0 +1,180 @@
+//! The inner loop of every convolution on the CPU: sums over input channels and taps, kept in vector registers.
+//!
+//! It computes 8 output channels for a run of consecutive positions in a zero-bordered picture. Positions run across row
+//! ends, so one loop serves every width; what falls on the border is never read. Weights are packed so that the 8 values
+//! of one (input, tap) lie together. Compiled for AVX-512, AVX2 with FMA, and plain code; the processor is asked once.
+
+use std::sync::LazyLock;
+
+/// Output channels per call.
+pub(super) const OUTPUTS: usize = 8;
+/// Positions are computed in multiples of this many; buffers have to be as long.
+pub(super) const POSITIONS: usize = 32;
+
+/// Input planes and the taps that are summed.
+pub(super) struct Input<'a> {
+    pub values: &'a [f32],
+    /// Distance between the planes of two channels.
+    pub plane: usize,
+    pub channels: usize,
+    /// Index of the first position within a plane.
+    pub first: usize,
+    /// Where each tap reads, relative to the position.
+    pub taps: &'a [isize],
+}
+
+/// `sums[o * stride + p] = sum over channels c and taps t of values[c * plane + first + p + taps[t]] * weights[c][t][o]`
+/// for 8 outputs o and `positions` (rounded up to [`POSITIONS`]) positions p.
+pub(super) fn accumulate(input: &Input, weights: &[f32], sums: &mut [f32], stride: usize, positions: usize) {
+    let positions = positions.next_multiple_of(POSITIONS);
+    let lowest = input.taps.iter().min().map_or(0, |&tap| input.first as isize + tap);
+    let highest = input.taps.iter().max().map_or(0, |&tap| (input.first + positions) as isize + tap);
+    assert!(lowest >= 0, "a tap before the first value");
+    assert!((input.channels - 1) * input.plane + highest as usize <= input.values.len(), "a tap after the last value");
+    assert!(input.channels * input.taps.len() * OUTPUTS <= weights.len(), "too few weights");
+    assert!((OUTPUTS - 1) * stride + positions <= sums.len(), "too little room for the sums");
+    // SAFETY: the assertions above bound every index that the kernels form, and `KERNEL` was chosen by asking the
+    // processor for the features that it was compiled with.
+    unsafe { KERNEL(input, weights, sums, stride, positions) }
+}
+
+type Kernel = unsafe fn(&Input, &[f32], &mut [f32], usize, usize);
+
+static KERNEL: LazyLock<Kernel> = LazyLock::new(|| {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if is_x86_feature_detected!("avx512f") {
+            return avx512;
+        }
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            return avx2;
+        }
+    }
+    portable
+});
+
+/// One kernel: `$together` outputs and `$vectors` vectors of positions are summed at a time, as many as there are registers.
+macro_rules! kernel {
+    ($(#[$attribute:meta])* $name:ident, $vector:ty, lanes $lanes:literal, $together:literal x $vectors:literal,
+     $zero:expr, $load:expr, $store:expr, $splat:expr, $multiply_add:expr) => {
+        $(#[$attribute])*
+        unsafe fn $name(input: &Input, weights: &[f32], sums: &mut [f32], stride: usize, positions: usize) {
+            // SAFETY: `accumulate` has checked that all indices formed here are in range: positions run below the
+            // rounded `positions`, a multiple of `$vectors * $lanes`.
+            unsafe {
+                for position in (0..positions).step_by($vectors * $lanes) {
+                    for output in (0..OUTPUTS).step_by($together) {
+                        let mut sum: [[$vector; $vectors]; $together] = [[$zero; $vectors]; $together];
+                        let mut weight = weights.as_ptr().add(output);
+                        for channel in 0..input.channels {
+                            let base = input.values.as_ptr().add(channel * input.plane + input.first + position);
+                            for &tap in input.taps {
+                                let from = base.offset(tap);
+                                let mut value: [$vector; $vectors] = [$zero; $vectors];
+                                for n in 0..$vectors {
+                                    value[n] = $load(from.add(n * $lanes));
+                                }
+                                for o in 0..$together {
+                                    let factor = $splat(*weight.add(o));
+                                    for n in 0..$vectors {
+                                        sum[o][n] = $multiply_add(factor, value[n], sum[o][n]);
+                                    }
+                                }
+                                weight = weight.add(OUTPUTS);
+                            }
+                        }
+                        for o in 0..$together {
+                            for n in 0..$vectors {
+                                let to = sums.as_mut_ptr().add((output + o) * stride + position + n * $lanes);
+                                $store(to, sum[o][n]);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64 as x86;
+
+#[cfg(target_arch = "x86_64")]
+kernel!(
+    #[target_feature(enable = "avx512f")]
+    avx512, x86::__m512, lanes 16, 8 x 2,
+    x86::_mm512_setzero_ps(), x86::_mm512_loadu_ps, x86::_mm512_storeu_ps, x86::_mm512_set1_ps, x86::_mm512_fmadd_ps
+);
+
+#[cfg(target_arch = "x86_64")]
+kernel!(
+    #[target_feature(enable = "avx2,fma")]
+    avx2, x86::__m256, lanes 8, 4 x 2,
+    x86::_mm256_setzero_ps(), x86::_mm256_loadu_ps, x86::_mm256_storeu_ps, x86::_mm256_set1_ps, x86::_mm256_fmadd_ps
+);
+
+// Arrays of four, which compilers turn into SSE2 or NEON registers.
+kernel!(portable, [f32; 4], lanes 4, 4 x 2, [0.0; 4], load_array, store_array, splat_array, multiply_add_array);
+
+unsafe fn load_array(from: *const f32) -> [f32; 4] {
+    // SAFETY: the caller hands a pointer to at least four values; the read asks for no alignment.
+    unsafe { from.cast::<[f32; 4]>().read_unaligned() }
+}
+
+unsafe fn store_array(to: *mut f32, values: [f32; 4]) {
+    // SAFETY: as for `load_array`.
+    unsafe { to.cast::<[f32; 4]>().write_unaligned(values) }
+}
+
+fn splat_array(value: f32) -> [f32; 4] {
+    [value; 4]
+}
+
+fn multiply_add_array(a: [f32; 4], b: [f32; 4], c: [f32; 4]) -> [f32; 4] {
+    // Two roundings: one would be a slow call where the processor has no such instruction.
+    std::array::from_fn(|i| a[i] * b[i] + c[i])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(kernel: Kernel) {
+        let (channels, plane, positions, stride) = (3, 200, 96, 128);
+        let values: Vec<f32> = (0..channels * plane).map(|i| ((i * 31 % 67) as f32 - 33.0) / 16.0).collect();
+        let taps = [-11, -10, 0, 1, 12];
+        let weights: Vec<f32> =
+            (0..channels * taps.len() * OUTPUTS).map(|i| ((i * 17 % 23) as f32 - 11.0) / 8.0).collect();
+        let input = Input { values: &values, plane, channels, first: 20, taps: &taps };
+        let mut sums = vec![f32::NAN; OUTPUTS * stride];
+        // SAFETY: all indices are in range, and the caller asked the processor.
+        unsafe { kernel(&input, &weights, &mut sums, stride, positions) };
+        for o in 0..OUTPUTS {
+            for p in 0..positions {
+                let mut expected = 0.0;
+                for c in 0..channels {
+                    for (t, tap) in taps.iter().enumerate() {
+                        let value = values[(c * plane + 20 + p).checked_add_signed(*tap).unwrap()];
+                        expected += value * weights[(c * taps.len() + t) * OUTPUTS + o];
+                    }
+                }
+                // Multiples of 1/128 below 2^16 have no rounding.
+                assert_eq!(sums[o * stride + p], expected, "output {o}, position {p}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_kernel_of_this_processor_sums_exactly() {
+        check(portable);
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                check(avx2);
+            }
+            if is_x86_feature_detected!("avx512f") {
+                check(avx512);
+            }
+        }
+    }
+}

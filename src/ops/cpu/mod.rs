@@ -1,0 +1,366 @@
+//! Convolutions on the CPU without intermediate maps: input channels are scaled while they are copied into a picture with a
+//! zero border, and everything that follows a convolution is applied while its sums are still in the cache.
+
+mod kernel;
+mod planes;
+
+use rayon::prelude::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
+
+use kernel::{OUTPUTS, POSITIONS, accumulate};
+use planes::{Disjoint, Planes};
+
+/// Bytes of input that one task reads again and again: about a processor's second cache.
+const STRIP_BYTES: usize = 1 << 20;
+
+/// Weights `[outputs, inputs, taps]`, packed in groups of 8 outputs.
+pub(super) struct Packed {
+    /// `[outputs / 8][inputs][taps][8]`, missing outputs are zero.
+    values: Vec<f32>,
+    pub inputs: usize,
+    pub outputs: usize,
+    taps: usize,
+}
+
+impl Packed {
+    /// `weight(o, i, tap)` is the factor of input `i` at `tap` for output `o`.
+    pub(super) fn new([outputs, inputs, taps]: [usize; 3], weight: impl Fn(usize, usize, usize) -> f32) -> Self {
+        let groups = outputs.div_ceil(OUTPUTS);
+        let mut values = vec![0.0; groups * inputs * taps * OUTPUTS];
+        for o in 0..outputs {
+            for i in 0..inputs {
+                for tap in 0..taps {
+                    values[((o / OUTPUTS * inputs + i) * taps + tap) * OUTPUTS + o % OUTPUTS] = weight(o, i, tap);
+                }
+            }
+        }
+        Packed { values, inputs, outputs, taps }
+    }
+
+    fn groups(&self) -> usize {
+        self.outputs.div_ceil(OUTPUTS)
+    }
+
+    fn group(&self, group: usize) -> &[f32] {
+        let length = self.inputs * self.taps * OUTPUTS;
+        &self.values[group * length..(group + 1) * length]
+    }
+}
+
+/// What happens to the sums of a convolution: `clamp(lrelu(sum * scale + bias + noise))`, each part optional.
+#[derive(Clone, Copy, Default)]
+pub(super) struct After<'a> {
+    /// One factor per output channel.
+    pub scale: Option<&'a [f32]>,
+    /// One summand per output channel.
+    pub bias: Option<&'a [f32]>,
+    /// One summand per pixel.
+    pub noise: Option<&'a [f32]>,
+    /// Slope below zero.
+    pub slope: Option<f32>,
+    /// Largest magnitude.
+    pub clamp: Option<f32>,
+}
+
+impl After<'_> {
+    /// Finishes a row of channel `channel` that starts at pixel `pixel`.
+    fn finish(&self, row: &mut [f32], channel: usize, pixel: usize) {
+        let scale = self.scale.map_or(1.0, |scale| scale[channel]);
+        let bias = self.bias.map_or(0.0, |bias| bias[channel]);
+        match self.noise {
+            Some(noise) => {
+                for (x, noise) in row.iter_mut().zip(&noise[pixel..]) {
+                    *x = *x * scale + bias + noise;
+                }
+            }
+            None => row.iter_mut().for_each(|x| *x = *x * scale + bias),
+        }
+        if let Some(slope) = self.slope {
+            // For slopes below 1.
+            row.iter_mut().for_each(|x| *x = x.max(slope * *x));
+        }
+        if let Some(limit) = self.clamp {
+            row.iter_mut().for_each(|x| *x = x.clamp(-limit, limit));
+        }
+    }
+}
+
+/// The picture sizes and shares of one convolution's work.
+struct Strips {
+    /// Rows per strip.
+    rows: usize,
+    strips: usize,
+    /// Groups of outputs per task.
+    groups: usize,
+    shares: usize,
+}
+
+impl Strips {
+    /// Cuts `height` rows of `planes` so that a strip's input stays in the cache, and the groups of outputs so that every
+    /// thread has work.
+    fn new(planes: &Planes, height: usize, packed: &Packed, least_rows: usize) -> Self {
+        let row_bytes = 4 * planes.channels * planes.row;
+        let rows = (STRIP_BYTES / row_bytes).saturating_sub(2).clamp(least_rows.min(height), height);
+        let strips = height.div_ceil(rows);
+        let wanted = (4 * rayon::current_num_threads()).div_ceil(strips);
+        let groups = packed.groups().div_ceil(wanted);
+        Strips { rows, strips, groups, shares: packed.groups().div_ceil(groups) }
+    }
+
+    /// Runs `task(first row, end row, groups of outputs)` for all parts of the work, in parallel.
+    fn run(&self, height: usize, all_groups: usize, task: impl Fn(usize, usize, std::ops::Range<usize>) + Sync) {
+        (0..self.strips * self.shares).into_par_iter().with_max_len(1).for_each(|part| {
+            let (strip, share) = (part / self.shares, part % self.shares);
+            let first = strip * self.rows;
+            let groups = share * self.groups..((share + 1) * self.groups).min(all_groups);
+            task(first, (first + self.rows).min(height), groups);
+        });
+    }
+}
+
+/// Convolution with a square kernel of 1 or 3 (`packed.taps` 1 or 9), stride 1, zero padding, of one sample.
+///
+/// `x` is `[inputs, height, width]`; `style` holds one factor per input. Returns `[outputs, height, width]`.
+pub(super) fn conv(
+    x: &[f32],
+    [height, width]: [usize; 2],
+    style: Option<&[f32]>,
+    packed: &Packed,
+    after: After,
+) -> Vec<f32> {
+    let planes = Planes::bordered(x, packed.inputs, height, width, style);
+    let row = planes.row as isize;
+    let taps: Vec<isize> = match packed.taps {
+        1 => vec![0],
+        _ => (-1..=1).flat_map(|y| (-1..=1).map(move |x| y * row + x)).collect(),
+    };
+    let mut result = vec![0.0; packed.outputs * height * width];
+    let target = Disjoint::new(&mut result);
+    let strips = Strips::new(&planes, height, packed, 1);
+    strips.run(height, packed.groups(), |first, end, groups| {
+        let positions = (end - first) * planes.row;
+        let stride = positions.next_multiple_of(POSITIONS);
+        let mut sums = vec![0.0; OUTPUTS * stride];
+        for group in groups {
+            let input = planes.input(first + 1, &taps);
+            accumulate(&input, packed.group(group), &mut sums, stride, positions);
+            for (o, channel) in (group * OUTPUTS..packed.outputs.min((group + 1) * OUTPUTS)).enumerate() {
+                for y in first..end {
+                    let from = o * stride + (y - first) * planes.row + 1;
+                    let pixel = y * width;
+                    // SAFETY: a task owns the rows `first..end` of its groups' channels, and no other task has them.
+                    let row = unsafe { target.slice(channel * height * width + pixel, width) };
+                    row.copy_from_slice(&sums[from..from + width]);
+                    after.finish(row, channel, pixel);
+                }
+            }
+        }
+    });
+    result
+}
+
+/// The four kernels of a stride-2 transposed 3x3 convolution: one per parity of output row and column.
+pub(super) struct PackedUp {
+    /// (even, even), (even, odd), (odd, even), (odd, odd)
+    phases: [Packed; 4],
+}
+
+impl PackedUp {
+    /// `weight(o, i, ky, kx)` as the transposed convolution uses it: `t[2y + ky, 2x + kx] += x[y, x] * weight`.
+    pub(super) fn new([outputs, inputs]: [usize; 2], weight: impl Fn(usize, usize, usize, usize) -> f32) -> Self {
+        let phase = |rows: &[usize], columns: &[usize]| {
+            let taps: Vec<_> = rows.iter().flat_map(|&y| columns.iter().map(move |&x| (y, x))).collect();
+            Packed::new([outputs, inputs, taps.len()], |o, i, tap| weight(o, i, taps[tap].0, taps[tap].1))
+        };
+        PackedUp { phases: [phase(&[0, 2], &[0, 2]), phase(&[0, 2], &[1]), phase(&[1], &[0, 2]), phase(&[1], &[1])] }
+    }
+
+    pub(super) fn inputs(&self) -> usize {
+        self.phases[0].inputs
+    }
+
+    pub(super) fn outputs(&self) -> usize {
+        self.phases[0].outputs
+    }
+}
+
+/// Stride-2 transposed 3x3 convolution followed by the filter [1,3,3,1] x [1,3,3,1] / 16 (pad 1), of one sample.
+///
+/// `x` is `[inputs, height, width]`. Returns `[outputs, 2 height, 2 width]`. The map of size 2h+1 never exists.
+pub(super) fn conv_up(
+    x: &[f32],
+    [height, width]: [usize; 2],
+    style: Option<&[f32]>,
+    packed: &PackedUp,
+    after: After,
+) -> Vec<f32> {
+    let planes = Planes::bordered(x, packed.inputs(), height, width, style);
+    let row = planes.row as isize;
+    // Even rows m of the sum map take input row m with kernel row 0 and row m-1 with kernel row 2; odd rows take row m.
+    let taps: [&[isize]; 4] = [&[0, -1, -row, -row - 1], &[0, -row], &[0, -1], &[0]];
+    let outputs = packed.outputs();
+    let (up_height, up_width) = (2 * height, 2 * width);
+    let mut result = vec![0.0; outputs * up_height * up_width];
+    let target = Disjoint::new(&mut result);
+    let strips = Strips::new(&planes, height, &packed.phases[0], 8);
+    strips.run(height, packed.phases[0].groups(), |first, end, groups| {
+        // Sum maps of the rows first-1 ..= end, bordered row 0 is picture row -1.
+        let rows = end - first + 2;
+        let positions = rows * planes.row;
+        // Room for the rounding of runs that start one row in.
+        let stride = positions.next_multiple_of(POSITIONS) + POSITIONS;
+        let mut sums: [Vec<f32>; 4] = std::array::from_fn(|_| vec![0.0; OUTPUTS * stride]);
+        let mut columns = [vec![0.0; planes.row], vec![0.0; planes.row]];
+        for group in groups {
+            for (phase, sums) in sums.iter_mut().enumerate() {
+                // Even rows start at `first`; the row before it is not read.
+                let skip = if phase < 2 { 1 } else { 0 };
+                let input = planes.input(first + skip, taps[phase]);
+                let skipped = skip * planes.row;
+                let weights = packed.phases[phase].group(group);
+                accumulate(&input, weights, &mut sums[skipped..], stride, positions - skipped);
+            }
+            for (o, channel) in (group * OUTPUTS..outputs.min((group + 1) * OUTPUTS)).enumerate() {
+                for y in 2 * first..2 * end {
+                    let map_row = |parity: usize, m: usize| {
+                        let from = o * stride + m * planes.row;
+                        [&sums[2 * parity][from..from + planes.row], &sums[2 * parity + 1][from..from + planes.row]]
+                    };
+                    // Rows y-1 .. y+2 of the sum map; row `m` of the buffers is map row 2 (first - 1 + m) + parity.
+                    let m = y / 2 - first + 1;
+                    let taken = match y % 2 {
+                        0 => [map_row(1, m - 1), map_row(0, m), map_row(1, m), map_row(0, m + 1)],
+                        _ => [map_row(0, m), map_row(1, m), map_row(0, m + 1), map_row(1, m + 1)],
+                    };
+                    for (parity, column) in columns.iter_mut().enumerate() {
+                        let [a, b, c, d] = taken.map(|row| row[parity]);
+                        for (n, x) in column.iter_mut().enumerate() {
+                            *x = (a[n] + d[n]) + 3.0 * (b[n] + c[n]);
+                        }
+                    }
+                    let pixel = y * up_width;
+                    // SAFETY: a task owns the rows `2 first..2 end` of its groups' channels, and no other task has them.
+                    let row = unsafe { target.slice(channel * up_height * up_width + pixel, up_width) };
+                    interleave(&columns[0], &columns[1], row);
+                    after.finish(row, channel, pixel);
+                }
+            }
+        }
+    });
+    result
+}
+
+/// Filters along a row: `even` and `odd` hold the columns of the sum map at bordered indices (index 1 is column 0).
+fn interleave(even: &[f32], odd: &[f32], row: &mut [f32]) {
+    for (n, pair) in row.chunks_exact_mut(2).enumerate() {
+        let (o0, e1, o1, e2, o2) = (odd[n], even[n + 1], odd[n + 1], even[n + 2], odd[n + 2]);
+        pair[0] = ((o0 + e2) + 3.0 * (e1 + o1)) * (1.0 / 16.0);
+        pair[1] = ((e1 + o2) + 3.0 * (o1 + e2)) * (1.0 / 16.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(count: usize, seed: usize) -> Vec<f32> {
+        (0..count).map(|i| ((i * 7919 + seed * 104_729) % 2003) as f32 / 1001.5 - 1.0).collect()
+    }
+
+    /// Straight from the definition, in f64.
+    fn plain_conv(x: &[f32], [h, w]: [usize; 2], [outputs, inputs]: [usize; 2], k: usize, weight: &[f32]) -> Vec<f64> {
+        let mut result = vec![0.0; outputs * h * w];
+        for (index, sum) in result.iter_mut().enumerate() {
+            let (o, y, px) = (index / (h * w), index / w % h, index % w);
+            for i in 0..inputs {
+                for (ky, kx) in (0..k * k).map(|t| (t / k, t % k)) {
+                    let (sy, sx) = ((y + ky).wrapping_sub(k / 2), (px + kx).wrapping_sub(k / 2));
+                    if sy < h && sx < w {
+                        let weight = weight[((o * inputs + i) * k + ky) * k + kx];
+                        *sum += f64::from(x[(i * h + sy) * w + sx]) * f64::from(weight);
+                    }
+                }
+            }
+        }
+        result
+    }
+
+    #[track_caller]
+    fn assert_close(found: &[f32], expected: &[f64], what: &str) {
+        assert_eq!(found.len(), expected.len());
+        for (i, (a, b)) in found.iter().zip(expected).enumerate() {
+            assert!((f64::from(*a) - b).abs() < 1e-4, "{what}, value {i}: {a} and {b}");
+        }
+    }
+
+    #[test]
+    fn convolutions_of_every_size_equal_their_definition() {
+        for (h, w, inputs, outputs, k) in [
+            (4, 4, 5, 3, 3),
+            (1, 1, 2, 9, 3),
+            (8, 8, 16, 24, 3),
+            (7, 33, 3, 8, 3),
+            (70, 64, 64, 17, 3),
+            (9, 5, 6, 3, 1),
+        ] {
+            let (x, weight) = (numbers(inputs * h * w, 1), numbers(outputs * inputs * k * k, 2));
+            let packed = Packed::new([outputs, inputs, k * k], |o, i, t| weight[(o * inputs + i) * k * k + t]);
+            let found = conv(&x, [h, w], None, &packed, After::default());
+            assert_close(
+                &found,
+                &plain_conv(&x, [h, w], [outputs, inputs], k, &weight),
+                &format!("{h}x{w} {inputs}->{outputs}"),
+            );
+        }
+    }
+
+    #[test]
+    fn what_follows_a_convolution_is_applied_in_order() {
+        let (h, w, inputs, outputs) = (6, 10, 4, 11);
+        let (x, weight) = (numbers(inputs * h * w, 3), numbers(outputs * inputs * 9, 4));
+        let (style, scale) = (numbers(inputs, 5), numbers(outputs, 6));
+        let (bias, noise) = (numbers(outputs, 7), numbers(h * w, 8));
+        let packed = Packed::new([outputs, inputs, 9], |o, i, t| weight[(o * inputs + i) * 9 + t]);
+        let after =
+            After { scale: Some(&scale), bias: Some(&bias), noise: Some(&noise), slope: Some(0.2), clamp: Some(0.9) };
+        let found = conv(&x, [h, w], Some(&style), &packed, after);
+        let styled: Vec<f32> = x.iter().enumerate().map(|(i, x)| x * style[i / (h * w)]).collect();
+        let sums = plain_conv(&styled, [h, w], [outputs, inputs], 3, &weight);
+        let finish = |(i, sum): (usize, &f64)| {
+            let channel = i / (h * w);
+            let x = sum * f64::from(scale[channel]) + f64::from(bias[channel]) + f64::from(noise[i % (h * w)]);
+            x.max(0.2 * x).clamp(-0.9, 0.9)
+        };
+        assert_close(&found, &sums.iter().enumerate().map(finish).collect::<Vec<_>>(), "epilogue");
+    }
+
+    #[test]
+    fn up_convolutions_equal_transposed_convolution_and_filter() {
+        for (h, w, inputs, outputs) in [(4, 4, 3, 5), (1, 1, 2, 8), (5, 9, 4, 12), (40, 32, 48, 9)] {
+            let (x, weight) = (numbers(inputs * h * w, 1), numbers(outputs * inputs * 9, 2));
+            let packed = PackedUp::new([outputs, inputs], |o, i, y, x| weight[((o * inputs + i) * 3 + y) * 3 + x]);
+            let found = conv_up(&x, [h, w], None, &packed, After::default());
+            let (mh, mw) = (2 * h + 1, 2 * w + 1);
+            let mut map = vec![0.0; outputs * mh * mw];
+            for (o, i) in (0..outputs * inputs).map(|n| (n / inputs, n % inputs)) {
+                for (y, px) in (0..h * w).map(|n| (n / w, n % w)) {
+                    for (ky, kx) in (0..9).map(|n| (n / 3, n % 3)) {
+                        map[(o * mh + 2 * y + ky) * mw + 2 * px + kx] += f64::from(x[(i * h + y) * w + px])
+                            * f64::from(weight[((o * inputs + i) * 3 + ky) * 3 + kx]);
+                    }
+                }
+            }
+            let taps = [1.0, 3.0, 3.0, 1.0];
+            let mut expected = vec![0.0; outputs * 4 * h * w];
+            for (index, sum) in expected.iter_mut().enumerate() {
+                let (o, y, px) = (index / (4 * h * w), index / (2 * w) % (2 * h), index % (2 * w));
+                for (a, b) in (0..16).map(|n| (n / 4, n % 4)) {
+                    let (sy, sx) = ((y + a).wrapping_sub(1), (px + b).wrapping_sub(1));
+                    if sy < mh && sx < mw {
+                        *sum += map[(o * mh + sy) * mw + sx] * taps[a] * taps[b] / 16.0;
+                    }
+                }
+            }
+            assert_close(&found, &expected, &format!("{h}x{w} {inputs}->{outputs}"));
+        }
+    }
+}

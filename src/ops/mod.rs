@@ -1,0 +1,263 @@
+//! Operators where this project has its own: convolutions of style-based generators in as few passes as the device allows.
+//!
+//! Each operator has two forms that give the same result (tested against each other): plain tensor operations, which run
+//! on every device, and on the CPU one pass over cache-sized strips ([`cpu`]). Weights are packed once at load.
+
+mod cpu;
+
+use burn::tensor::activation::leaky_relu;
+use burn::tensor::module::{conv_transpose2d, conv2d};
+use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
+use burn::tensor::{Device, Tensor, TensorData};
+use burn_flex::{Flex, FlexTensor};
+
+/// What follows a convolution: `clamp(lrelu(x * scale + bias + noise))`, each part optional.
+#[derive(Clone, Default)]
+pub struct After {
+    /// `[N, outputs]`
+    pub scale: Option<Tensor<2>>,
+    /// `[outputs]`
+    pub bias: Option<Tensor<1>>,
+    /// `[1, 1, height, width]`
+    pub noise: Option<Tensor<4>>,
+    /// Slope of the activation below zero, under 1.
+    pub slope: Option<f32>,
+    /// Largest magnitude.
+    pub clamp: Option<f32>,
+}
+
+impl After {
+    fn apply(&self, mut x: Tensor<4>) -> Tensor<4> {
+        let [n, channels, ..] = x.dims();
+        if let Some(scale) = &self.scale {
+            x = x * scale.clone().reshape([n, channels, 1, 1]);
+        }
+        if let Some(bias) = &self.bias {
+            x = x + bias.clone().reshape([1, channels, 1, 1]);
+        }
+        if let Some(noise) = &self.noise {
+            x = x + noise.clone();
+        }
+        if let Some(slope) = self.slope {
+            x = leaky_relu(x, slope.into());
+        }
+        match self.clamp {
+            Some(limit) => x.clamp(-limit, limit),
+            None => x,
+        }
+    }
+}
+
+/// Convolution with a 3x3 or 1x1 kernel, stride 1, zero padding that keeps the size, input channels scaled by a style.
+pub struct Conv(Form<cpu::Packed>);
+
+/// Transposed 3x3 convolution of stride 2 followed by the filter [1,3,3,1] x [1,3,3,1] / 16, which doubles the size
+/// (StyleGAN2, `upsample_conv_2d`).
+pub struct ConvUp(Form<cpu::PackedUp>);
+
+enum Form<Packed> {
+    /// Weight, and for [`ConvUp`] the filter, as the tensor operations take them.
+    Tensors {
+        weight: Tensor<4>,
+        filter: Option<Tensor<4>>,
+    },
+    Cpu(Packed),
+}
+
+impl Conv {
+    /// `weight` is `[outputs, inputs, k, k]`, row-major, with k 1 or 3.
+    pub fn new(weight: &[f32], [outputs, inputs, k]: [usize; 3], device: &Device) -> Self {
+        if !is_cpu(device) {
+            return Self::of_tensors(weight, [outputs, inputs, k], device);
+        }
+        let at = |o, i, tap| weight[(o * inputs + i) * k * k + tap];
+        Conv(Form::Cpu(cpu::Packed::new([outputs, inputs, k * k], at)))
+    }
+
+    fn of_tensors(weight: &[f32], [outputs, inputs, k]: [usize; 3], device: &Device) -> Self {
+        let weight = Tensor::from_data(TensorData::new(weight.to_vec(), [outputs, inputs, k, k]), device);
+        Conv(Form::Tensors { weight, filter: None })
+    }
+
+    /// x `[N, inputs, h, w]`, style `[N, inputs]` -> `[N, outputs, h, w]`
+    pub fn forward(&self, x: Tensor<4>, style: Option<Tensor<2>>, after: &After) -> Tensor<4> {
+        match &self.0 {
+            Form::Tensors { weight, .. } => {
+                let padding = weight.dims()[2] / 2;
+                let options = ConvOptions::new([1, 1], [padding, padding], [1, 1], 1);
+                after.apply(conv2d(styled(x, style), weight.clone(), None, options))
+            }
+            Form::Cpu(packed) => on_host(x, style, after, |x, size, style, after| {
+                (cpu::conv(x, size, style, packed, after), packed.outputs, size)
+            }),
+        }
+    }
+}
+
+impl ConvUp {
+    /// `weight` is `[outputs, inputs, 3, 3]`, row-major; input pixel (y, x) adds its kernel at output (2y, 2x), unflipped.
+    pub fn new(weight: &[f32], [outputs, inputs]: [usize; 2], device: &Device) -> Self {
+        if !is_cpu(device) {
+            return Self::of_tensors(weight, [outputs, inputs], device);
+        }
+        let at = |o, i, y, x| weight[((o * inputs + i) * 3 + y) * 3 + x];
+        ConvUp(Form::Cpu(cpu::PackedUp::new([outputs, inputs], at)))
+    }
+
+    fn of_tensors(weight: &[f32], [outputs, inputs]: [usize; 2], device: &Device) -> Self {
+        let weight = Tensor::from_data(TensorData::new(weight.to_vec(), [outputs, inputs, 3, 3]), device);
+        const TAPS: [f32; 4] = [1.0, 3.0, 3.0, 1.0];
+        let filter: Vec<f32> = TAPS.iter().flat_map(|a| TAPS.map(|b| a * b / 16.0)).collect();
+        let filter = Tensor::<4>::from_data(TensorData::new(filter, [1, 1, 4, 4]), device);
+        // A repeated filter, not an expanded view: convolutions want it laid out.
+        let filter = Some(filter.repeat(&[outputs, 1, 1, 1]));
+        ConvUp(Form::Tensors { weight: weight.swap_dims(0, 1), filter })
+    }
+
+    /// x `[N, inputs, h, w]`, style `[N, inputs]` -> `[N, outputs, 2h, 2w]`
+    pub fn forward(&self, x: Tensor<4>, style: Option<Tensor<2>>, after: &After) -> Tensor<4> {
+        match &self.0 {
+            Form::Tensors { weight, filter } => {
+                let options = ConvTransposeOptions::new([2, 2], [0, 0], [0, 0], [1, 1], 1);
+                let map = conv_transpose2d(styled(x, style), weight.clone(), None, options);
+                let channels = map.dims()[1];
+                let options = ConvOptions::new([1, 1], [1, 1], [1, 1], channels);
+                let filter = filter.clone().expect("made by `of_tensors` with a filter");
+                after.apply(conv2d(map, filter, None, options))
+            }
+            Form::Cpu(packed) => on_host(x, style, after, |x, [height, width], style, after| {
+                let values = cpu::conv_up(x, [height, width], style, packed, after);
+                (values, packed.outputs(), [2 * height, 2 * width])
+            }),
+        }
+    }
+}
+
+fn styled(x: Tensor<4>, style: Option<Tensor<2>>) -> Tensor<4> {
+    match style {
+        Some(style) => {
+            let [n, channels] = style.dims();
+            x * style.reshape([n, channels, 1, 1])
+        }
+        None => x,
+    }
+}
+
+/// True if tensors of this device lie in the host's memory.
+fn is_cpu(device: &Device) -> bool {
+    *device == Device::flex()
+}
+
+/// Runs `convolve(x, [height, width], style, after) -> (values, outputs, [height, width])` on each sample.
+fn on_host(
+    x: Tensor<4>,
+    style: Option<Tensor<2>>,
+    after: &After,
+    convolve: impl Fn(&[f32], [usize; 2], Option<&[f32]>, cpu::After) -> (Vec<f32>, usize, [usize; 2]),
+) -> Tensor<4> {
+    let [n, _, height, width] = x.dims();
+    let device = x.device();
+    let (x, style) = (Host::of(x), style.map(Host::of));
+    let (scale, bias, noise) =
+        (after.scale.clone().map(Host::of), after.bias.clone().map(Host::of), after.noise.clone().map(Host::of));
+    let mut result = Vec::new();
+    let mut shape = [n, 0, 0, 0];
+    for sample in 0..n {
+        let after = cpu::After {
+            scale: scale.as_ref().map(|scale| scale.sample(sample, n)),
+            bias: bias.as_ref().map(Host::values),
+            noise: noise.as_ref().map(Host::values),
+            slope: after.slope,
+            clamp: after.clamp,
+        };
+        let style = style.as_ref().map(|style| style.sample(sample, n));
+        let (values, outputs, [height, width]) = convolve(x.sample(sample, n), [height, width], style, after);
+        shape = [n, outputs, height, width];
+        if n == 1 { result = values } else { result.extend(values) }
+    }
+    Tensor::from_data(TensorData::new(result, shape), &device)
+}
+
+/// A tensor of the CPU backend, laid out row by row.
+struct Host(FlexTensor);
+
+impl Host {
+    fn of<const D: usize>(tensor: Tensor<D>) -> Self {
+        let primitive = tensor.try_into_primitive::<Flex>();
+        Host(primitive.expect("the operator was made for this device's tensors").to_contiguous())
+    }
+
+    fn values(&self) -> &[f32] {
+        self.0.as_slice().expect("f32 values in row-major order")
+    }
+
+    /// Entry `index` of `count` along the first axis.
+    fn sample(&self, index: usize, count: usize) -> &[f32] {
+        let values = self.values();
+        let length = values.len() / count;
+        &values[index * length..(index + 1) * length]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers<const D: usize>(shape: [usize; D], seed: usize, device: &Device) -> Tensor<D> {
+        let count: usize = shape.iter().product();
+        let value = |i: usize| ((i * 7919 + seed * 104_729) % 2003) as f32 / 1001.5 - 1.0;
+        Tensor::from_data(TensorData::new((0..count).map(value).collect::<Vec<f32>>(), shape), device)
+    }
+
+    fn weights(count: usize) -> Vec<f32> {
+        (0..count).map(|i| ((i * 6007) % 997) as f32 / 498.5 - 1.0).collect()
+    }
+
+    #[track_caller]
+    fn assert_equal(fast: Tensor<4>, plain: Tensor<4>) {
+        assert_eq!(fast.dims(), plain.dims());
+        let (fast, plain): (Vec<f32>, Vec<f32>) =
+            (fast.into_data().try_into_vec().unwrap(), plain.into_data().try_into_vec().unwrap());
+        let worst = fast.iter().zip(&plain).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(worst < 1e-4, "off by {worst}");
+    }
+
+    fn everything(n: usize, outputs: usize, side: usize, device: &Device) -> After {
+        After {
+            scale: Some(numbers([n, outputs], 3, device)),
+            bias: Some(numbers([outputs], 4, device)),
+            noise: Some(numbers([1, 1, side, side], 5, device)),
+            slope: Some(0.2),
+            clamp: Some(2.0),
+        }
+    }
+
+    #[test]
+    fn fast_convolutions_equal_plain_ones_for_a_batch_and_views() {
+        let device = Device::flex();
+        for (n, inputs, outputs, side, k) in [(1, 5, 3, 8, 1), (2, 16, 20, 16, 3), (3, 8, 8, 4, 3)] {
+            // A permuted view: its values are not in row-major order.
+            let x = numbers([n, side, side, inputs], 1, &device).permute([0, 3, 1, 2]);
+            let style = Some(numbers([n, inputs], 2, &device));
+            let after = everything(n, outputs, side, &device);
+            let weight = weights(outputs * inputs * k * k);
+            let fast = Conv::new(&weight, [outputs, inputs, k], &device).forward(x.clone(), style.clone(), &after);
+            let plain = Conv::of_tensors(&weight, [outputs, inputs, k], &device).forward(x, style, &after);
+            assert_equal(fast, plain);
+        }
+    }
+
+    #[test]
+    fn fast_up_convolutions_equal_plain_ones() {
+        let device = Device::flex();
+        for (n, inputs, outputs, side) in [(1, 6, 4, 4), (2, 24, 10, 16)] {
+            let x = numbers([n, inputs, side, side], 1, &device);
+            let style = Some(numbers([n, inputs], 2, &device));
+            let after = everything(n, outputs, 2 * side, &device);
+            let weight = weights(outputs * inputs * 9);
+            let fast = ConvUp::new(&weight, [outputs, inputs], &device).forward(x.clone(), style.clone(), &after);
+            let plain = ConvUp::of_tensors(&weight, [outputs, inputs], &device).forward(x, style, &after);
+            assert_equal(fast, plain);
+        }
+    }
+}

@@ -281,6 +281,29 @@ fn names_appear_in_row_and_move_and_are_undone() {
 }
 
 #[test]
+fn a_name_typed_faster_than_frames_come_is_kept_whole() {
+    let mut window = toy_heads([]);
+    window.get_by_label("Name of direction 2").focus();
+    window.step();
+    for letters in [vec!["p"], vec!["o", "s", "e"]] {
+        let last = letters.len() > 1;
+        let events = &mut window.input_mut().events;
+        events.extend(letters.into_iter().map(|letter| egui::Event::Text(letter.into())));
+        let enter = |pressed| egui::Event::Key {
+            key: Key::Enter,
+            physical_key: None,
+            pressed,
+            repeat: false,
+            modifiers: Modifiers::NONE,
+        };
+        events.extend([true, false].into_iter().filter(|_| last).map(enter));
+        window.step();
+    }
+    settle(&mut window);
+    window.get_by_role_and_label(Role::Slider, "Direction 2, pose");
+}
+
+#[test]
 fn space_shows_the_unedited_sample_while_it_is_held() {
     let mut window = toy_heads([]);
     drag(&mut window, "Direction 1", 20.0);

@@ -1,13 +1,16 @@
-//! Convolutions on the CPU without intermediate maps: input channels are scaled while they are copied into a picture with a
-//! zero border, and everything that follows a convolution is applied while its sums are still in the cache.
+//! Convolutions on the CPU without intermediate maps: input channels are scaled while a strip of rows is copied into the
+//! cache, with a zero border, and everything that follows a convolution is applied while its sums are still there.
 
 mod kernel;
-mod planes;
+mod memory;
+
+use std::cell::RefCell;
+use std::ops::Range;
 
 use rayon::prelude::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
 
 use kernel::{OUTPUTS, POSITIONS, accumulate};
-use planes::{Disjoint, Planes};
+use memory::{Disjoint, Source, Strip, fresh};
 
 /// Bytes of input that one task reads again and again: about a processor's second cache.
 const STRIP_BYTES: usize = 1 << 20;
@@ -84,37 +87,59 @@ impl After<'_> {
     }
 }
 
-/// The picture sizes and shares of one convolution's work.
-struct Strips {
+/// How one convolution's work is cut: into strips of rows, whose input stays in the cache, and shares of the outputs.
+struct Parts {
+    height: usize,
     /// Rows per strip.
     rows: usize,
     strips: usize,
-    /// Groups of outputs per task.
     groups: usize,
+    /// Groups of outputs per share.
+    groups_per_share: usize,
     shares: usize,
 }
 
-impl Strips {
-    /// Cuts `height` rows of `planes` so that a strip's input stays in the cache, and the groups of outputs so that every
-    /// thread has work.
-    fn new(planes: &Planes, height: usize, packed: &Packed, least_rows: usize) -> Self {
-        let row_bytes = 4 * planes.channels * planes.row;
+/// One part: the rows `first..end` of the input, and groups of outputs.
+struct Part {
+    first: usize,
+    end: usize,
+    groups: Range<usize>,
+}
+
+impl Parts {
+    fn new([height, width]: [usize; 2], packed: &Packed, least_rows: usize) -> Self {
+        let row_bytes = 4 * packed.inputs * (width + 2);
         let rows = (STRIP_BYTES / row_bytes).saturating_sub(2).clamp(least_rows.min(height), height);
         let strips = height.div_ceil(rows);
-        let wanted = (4 * rayon::current_num_threads()).div_ceil(strips);
-        let groups = packed.groups().div_ceil(wanted);
-        Strips { rows, strips, groups, shares: packed.groups().div_ceil(groups) }
+        let groups = packed.groups();
+        // A few parts per thread, so that none waits long for the last.
+        let wanted_shares = (4 * rayon::current_num_threads()).div_ceil(strips);
+        let groups_per_share = groups.div_ceil(wanted_shares);
+        Parts { height, rows, strips, groups, groups_per_share, shares: groups.div_ceil(groups_per_share) }
     }
 
-    /// Runs `task(first row, end row, groups of outputs)` for all parts of the work, in parallel.
-    fn run(&self, height: usize, all_groups: usize, task: impl Fn(usize, usize, std::ops::Range<usize>) + Sync) {
-        (0..self.strips * self.shares).into_par_iter().with_max_len(1).for_each(|part| {
-            let (strip, share) = (part / self.shares, part % self.shares);
+    /// Does all parts, in parallel.
+    fn run(&self, task: impl Fn(Part, &mut Scratch) + Sync) {
+        (0..self.strips * self.shares).into_par_iter().with_max_len(1).for_each(|index| {
+            let (strip, share) = (index / self.shares, index % self.shares);
             let first = strip * self.rows;
-            let groups = share * self.groups..((share + 1) * self.groups).min(all_groups);
-            task(first, (first + self.rows).min(height), groups);
+            let end = (first + self.rows).min(self.height);
+            let groups = share * self.groups_per_share..((share + 1) * self.groups_per_share).min(self.groups);
+            SCRATCH.with_borrow_mut(|scratch| task(Part { first, end, groups }, scratch));
         });
     }
+}
+
+/// A thread's buffers, kept from part to part: fresh memory costs more than the arithmetic of a wide layer.
+#[derive(Default)]
+struct Scratch {
+    strip: Strip,
+    sums: [Vec<f32>; 4],
+    columns: [Vec<f32>; 2],
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
 /// Convolution with a square kernel of 1 or 3 (`packed.taps` 1 or 9), stride 1, zero padding, of one sample.
@@ -127,27 +152,27 @@ pub(super) fn conv(
     packed: &Packed,
     after: After,
 ) -> Vec<f32> {
-    let planes = Planes::bordered(x, packed.inputs, height, width, style);
-    let row = planes.row as isize;
+    let row = width + 2;
     let taps: Vec<isize> = match packed.taps {
         1 => vec![0],
-        _ => (-1..=1).flat_map(|y| (-1..=1).map(move |x| y * row + x)).collect(),
+        _ => (-1..=1).flat_map(|y| (-1..=1).map(move |x| y * row as isize + x)).collect(),
     };
-    let mut result = vec![0.0; packed.outputs * height * width];
+    let source = Source { x, channels: packed.inputs, height, width, style };
+    let mut result = fresh(packed.outputs * height * width);
     let target = Disjoint::new(&mut result);
-    let strips = Strips::new(&planes, height, packed, 1);
-    strips.run(height, packed.groups(), |first, end, groups| {
-        let positions = (end - first) * planes.row;
+    Parts::new([height, width], packed, 1).run(|part, scratch| {
+        scratch.strip.fill(&source, part.first, part.end);
+        let positions = (part.end - part.first) * row;
         let stride = positions.next_multiple_of(POSITIONS);
-        let mut sums = vec![0.0; OUTPUTS * stride];
-        for group in groups {
-            let input = planes.input(first + 1, &taps);
-            accumulate(&input, packed.group(group), &mut sums, stride, positions);
+        let sums = &mut scratch.sums[0];
+        sums.resize(OUTPUTS * stride, 0.0);
+        for group in part.groups {
+            accumulate(&scratch.strip.input(1, &taps), packed.group(group), sums, stride, positions);
             for (o, channel) in (group * OUTPUTS..packed.outputs.min((group + 1) * OUTPUTS)).enumerate() {
-                for y in first..end {
-                    let from = o * stride + (y - first) * planes.row + 1;
+                for y in part.first..part.end {
+                    let from = o * stride + (y - part.first) * row + 1;
                     let pixel = y * width;
-                    // SAFETY: a task owns the rows `first..end` of its groups' channels, and no other task has them.
+                    // SAFETY: a part owns its rows of its groups' channels, and no other part has them.
                     let row = unsafe { target.slice(channel * height * width + pixel, width) };
                     row.copy_from_slice(&sums[from..from + width]);
                     after.finish(row, channel, pixel);
@@ -174,10 +199,6 @@ impl PackedUp {
         PackedUp { phases: [phase(&[0, 2], &[0, 2]), phase(&[0, 2], &[1]), phase(&[1], &[0, 2]), phase(&[1], &[1])] }
     }
 
-    pub(super) fn inputs(&self) -> usize {
-        self.phases[0].inputs
-    }
-
     pub(super) fn outputs(&self) -> usize {
         self.phases[0].outputs
     }
@@ -193,52 +214,53 @@ pub(super) fn conv_up(
     packed: &PackedUp,
     after: After,
 ) -> Vec<f32> {
-    let planes = Planes::bordered(x, packed.inputs(), height, width, style);
-    let row = planes.row as isize;
+    let row = width + 2;
+    let up = row as isize;
     // Even rows m of the sum map take input row m with kernel row 0 and row m-1 with kernel row 2; odd rows take row m.
-    let taps: [&[isize]; 4] = [&[0, -1, -row, -row - 1], &[0, -row], &[0, -1], &[0]];
+    let taps: [&[isize]; 4] = [&[0, -1, -up, -up - 1], &[0, -up], &[0, -1], &[0]];
+    let [first_phase, ..] = &packed.phases;
     let outputs = packed.outputs();
     let (up_height, up_width) = (2 * height, 2 * width);
-    let mut result = vec![0.0; outputs * up_height * up_width];
+    let source = Source { x, channels: first_phase.inputs, height, width, style };
+    let mut result = fresh(outputs * up_height * up_width);
     let target = Disjoint::new(&mut result);
-    let strips = Strips::new(&planes, height, &packed.phases[0], 8);
-    strips.run(height, packed.phases[0].groups(), |first, end, groups| {
-        // Sum maps of the rows first-1 ..= end, bordered row 0 is picture row -1.
-        let rows = end - first + 2;
-        let positions = rows * planes.row;
+    Parts::new([height, width], first_phase, 8).run(|part, scratch| {
+        scratch.strip.fill(&source, part.first, part.end);
+        // Sum maps of the rows first-1 ..= end.
+        let positions = (part.end - part.first + 2) * row;
         // Room for the rounding of runs that start one row in.
         let stride = positions.next_multiple_of(POSITIONS) + POSITIONS;
-        let mut sums: [Vec<f32>; 4] = std::array::from_fn(|_| vec![0.0; OUTPUTS * stride]);
-        let mut columns = [vec![0.0; planes.row], vec![0.0; planes.row]];
-        for group in groups {
+        let Scratch { strip, sums, columns } = scratch;
+        sums.iter_mut().for_each(|sums| sums.resize(OUTPUTS * stride, 0.0));
+        columns.iter_mut().for_each(|column| column.resize(row, 0.0));
+        for group in part.groups {
             for (phase, sums) in sums.iter_mut().enumerate() {
                 // Even rows start at `first`; the row before it is not read.
                 let skip = if phase < 2 { 1 } else { 0 };
-                let input = planes.input(first + skip, taps[phase]);
-                let skipped = skip * planes.row;
                 let weights = packed.phases[phase].group(group);
-                accumulate(&input, weights, &mut sums[skipped..], stride, positions - skipped);
+                let input = strip.input(skip, taps[phase]);
+                accumulate(&input, weights, &mut sums[skip * row..], stride, positions - skip * row);
             }
             for (o, channel) in (group * OUTPUTS..outputs.min((group + 1) * OUTPUTS)).enumerate() {
-                for y in 2 * first..2 * end {
+                for y in 2 * part.first..2 * part.end {
                     let map_row = |parity: usize, m: usize| {
-                        let from = o * stride + m * planes.row;
-                        [&sums[2 * parity][from..from + planes.row], &sums[2 * parity + 1][from..from + planes.row]]
+                        let from = o * stride + m * row;
+                        [&sums[2 * parity][from..from + row], &sums[2 * parity + 1][from..from + row]]
                     };
-                    // Rows y-1 .. y+2 of the sum map; row `m` of the buffers is map row 2 (first - 1 + m) + parity.
-                    let m = y / 2 - first + 1;
+                    // Rows y-1 ..= y+2 of the sum map; row m of the buffers is map row 2 (first - 1 + m) + parity.
+                    let m = y / 2 - part.first + 1;
                     let taken = match y % 2 {
                         0 => [map_row(1, m - 1), map_row(0, m), map_row(1, m), map_row(0, m + 1)],
                         _ => [map_row(0, m), map_row(1, m), map_row(0, m + 1), map_row(1, m + 1)],
                     };
                     for (parity, column) in columns.iter_mut().enumerate() {
-                        let [a, b, c, d] = taken.map(|row| row[parity]);
+                        let [a, b, c, d] = taken.map(|rows| &rows[parity][..column.len()]);
                         for (n, x) in column.iter_mut().enumerate() {
                             *x = (a[n] + d[n]) + 3.0 * (b[n] + c[n]);
                         }
                     }
                     let pixel = y * up_width;
-                    // SAFETY: a task owns the rows `2 first..2 end` of its groups' channels, and no other task has them.
+                    // SAFETY: a part owns its rows of its groups' channels, and no other part has them.
                     let row = unsafe { target.slice(channel * up_height * up_width + pixel, up_width) };
                     interleave(&columns[0], &columns[1], row);
                     after.finish(row, channel, pixel);
@@ -251,8 +273,9 @@ pub(super) fn conv_up(
 
 /// Filters along a row: `even` and `odd` hold the columns of the sum map at bordered indices (index 1 is column 0).
 fn interleave(even: &[f32], odd: &[f32], row: &mut [f32]) {
-    for (n, pair) in row.chunks_exact_mut(2).enumerate() {
-        let (o0, e1, o1, e2, o2) = (odd[n], even[n + 1], odd[n + 1], even[n + 2], odd[n + 2]);
+    let columns = odd.windows(3).zip(even[1..].windows(2));
+    for (pair, (odd, even)) in row.chunks_exact_mut(2).zip(columns) {
+        let ([o0, o1, o2], [e1, e2]) = ([odd[0], odd[1], odd[2]], [even[0], even[1]]);
         pair[0] = ((o0 + e2) + 3.0 * (e1 + o1)) * (1.0 / 16.0);
         pair[1] = ((e1 + o2) + 3.0 * (o1 + e2)) * (1.0 / 16.0);
     }

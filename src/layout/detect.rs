@@ -53,21 +53,21 @@ fn assemble(network: &mut Network) -> Result<Assembled, LayoutProblem> {
     let state = &network.state;
     stylegan::refuse_revised(state)?;
     if stylegan3::matches(state) {
-        return stylegan3::assemble(state);
+        return Ok(with_mean(stylegan3::assemble(state)?));
     }
     if state.has(nvidia::SPELLING.constant) {
-        return with_mean(nvidia::assemble(state)?, NO_MEAN);
+        return Ok(with_mean(nvidia::assemble(state)?));
     }
     if state.has(genforce::SPELLING.constant) {
-        return with_mean(genforce::SPELLING.assemble(state)?, NO_MEAN);
+        return Ok(with_mean(genforce::SPELLING.assemble(state)?));
     }
     for spelling in [stylegan::GENFORCE, stylegan::TENSORFLOW] {
         if spelling.matches(state) {
-            return spelling.assemble(state);
+            return Ok(with_mean(spelling.assemble(state)?));
         }
     }
     if state.has(tensorflow::STYLEGAN2.constant) {
-        let mut assembled = with_mean(tensorflow::STYLEGAN2.assemble(state)?, NO_MEAN)?;
+        let mut assembled = with_mean(tensorflow::STYLEGAN2.assemble(state)?);
         assembled.conv_clamp = nvidia::conv_clamp(state)?;
         // A level of detail that StyleGAN left behind.
         assembled.unused.retain(|name| name != "lod");
@@ -94,26 +94,24 @@ fn assemble(network: &mut Network) -> Result<Assembled, LayoutProblem> {
     }
 }
 
-const NO_MEAN: &str = "no mean w in the file";
 
-fn with_mean(mut assembled: Assembled, why_none: &str) -> Result<Assembled, LayoutProblem> {
-    if !assembled.tensors.contains_key("mapping.w_avg") {
-        assembled.warnings.push(format!("{why_none}: it is estimated from 4096 samples"));
+fn with_mean(mut assembled: Assembled) -> Assembled {
+    let means = ["mapping.w_avg", "truncation.w_avg"];
+    if !means.iter().any(|name| assembled.tensors.contains_key(*name)) {
+        assembled.warnings.push("no mean w in the file: it is estimated from 4096 samples".into());
     }
-    Ok(assembled)
+    assembled
 }
 
 /// The mean w lies beside the network, not in it.
 fn rosinality_with_mean(network: &mut Network) -> Result<Assembled, LayoutProblem> {
-    let several = network.mean_w.is_some();
-    if let Some(mean) = network.mean_w.as_ref().and_then(one_mean) {
-        network.state.insert(rosinality::MEAN_W.into(), mean);
+    if let Some(mean) = network.mean_w.as_ref() {
+        network.state.insert(rosinality::MEAN_W.into(), one_mean(mean).unwrap_or_else(|| mean.clone()));
     }
-    let why = if several { "the mean w in the file differs from layer to layer" } else { NO_MEAN };
-    with_mean(rosinality::SPELLING.assemble(&network.state)?, why)
+    Ok(with_mean(rosinality::SPELLING.assemble(&network.state)?))
 }
 
-/// `latent_avg` as one vector. Encoder bundles have a row per layer, usually the same one.
+/// `latent_avg` as one vector, if it is. Encoder bundles have a row per layer, usually the same one.
 fn one_mean(mean: &Tensor) -> Option<Tensor> {
     if mean.shape().len() < 2 {
         return Some(mean.clone());

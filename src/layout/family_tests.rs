@@ -180,3 +180,49 @@ fn converted_files_of_every_family_open_again() {
         assert_eq!((again.settings(), &again.warnings[..]), (settings, &[][..]), "{file}");
     }
 }
+
+#[test]
+fn means_of_every_layer_are_kept() {
+    let weights = open("stylegan1_genforce/model.pth").unwrap();
+    for shape in [vec![12 * 16], vec![12, 16]] {
+        let spread = tensors(&weights).into_iter().map(|(name, old, values)| match name.as_str() {
+            "truncation.w_avg" => (name, shape.clone(), (0..12 * 16).map(|i| i as f32).collect()),
+            _ => (name, old, values),
+        });
+        let again = detect_bytes(safetensors(spread, [])).unwrap();
+        assert_eq!(again.get("truncation.w_avg", &[12 * 16]).unwrap()[17], 17.0);
+    }
+    let without = tensors(&weights).into_iter().filter(|(name, ..)| name != "truncation.w_avg");
+    let warnings = detect_bytes(safetensors(without, [])).unwrap().warnings;
+    assert!(warnings[0].starts_with("no mean w in the file"), "{warnings:?}");
+}
+
+/// Resolution 8, one RGB output at the end, no shortcut.
+#[test]
+fn the_original_architecture_is_told_by_its_outputs() {
+    let weights = open("stylegan2_ada_resnet/model.pth").unwrap();
+    let original = tensors(&weights).into_iter().filter(|(name, ..)| !name.contains(".skip."));
+    let found = detect_bytes(safetensors(original, [])).unwrap();
+    assert!(found.shape("synthesis.b8.skip.weight").is_none() && found.shape("synthesis.b16.torgb.weight").is_some());
+    assert!(found.names().count() == weights.names().count() - 2);
+}
+
+#[test]
+fn a_config_beside_the_file_is_used_if_it_fits() {
+    let folder = tempfile::tempdir().unwrap();
+    let fixtures = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/biggan_deep_hf_small");
+    let file = folder.path().join("biggan-deep-64-pytorch_model.bin");
+    std::fs::copy(fixtures.join("pytorch_model.bin"), &file).unwrap();
+    let config = std::fs::read_to_string(fixtures.join("config.json")).unwrap();
+    let with = |config: &str| {
+        std::fs::write(folder.path().join("biggan-deep-64-config.json"), config).unwrap();
+        super::detect(Checkpoint::open(&file, &mut silent).unwrap())
+    };
+    assert_eq!(with(&config.replace("0.0001", "0.002")).unwrap().batch_norm_epsilon, 0.002);
+    for (config, warnings) in [("{", 1), ("{\"layers\": []}", 1), ("[1]", 0), ("{\"eps\": 7}", 0)] {
+        let weights = with(config).unwrap();
+        assert_eq!((weights.batch_norm_epsilon, weights.warnings.len()), (1e-4, warnings), "{config}");
+    }
+    let message = with(&config.replacen("false", "true", 1)).unwrap_err().to_string();
+    assert!(message.contains("other than two blocks to a resolution"), "{message}");
+}

@@ -1,6 +1,7 @@
 //! The mapping network of StyleGAN 1 to 3: z, and the class where there is one, to w.
 
 use super::assembly::Assembly;
+use super::entry::Entry;
 use super::error::LayoutProblem;
 use super::state_dict::StateDict;
 
@@ -64,5 +65,25 @@ impl Mapping {
             width = out;
         }
         Ok(())
+    }
+
+    /// Takes the mean w over, one or one for every layer; false if the file has none.
+    pub(super) fn put_mean(
+        &self,
+        assembly: &mut Assembly<'_>,
+        canonical: &str,
+        layers: usize,
+        w_dim: usize,
+    ) -> Result<bool, LayoutProblem> {
+        let Some(mean) = assembly.state.get(self.mean_w) else { return Ok(false) };
+        let all = w_dim.saturating_mul(layers);
+        let (stored, shape) = match mean.shape() {
+            [rows, width] if [*rows, *width] == [layers, w_dim] => (vec![layers, w_dim], vec![all]),
+            [length] if *length == all => (vec![all], vec![all]),
+            _ => (vec![w_dim], vec![w_dim]),
+        };
+        let tensor = assembly.checked(self.mean_w, &stored)?.clone();
+        assembly.insert(canonical.into(), Entry { tensor, shape, changes: Vec::new() });
+        Ok(true)
     }
 }

@@ -148,30 +148,10 @@ impl Spelling {
         }
         assembly.put(self.lod, "synthesis.lod".into(), &[])?;
         self.mapping.put(&mut assembly, "mapping.dense", w_dim)?;
-        let mean = self.put_mean(&mut assembly, 2 * blocks, w_dim)?;
+        self.mapping.put_mean(&mut assembly, "truncation.w_avg", 2 * blocks, w_dim)?;
         check_blur(state)?;
         // TensorFlow keeps the level of detail twice.
-        let mut assembled = assembly.finish(|name| name == "lod" || name.ends_with(".blur.kernel"));
-        if !mean {
-            assembled.warnings.push("no mean w in the file: it is estimated from 4096 samples".into());
-        }
-        Ok(assembled)
-    }
-
-    /// One mean w, or one for every layer.
-    fn put_mean(&self, assembly: &mut Assembly<'_>, layers: usize, w_dim: usize) -> Result<bool, LayoutProblem> {
-        let name = self.mapping.mean_w;
-        let Some(mean) = assembly.state.get(name) else { return Ok(false) };
-        let all = w_dim.saturating_mul(layers);
-        let Some(tensor) = (mean.len() == all && mean.shape().len() == 2).then_some(mean) else {
-            let shape = if mean.len() == all { [all] } else { [w_dim] };
-            return assembly.put(name, "truncation.w_avg".into(), &shape).map(|()| true);
-        };
-        let shape = tensor.shape().to_vec();
-        assembly.checked(name, &shape)?;
-        let entry = super::entry::Entry { tensor: tensor.clone(), shape: vec![all], changes: Vec::new() };
-        assembly.insert("truncation.w_avg".into(), entry);
-        Ok(true)
+        Ok(assembly.finish(|name| name == "lod" || name.ends_with(".blur.kernel")))
     }
 }
 

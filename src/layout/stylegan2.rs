@@ -124,9 +124,7 @@ impl Spelling {
         assembly.require(self.required(&extent))?;
         let w_dim = self.synthesis(&mut assembly, &extent)?;
         self.mapping.put(&mut assembly, "mapping.fc", w_dim)?;
-        if state.has(self.mapping.mean_w) {
-            assembly.put(self.mapping.mean_w, "mapping.w_avg".into(), &[w_dim])?;
-        }
+        self.mapping.put_mean(&mut assembly, "mapping.w_avg", 2 * extent.blocks, w_dim)?;
         self.check_filters(state)?;
         Ok(assembly.finish(|name| self.is_filter(name)))
     }

@@ -81,16 +81,10 @@ pub(super) fn assemble(state: &StateDict) -> Result<Assembled, LayoutProblem> {
         check_picture(channels, &weight, &assembly.shape(&weight))?;
     }
     MAPPING.put(&mut assembly, "mapping.fc", w_dim)?;
-    let has_mean = state.has(MAPPING.mean_w);
-    if has_mean {
-        assembly.put(MAPPING.mean_w, MAPPING.mean_w.into(), &[w_dim])?;
-    }
+    MAPPING.put_mean(&mut assembly, MAPPING.mean_w, layers.len() + 1, w_dim)?;
     nvidia::check_mapping_rate(state)?;
     let mut assembled = assembly.finish(|_| false);
     assembled.conv_clamp = nvidia::conv_clamp(state)?.or(Some(CLAMP));
-    if !has_mean {
-        assembled.warnings.push("no mean w in the file: it is estimated from 4096 samples".into());
-    }
     Ok(assembled)
 }
 

@@ -65,7 +65,7 @@ fn load(file: &std::path::Path, device: &RenderDevice) -> Generator {
 
 fn edit(code: Code, psi: f32) -> Edit {
     Edit {
-        sample: Sample { code, class: None },
+        sample: Sample { code, class: None, mix: None },
         truncation: Truncation { psi, cutoff: None },
         ..Edit::default()
     }

@@ -5,11 +5,13 @@ use super::assembly::{Assembled, Assembly, check_picture};
 use super::entry::{Change, Entry};
 use super::error::LayoutProblem;
 use super::state_dict::StateDict;
-use crate::checkpoint::Tensor;
+use crate::checkpoint::{DType, Tensor};
 use crate::generator::Family;
 
 /// Blocks, attention not counted; the deepest public network has 14.
 const MAX_BLOCKS: usize = 64;
+/// Classes of a network without a shared embedding, whose one-hot table is made up here.
+const MAX_CLASSES: usize = 4096;
 
 pub(super) fn matches(state: &StateDict) -> bool {
     state.has("linear.weight") && state.has("blocks.0.0.conv1.weight") && state.has("blocks.0.0.bn1.gain.weight")
@@ -28,6 +30,8 @@ pub(super) struct Shared<'a> {
     pub(super) classes: usize,
     /// Width of what conditions the batch norms.
     pub(super) condition: usize,
+    /// False if every batch norm has its own table of classes instead of a layer over the shared embedding.
+    pub(super) is_shared: bool,
     /// Channels of the first block's input.
     pub(super) channels: usize,
     pub(super) blocks: usize,
@@ -37,7 +41,8 @@ impl<'a> Shared<'a> {
     /// `parts` are the tensors of one block that a complete network has.
     pub(super) fn read(state: &'a StateDict, family: Family, parts: &[&str]) -> Result<Shared<'a>, LayoutProblem> {
         let assembly = Assembly::new(state, family, "ajbrock");
-        if !state.has("shared.weight") {
+        let is_shared = state.has("shared.weight");
+        if !is_shared && family == Family::BigGanDeep {
             let what = format!("a {family} whose layers embed the class separately (G_shared off, no shared.weight)");
             return Err(LayoutProblem::unsupported(what));
         }
@@ -47,12 +52,13 @@ impl<'a> Shared<'a> {
         }
         let blocks = last + 1;
         let names = (0..blocks).flat_map(|i| parts.iter().map(move |part| format!("blocks.{i}.0.{part}")));
-        let rest = ["shared.weight", "linear.weight", "linear.bias", "output_layer.0.gain", "output_layer.0.bias"];
+        let rest = ["linear.weight", "linear.bias", "output_layer.0.gain", "output_layer.0.bias"];
         let rest = rest.into_iter().chain(["output_layer.2.weight", "output_layer.2.bias"]).map(String::from);
         assembly.require(rest.chain(names))?;
-        let [classes, embedding] = assembly.axes("shared.weight")?;
-        let [channels, condition] = assembly.axes("blocks.0.0.bn1.gain.weight")?;
-        Ok(Shared { assembly, embedding, classes, condition, channels, blocks })
+        let gain = assembly.axes("blocks.0.0.bn1.gain.weight")?;
+        let ([channels, condition], [classes, embedding]) =
+            if is_shared { (gain, assembly.axes("shared.weight")?) } else { ([gain[1], gain[0]], [gain[0], gain[0]]) };
+        Ok(Shared { assembly, embedding, classes, condition, is_shared, channels, blocks })
     }
 
     /// Name of the running mean or variance of batch norm `norm`: it depends on how the network was trained.
@@ -62,6 +68,40 @@ impl<'a> Shared<'a> {
             spellings.into_iter().chain(["bn.running_", "running_"].map(|s| format!("{norm}.{s}{kind}")));
         let found = spellings.find(|name| self.assembly.state.has(name));
         found.unwrap_or_else(|| format!("{norm}.stored_{kind}"))
+    }
+
+    /// The embedding of the classes; where there is none, one-hot vectors do the same.
+    fn put_classes(&mut self) -> Result<(), LayoutProblem> {
+        let (classes, shape) = (self.classes, [self.classes, self.embedding]);
+        if self.is_shared {
+            return self.assembly.put("shared.weight", "shared.weight".into(), &shape);
+        }
+        if classes > MAX_CLASSES {
+            return Err(LayoutProblem::unsupported(format!(
+                "a BigGAN of {classes} classes without a shared embedding"
+            )));
+        }
+        let mut one_hot = vec![0; classes * classes * 4];
+        for (at, value) in one_hot.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+            if at / classes == at % classes {
+                *value = 1f32.to_le_bytes();
+            }
+        }
+        let tensor = Tensor::contiguous(DType::F32, shape.to_vec(), one_hot.into());
+        let tensor = tensor.map_err(|what| LayoutProblem::content("shared.weight", what))?;
+        let entry = Entry { tensor, shape: shape.to_vec(), changes: Vec::new() };
+        self.assembly.insert("shared.weight".into(), entry);
+        Ok(())
+    }
+
+    /// The gains or biases of a batch norm, `[channels, condition]`; tables are stored `[classes, channels]`.
+    fn put_conditional(&mut self, module: &str, shape: &[usize; 2]) -> Result<(), LayoutProblem> {
+        let canonical = format!("{module}.weight");
+        if self.is_shared {
+            return self.assembly.put_normed(module, canonical, shape);
+        }
+        let [channels, classes] = *shape;
+        self.put_viewed((module, &[classes, channels]), canonical, shape, |table| table.permuted(&[1, 0]), None)
     }
 
     pub(super) fn put_statistics(
@@ -152,7 +192,7 @@ pub(super) fn assemble(state: &StateDict) -> Result<Assembled, LayoutProblem> {
         return Err(LayoutProblem::Shape { tensor: name.into(), expected, found: shared.assembly.shape(name) });
     }
     let rows = channels.saturating_mul(16);
-    shared.assembly.put("shared.weight", "shared.weight".into(), &[shared.classes, shared.embedding])?;
+    shared.put_classes()?;
     shared.assembly.put_normed("linear", "linear.weight".into(), &[rows, first])?;
     shared.assembly.put("linear.bias", "linear.bias".into(), &[rows])?;
     for i in 0..blocks {
@@ -167,8 +207,7 @@ pub(super) fn assemble(state: &StateDict) -> Result<Assembled, LayoutProblem> {
         for (norm, width) in [("bn1", channels), ("bn2", out)] {
             let norm = format!("{name}.{norm}");
             for part in ["gain", "bias"] {
-                let module = format!("{norm}.{part}");
-                shared.assembly.put_normed(&module, format!("{module}.weight"), &[width, condition])?;
+                shared.put_conditional(&format!("{norm}.{part}"), &[width, condition])?;
             }
             shared.put_statistics(&norm, [format!("{norm}.stored_mean"), format!("{norm}.stored_var")], &[width])?;
         }

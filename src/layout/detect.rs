@@ -94,7 +94,6 @@ fn assemble(network: &mut Network) -> Result<Assembled, LayoutProblem> {
     }
 }
 
-
 fn with_mean(mut assembled: Assembled) -> Assembled {
     let means = ["mapping.w_avg", "truncation.w_avg"];
     if !means.iter().any(|name| assembled.tensors.contains_key(*name)) {

@@ -226,3 +226,21 @@ fn a_config_beside_the_file_is_used_if_it_fits() {
     let message = with(&config.replacen("false", "true", 1)).unwrap_err().to_string();
     assert!(message.contains("other than two blocks to a resolution"), "{message}");
 }
+
+#[test]
+fn tables_of_classes_become_one_hot_conditions() {
+    // Gains and biases of 4 classes instead of layers over the embedding; no part of z but the first layer's.
+    let weights = open("biggan_ajbrock/G_ema.pth").unwrap();
+    let unshared =
+        tensors(&weights).into_iter().filter(|(name, ..)| name != "shared.weight").map(|(name, shape, values)| {
+            let is_table = name.ends_with(".gain.weight") || name.ends_with(".bias.weight");
+            if is_table {
+                (name, vec![4, shape[0]], (0..4 * shape[0]).map(|i| i as f32).collect())
+            } else {
+                (name, shape, values)
+            }
+        });
+    let found = detect_bytes(safetensors(unshared, [])).unwrap();
+    assert_eq!(found.get("shared.weight", &[4, 4]).unwrap()[..6], [1., 0., 0., 0., 0., 1.]);
+    assert_eq!(found.get("blocks.0.0.bn1.gain.weight", &[64, 4]).unwrap()[..5], [0., 64., 128., 192., 1.]);
+}

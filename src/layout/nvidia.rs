@@ -40,8 +40,13 @@ pub(super) fn assemble(state: &StateDict) -> Result<Assembled, LayoutProblem> {
     check_mapping_rate(state)?;
     let mut assembled = SPELLING.assemble(state)?;
     assembled.conv_clamp = conv_clamp(state)?;
-    assembled.clamp_unknown = !state.attributes.iter().any(|(name, _)| name.ends_with(".conv_clamp"));
+    assembled.clamp_unknown = !tells_clamp(state);
     Ok(assembled)
+}
+
+/// True if the file says whether there is a clamp.
+pub(super) fn tells_clamp(state: &StateDict) -> bool {
+    state.attributes.iter().any(|(name, _)| name.ends_with(".conv_clamp"))
 }
 
 /// The clamp that pickled modules tell of: one for the whole network.

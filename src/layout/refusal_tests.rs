@@ -28,7 +28,14 @@ fn other_networks_are_called_by_their_names() {
         (&["synthesis.init.init.0.weight_orig", "mapping.x"], "a Projected GAN"),
         (&["conv1.weight", "layer1.0.conv1.weight", "fc.weight"], "a ResNet-like network of 3 tensors"),
         (&["synthesis/ToRGB_lod0/mod_weight", "synthesis/4x4/Const/const"], "a revised StyleGAN"),
-        (&["blocks.0.0.conv1.weight", "linear.weight", "blocks.0.0.bn1.gain.weight"], "G_shared off"),
+        (
+            &["blocks.0.0.conv1.weight", "linear.weight", "blocks.0.0.bn1.gain.weight"],
+            "BigGAN (ajbrock) is missing linear.bias",
+        ),
+        (
+            &["blocks.0.0.conv4.weight", "blocks.0.0.conv1.weight", "linear.weight", "blocks.0.0.bn1.gain.weight"],
+            "G_shared off",
+        ),
         (&["embed.weight", "linear.weight", "blocks.0.0.conv1.weight"], "no generator layout matches"),
     ] {
         let message = refusal(named(names));
@@ -134,5 +141,50 @@ fn misshapen_tensors_are_named() {
             (name, shape, values)
         }));
         assert!(message.contains(&format!("tensor {tensor}: expected shape {expected}")), "{file}: {message}");
+    }
+}
+
+/// Networks with tensors dropped, doubled, renamed and reshaped: refused or opened, never a panic.
+#[test]
+fn garbled_networks_never_panic() {
+    let mut random = 0x9e37_79b9_7f4a_7c15u64;
+    let mut next = |below: usize| {
+        // Marsaglia's xorshift.
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        (random >> 11) as usize % below.max(1)
+    };
+    for file in [
+        "pggan_genforce_fused/model.pth",
+        "stylegan2_genforce_cond/model.pth",
+        "stylegan2_ada_resnet/model.pth",
+        "stylegan3_r/model.pth",
+        "biggan_deep_ajbrock/G_ema.pth",
+        "dcgan/netG.pth",
+    ] {
+        let whole = tensors(&open(file).unwrap());
+        for _ in 0..60 {
+            let mut garbled = whole.clone();
+            for _ in 0..1 + next(4) {
+                let at = next(garbled.len());
+                let other = garbled[next(whole.len() - 8)].clone();
+                let (name, shape, values) = &mut garbled[at];
+                match next(7) {
+                    0 => drop(garbled.remove(at)),
+                    1 => shape.reverse(),
+                    2 => (*shape, *values) = (vec![0, usize::MAX >> 12], Vec::new()),
+                    3 => (*shape, *values) = (other.1, other.2),
+                    4 => *name = name.replacen(char::is_numeric, "77", 1),
+                    5 => (*shape, *values) = (Vec::new(), vec![f32::NAN]),
+                    _ => *shape = shape.iter().flat_map(|&axis| [axis, 1]).take(16).collect(),
+                }
+            }
+            // Doubled names leave a hole in the file, which the container refuses.
+            let checkpoint = Checkpoint::from_bytes(safetensors(garbled, []), "garbled.safetensors");
+            if let Some(weights) = checkpoint.ok().and_then(|checkpoint| detect(checkpoint).ok()) {
+                let _ = weights.identity();
+            }
+        }
     }
 }

@@ -84,7 +84,7 @@ pub(super) fn assemble(state: &StateDict) -> Result<Assembled, LayoutProblem> {
     MAPPING.put_mean(&mut assembly, MAPPING.mean_w, layers.len() + 1, w_dim)?;
     nvidia::check_mapping_rate(state)?;
     let mut assembled = assembly.finish(|_| false);
-    assembled.conv_clamp = nvidia::conv_clamp(state)?.or(Some(CLAMP));
+    assembled.conv_clamp = if nvidia::tells_clamp(state) { nvidia::conv_clamp(state)? } else { Some(CLAMP) };
     Ok(assembled)
 }
 

@@ -222,9 +222,11 @@ impl Block {
 
     /// `[N, inputs, H, W]` -> `[N, outputs, 2H, 2W]`. There is one row of statistics, whatever psi is.
     fn forward(&self, x: Tensor<4>, condition: &Tensor<2>) -> Tensor<4> {
-        let branch = self.norms.iter().zip(&self.convs).fold(x.clone(), |x, (norm, conv)| {
-            conv.forward(norm.relu(x, condition, 1.0))
-        });
+        let branch = self
+            .norms
+            .iter()
+            .zip(&self.convs)
+            .fold(x.clone(), |x, (norm, conv)| conv.forward(norm.relu(x, condition, 1.0)));
         let x = branch + nearest_up(self.shortcut.forward(x));
         match &self.attention {
             Some(attention) => attention.forward(x),

@@ -77,9 +77,8 @@ impl Statistics {
         let at = |table: &[f32], channel: usize| -> f64 {
             mixture.iter().map(|&(row, weight)| f64::from(table[row * self.channels + channel]) * weight).sum()
         };
-        let factors: Vec<f64> = (0..self.channels)
-            .map(|c| 1.0 / (at(&self.variances, c) + f64::from(self.epsilon)).sqrt())
-            .collect();
+        let factors: Vec<f64> =
+            (0..self.channels).map(|c| 1.0 / (at(&self.variances, c) + f64::from(self.epsilon)).sqrt()).collect();
         let offsets = factors.iter().enumerate().map(|(c, factor)| (-at(&self.means, c) * factor) as f32).collect();
         let factors = factors.iter().map(|&factor| factor as f32).collect();
         [factors, offsets].map(|values| tensor(values, [1, self.channels], &self.device))
@@ -130,8 +129,7 @@ impl ConditionalNorm {
         device: &Device,
         tally: &mut Tally,
     ) -> Result<(Self, [Vec<f32>; 2]), LoadError> {
-        let statistics =
-            Statistics::load([&names.mean, &names.variance], channels, epsilon, weights, device, tally)?;
+        let statistics = Statistics::load([&names.mean, &names.variance], channels, epsilon, weights, device, tally)?;
         let gain = tally.get(weights, &names.gain, &[channels, condition])?;
         let bias = tally.get(weights, &names.bias, &[channels, condition])?;
         let linear = |weight: &[f32]| Linear::new(weight.to_vec(), vec![0.0; channels], (1.0, 1.0), device);

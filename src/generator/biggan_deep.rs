@@ -144,7 +144,9 @@ impl Blueprint for Config {
                     let before = if item.doubles() { side / 2 } else { side };
                     (4 * inputs as u64 * before.pow(2)).max(4 * bottleneck.max(outputs) as u64 * side.pow(2))
                 }
-                Item::Attention { channels } => Attention::largest_tensor_bytes(side).max(4 * channels as u64 * side.pow(2)),
+                Item::Attention { channels } => {
+                    Attention::largest_tensor_bytes(side).max(4 * channels as u64 * side.pow(2))
+                }
             }
         };
         let first = 4 * 16 * self.first_channels as u64 * self.condition() as u64;
@@ -196,8 +198,14 @@ impl BigGanDeep {
             let prefix = prefix(index);
             items.push(match *item {
                 Item::Attention { channels } => {
-                    let names = ["snconv1x1_theta.weight", "snconv1x1_phi.weight", "snconv1x1_g.weight",
-                        "snconv1x1_o_conv.weight", "gamma"].map(|name| format!("{prefix}.{name}"));
+                    let names = [
+                        "snconv1x1_theta.weight",
+                        "snconv1x1_phi.weight",
+                        "snconv1x1_g.weight",
+                        "snconv1x1_o_conv.weight",
+                        "gamma",
+                    ]
+                    .map(|name| format!("{prefix}.{name}"));
                     let names = names.each_ref().map(String::as_str);
                     LoadedItem::Attention(Attention::load(names, channels, weights, device, tally)?)
                 }
@@ -271,9 +279,11 @@ fn load_norms(
 
 impl Block {
     fn forward(&self, x: Tensor<4>, condition: &Tensor<2>, psi: f32) -> Tensor<4> {
-        let branch = self.norms.iter().zip(&self.convs).fold(x.clone(), |x, (norm, conv)| {
-            conv.forward(norm.relu(x, condition, psi))
-        });
+        let branch = self
+            .norms
+            .iter()
+            .zip(&self.convs)
+            .fold(x.clone(), |x, (norm, conv)| conv.forward(norm.relu(x, condition, psi)));
         let kept = x.narrow(1, 0, self.outputs);
         branch + if self.doubles { nearest_up(kept) } else { kept }
     }

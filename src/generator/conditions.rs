@@ -54,7 +54,9 @@ mod tests {
 
     #[test]
     fn a_mixture_goes_from_the_first_class_to_the_second() {
-        let label = |amount| Label::of(&Sample { class: Some(0), mix: Some(ClassMix { class: 2, amount }), ..Sample::default() });
+        let label = |amount| {
+            Label::of(&Sample { class: Some(0), mix: Some(ClassMix { class: 2, amount }), ..Sample::default() })
+        };
         assert_eq!(label(0.0), Label::class(0));
         assert_eq!(label(1.0), Label::class(2));
         assert_eq!(label(0.25).one_hot(3), [0.75, 0.0, 0.25]);

@@ -40,7 +40,6 @@ impl Config {
         }
         Ok(Config { z_dim, channels })
     }
-
 }
 
 impl Blueprint for Config {
@@ -125,7 +124,8 @@ fn batch_norm(
 ) -> Result<(Vec<f32>, Vec<f32>), LoadError> {
     let mut get = |what: &str| tally.get(weights, &format!("main.{index}.{what}"), &[bias.len()]);
     let (scale, shift, mean, variance) = (get("weight")?, get("bias")?, get("running_mean")?, get("running_var")?);
-    let gain: Vec<f32> = scale.iter().zip(&variance).map(|(s, v)| s / (v + weights.batch_norm_epsilon).sqrt()).collect();
+    let gain: Vec<f32> =
+        scale.iter().zip(&variance).map(|(s, v)| s / (v + weights.batch_norm_epsilon).sqrt()).collect();
     let bias = (0..gain.len()).map(|c| (bias[c] - mean[c]) * gain[c] + shift[c]).collect();
     Ok((gain, bias))
 }

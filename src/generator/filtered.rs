@@ -55,12 +55,7 @@ impl Resampling {
         // Sample j of the padded and filtered map is sample j + taps - 1 - low of the full transposed convolution.
         let start = usize::try_from(signed(up_taps)? - 1 - low).ok()?;
         let length = (output - 1) * down + down_taps;
-        (start + length <= input.checked_sub(1)? * up + up_taps).then_some(Resampling {
-            up,
-            down,
-            start,
-            length,
-        })
+        (start + length <= input.checked_sub(1)? * up + up_taps).then_some(Resampling { up, down, start, length })
     }
 }
 
@@ -162,9 +157,12 @@ mod tests {
     fn sizes_of_the_public_networks_fit_and_others_are_refused() {
         // StyleGAN3-T: an ordinary layer, one that doubles, one that crops its margin, and the last one. Inputs are those of
         // the filters: the convolution before has added two.
-        for (sizes, factors, taps) in
-            [([38, 36], [2, 2], [12, 12]), ([38, 52], [4, 2], [24, 12]), ([54, 32], [2, 2], [12, 12]), ([32, 32], [1, 1], [1, 1])]
-        {
+        for (sizes, factors, taps) in [
+            ([38, 36], [2, 2], [12, 12]),
+            ([38, 52], [4, 2], [24, 12]),
+            ([54, 32], [2, 2], [12, 12]),
+            ([32, 32], [1, 1], [1, 1]),
+        ] {
             let found = Resampling::new(sizes, factors, taps);
             assert!(found.is_some_and(|r| r.length == (sizes[1] - 1) * factors[1] + taps[1]), "{sizes:?}: {found:?}");
         }

@@ -99,7 +99,8 @@ impl MappingConfig {
             Embedding::Joint { classes, width } => {
                 // Stored [classes, width]: transposed to a linear layer's [outputs, inputs].
                 let table = tally.get(weights, "mapping.label_weight", &[classes, width])?;
-                let weight = (0..width).flat_map(|x| (0..classes).map(move |c| c * width + x)).map(|i| table[i]).collect();
+                let weight =
+                    (0..width).flat_map(|x| (0..classes).map(move |c| c * width + x)).map(|i| table[i]).collect();
                 Some(Linear::new(weight, vec![0.0; width], (1.0, 1.0), device))
             }
             Embedding::Separate { classes, width } => {

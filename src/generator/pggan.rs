@@ -42,7 +42,11 @@ impl Config {
         let [picture_channels, ..] = weights.dims::<4>(&format!("output{}.weight", blocks - 1))?;
         let classes = weights.metadata.get("label_size").and_then(|size| size.parse().ok()).unwrap_or(0);
         let z_dim = inputs.checked_sub(classes).filter(|&z_dim| z_dim > 0).ok_or_else(|| {
-            problem(weights, "layer0.weight", format!("expected more inputs than the {classes} classes, found {inputs}"))
+            problem(
+                weights,
+                "layer0.weight",
+                format!("expected more inputs than the {classes} classes, found {inputs}"),
+            )
         })?;
         Ok(Config { z_dim, classes, picture_channels, channels: channels? })
     }

@@ -184,9 +184,8 @@ impl LayerLoader<'_, '_> {
     /// Layer n; `inputs` is `None` for the layer that starts from the constant.
     fn layer(&mut self, n: usize, inputs: Option<usize>, outputs: usize) -> Result<(Layer, StyleRows), LoadError> {
         let (device, r, w_dim) = (self.device, self.resolution, self.w_dim);
-        let mut get = |part: &str, shape: &[usize]| {
-            self.tally.get(self.weights, &format!("synthesis.layer{n}.{part}"), shape)
-        };
+        let mut get =
+            |part: &str, shape: &[usize]| self.tally.get(self.weights, &format!("synthesis.layer{n}.{part}"), shape);
         let up = n.is_multiple_of(2);
         let conv = match inputs {
             None => None,

@@ -171,7 +171,8 @@ impl StyleGan2 {
                 style_rows.push(rows);
                 if config.architecture == Architecture::Residual {
                     scale = FRAC_1_SQRT_2;
-                    let weight = loader.tally.get(weights, &format!("{prefix}.skip.weight"), &[channels, inputs, 1, 1])?;
+                    let weight =
+                        loader.tally.get(weights, &format!("{prefix}.skip.weight"), &[channels, inputs, 1, 1])?;
                     skip = Some(Conv::new(weight, [channels, inputs, 1], scale / (inputs as f64).sqrt(), None, device));
                 }
             }

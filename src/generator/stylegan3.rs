@@ -87,7 +87,8 @@ fn parse_layer(name: &str) -> Option<(usize, usize, String)> {
     let mut parts = prefix.strip_prefix("synthesis.L")?.split('_');
     let index = parts.next()?.parse().ok()?;
     let size = parts.next()?.parse().ok()?;
-    Some((index, size, prefix.to_owned()))
+    let _channels: usize = parts.next()?.parse().ok()?;
+    parts.next().is_none().then(|| (index, size, prefix.to_owned()))
 }
 
 impl LayerConfig {
@@ -103,9 +104,11 @@ impl LayerConfig {
             match weights.shape(&name) {
                 None => Ok(1),
                 Some(&[taps, ..]) if taps % TAPS_PER_FACTOR == 0 => Ok(taps),
-                Some(shape) => {
-                    Err(problem(weights, &name, format!("expected a multiple of {TAPS_PER_FACTOR} taps, found {shape:?}")))
-                }
+                Some(shape) => Err(problem(
+                    weights,
+                    &name,
+                    format!("expected a multiple of {TAPS_PER_FACTOR} taps, found {shape:?}"),
+                )),
             }
         };
         let taps = [taps("up_filter")?, taps("down_filter")?];
@@ -291,7 +294,8 @@ impl FourierInput {
         // Frequencies that a transform has driven beyond what the grid can show fade out.
         let rate = (self.size - 2 * MARGIN) as f64;
         let norms = frequencies.clone().square().sum_dim(2).sqrt();
-        let amplitudes = norms.sub_scalar(BANDWIDTH).div_scalar(-(rate / 2.0 - BANDWIDTH)).add_scalar(1.0).clamp(0.0, 1.0);
+        let amplitudes =
+            norms.sub_scalar(BANDWIDTH).div_scalar(-(rate / 2.0 - BANDWIDTH)).add_scalar(1.0).clamp(0.0, 1.0);
         let turns = Tensor::cat(vec![frequencies, phases], 2).matmul(self.grid.clone().repeat(&[n, 1, 1]));
         let turns = turns.clone() - turns.round();
         let features = turns.mul_scalar(TAU).sin() * amplitudes;

@@ -40,13 +40,26 @@ pub struct Sample {
     /// Class index, for conditional models only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class: Option<usize>,
+    /// A second class to mix in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mix: Option<ClassMix>,
+}
+
+/// A mixture of a sample's class with another one.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClassMix {
+    pub class: usize,
+    /// 0 is the sample's own class alone, 1 is `class` alone.
+    pub amount: f32,
 }
 
 /// A latent code: drawn from a seed, or given in full (a projection, a code found by another tool).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Code {
-    /// z is drawn from a standard normal distribution by this seed (see `latent::z_from_seed`).
+    /// z is drawn by this seed from the distribution that the network was trained for: a standard normal one
+    /// (`latent::z_from_seed`), or for BigGAN a truncated one times psi (`latent::truncated_z_from_seed`).
     Seed(u64),
     /// z as it is, length `z_dim`.
     Z(Vec<f32>),
@@ -66,7 +79,8 @@ impl Default for Code {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Truncation {
-    /// 1 leaves w as it is, 0 gives the mean picture; values outside 0..=1 extrapolate.
+    /// 1 leaves w as it is, 0 gives the mean picture; values outside 0..=1 extrapolate. BigGAN, which has no w, scales
+    /// the z of a seed and picks its batch statistics with it.
     pub psi: f32,
     /// Number of layers truncated, counted from layer 0; `None` means all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -247,7 +261,11 @@ mod tests {
     #[test]
     fn an_edit_survives_json_bit_for_bit() {
         let edit = Edit {
-            sample: Sample { code: Code::Z(vec![0.1, -1.0e-7, 3.402_823_5e38]), class: Some(3) },
+            sample: Sample {
+                code: Code::Z(vec![0.1, -1.0e-7, 3.402_823_5e38]),
+                class: Some(3),
+                mix: Some(ClassMix { class: 5, amount: 0.1 }),
+            },
             truncation: Truncation { psi: 0.7, cutoff: Some(8) },
             noise: Noise { mode: NoiseMode::Random, seed: u64::MAX },
             moves: vec![Move {
@@ -262,5 +280,7 @@ mod tests {
         };
         let json = serde_json::to_string(&edit).unwrap();
         assert_eq!(serde_json::from_str::<Edit>(&json).unwrap(), edit);
+        let old: Sample = serde_json::from_str(r#"{"code":{"seed":7},"class":3}"#).unwrap();
+        assert_eq!(old, Sample { code: Code::Seed(7), class: Some(3), mix: None });
     }
 }

@@ -15,36 +15,44 @@ pub fn z_from_seed(seed: u64, dim: usize) -> Vec<f32> {
     normal(seed, 0, dim)
 }
 
+/// z of a seed for BigGAN, before the factor psi: standard normal numbers, those outside -2..=2 drawn anew (Brock et al.,
+/// 2019, section 3.1).
+pub fn truncated_z_from_seed(seed: u64, dim: usize) -> Vec<f32> {
+    normals(seed, 0).filter(|x| x.abs() <= 2.0).take(dim).collect()
+}
+
 /// Random noise of a layer: `resolution * resolution` standard normal numbers, different for every layer.
 pub fn noise_from_seed(seed: u64, layer: usize, resolution: usize) -> Vec<f32> {
     normal(seed, 1 + layer as u64, resolution * resolution)
 }
 
-/// Standard normal numbers by the Box-Muller transform; `stream` gives independent sequences of one seed.
 fn normal(seed: u64, stream: u64, count: usize) -> Vec<f32> {
+    normals(seed, stream).take(count).collect()
+}
+
+/// Standard normal numbers by the Box-Muller transform; `stream` gives independent sequences of one seed.
+fn normals(seed: u64, stream: u64) -> impl Iterator<Item = f32> {
     let mut random = ChaCha12Rng::seed_from_u64(seed);
     random.set_stream(stream);
     // 53 random bits in (0, 1]: never 0, whose logarithm is infinite.
-    let mut uniform = || ((random.next_u64() >> 11) + 1) as f64 / (1u64 << 53) as f64;
-    let mut values = Vec::with_capacity(count + 1);
-    while values.len() < count {
+    let mut uniform = move || ((random.next_u64() >> 11) + 1) as f64 / (1u64 << 53) as f64;
+    std::iter::repeat_with(move || {
         let radius = libm::sqrt(-2.0 * libm::log(uniform()));
         let angle = TAU * uniform();
-        values.push((radius * libm::cos(angle)) as f32);
-        values.push((radius * libm::sin(angle)) as f32);
-    }
-    values.truncate(count);
-    values
+        [(radius * libm::cos(angle)) as f32, (radius * libm::sin(angle)) as f32]
+    })
+    .flatten()
 }
 
 /// `mean + psi * (code - mean)` on the first `cutoff` of the per-layer codes (Karras et al., 2019, appendix B).
-pub fn truncate(codes: &mut [Vec<f32>], mean: &[f32], truncation: Truncation) {
+/// `mean` gives the mean of a layer.
+pub fn truncate<'a>(codes: &mut [Vec<f32>], mean: impl Fn(usize) -> &'a [f32], truncation: Truncation) {
     if truncation.psi == 1.0 {
         return; // exactly the codes, not codes after a rounding
     }
     let cutoff = truncation.cutoff.unwrap_or(codes.len()).min(codes.len());
-    for code in &mut codes[..cutoff] {
-        for (x, mean) in code.iter_mut().zip(mean) {
+    for (layer, code) in codes[..cutoff].iter_mut().enumerate() {
+        for (x, mean) in code.iter_mut().zip(mean(layer)) {
             *x = mean + truncation.psi * (*x - mean);
         }
     }
@@ -88,11 +96,22 @@ mod tests {
     }
 
     #[test]
+    fn truncated_normal_numbers_stay_within_two() {
+        let values = truncated_z_from_seed(7, 20_000);
+        let variance = values.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>() / 2e4;
+        assert!(values.iter().all(|x| x.abs() <= 2.0));
+        assert!((variance - 0.774).abs() < 0.02, "{variance}");
+        let whole = z_from_seed(7, 100);
+        let kept: Vec<f32> = whole.into_iter().filter(|x| x.abs() <= 2.0).collect();
+        assert_eq!(values[..kept.len()], kept);
+    }
+
+    #[test]
     fn truncation_stops_at_the_cutoff() {
         let mut codes = vec![vec![2.0]; 3];
-        truncate(&mut codes, &[1.0], Truncation { psi: 0.5, cutoff: Some(2) });
+        truncate(&mut codes, |_| &[1.0], Truncation { psi: 0.5, cutoff: Some(2) });
         assert_eq!(codes, [[1.5], [1.5], [2.0]]);
-        truncate(&mut codes, &[1.0], Truncation { psi: 0.0, cutoff: None });
+        truncate(&mut codes, |_| &[1.0], Truncation { psi: 0.0, cutoff: None });
         assert_eq!(codes, [[1.0], [1.0], [1.0]]);
     }
 

@@ -377,7 +377,7 @@ mod tests {
     use crate::render::Example;
 
     fn render(seed: u64) -> Job {
-        let edit = Edit { sample: Sample { code: Code::Seed(seed), class: None }, ..Edit::default() };
+        let edit = Edit { sample: Sample { code: Code::Seed(seed), class: None, mix: None }, ..Edit::default() };
         Job::Render { edit, purpose: Purpose::Edit }
     }
 

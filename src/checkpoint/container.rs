@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use serde::Serialize;
@@ -49,6 +50,8 @@ pub struct Checkpoint {
     pub tree: Tree,
     /// Texts that a safetensors file says of itself.
     pub metadata: BTreeMap<String, String>,
+    /// The config.json beside the file, as text, if there is one; Hugging Face keeps some numbers there.
+    pub config: Option<String>,
     /// True if the file names program code that a Python reader would run. It is never run here.
     pub carries_code: bool,
     /// Bytes of the file.
@@ -78,7 +81,7 @@ impl Checkpoint {
             return Err(refused(&name, "the file is empty", "Fetch it again"));
         }
         let bytes = Bytes::map(&file).map_err(io_error)?;
-        let checkpoint = Checkpoint::from_bytes(bytes, &name)?;
+        let checkpoint = Checkpoint { config: config_beside(path), ..Checkpoint::from_bytes(bytes, &name)? };
         report(Progress { stage: "reading the file".into(), done: len, total: len })?;
         Ok(checkpoint)
     }
@@ -100,8 +103,20 @@ impl Checkpoint {
         let container = recognise(&bytes, name)?;
         let (tree, metadata, carries_code) = read(container, &bytes, name)?;
         let file_len = bytes.len() as u64;
-        Ok(Checkpoint { file: name.into(), container, tree, metadata, carries_code, file_len })
+        Ok(Checkpoint { file: name.into(), container, tree, metadata, config: None, carries_code, file_len })
     }
+}
+
+/// `config.json`, or `{prefix}config.json` beside `{prefix}pytorch_model.bin`; `None` also if it is too long to be one.
+fn config_beside(path: &Path) -> Option<String> {
+    const MAX_CONFIG: u64 = 64 << 10;
+    let name = path.file_name()?.to_str()?;
+    let prefix = name.strip_suffix("pytorch_model.bin").unwrap_or_default();
+    let config = path.with_file_name(format!("{prefix}config.json"));
+    let facts = config.metadata().ok().filter(|facts| facts.is_file() && facts.len() <= MAX_CONFIG)?;
+    let mut text = String::with_capacity(usize::try_from(facts.len()).ok()?);
+    File::open(config).ok()?.take(MAX_CONFIG).read_to_string(&mut text).ok()?;
+    Some(text)
 }
 
 fn refused(file: &str, found: impl Into<String>, advice: &'static str) -> CheckpointError {

@@ -138,6 +138,40 @@ impl Tensor {
         Tensor::new(self.dtype, shape.to_vec(), strides.to_vec(), offset, self.storage.clone()).ok()
     }
 
+    /// The same elements with the axes in another order: axis `i` of the result is axis `order[i]`; `None` if `order` is not
+    /// a permutation.
+    pub fn permuted(&self, order: &[usize]) -> Option<Tensor> {
+        let mut seen = vec![false; self.shape.len()];
+        for &axis in order {
+            if std::mem::replace(seen.get_mut(axis)?, true) {
+                return None;
+            }
+        }
+        let pick = |values: &[usize]| order.iter().map(|&axis| values[axis]).collect();
+        let (shape, strides) = (pick(&self.shape), pick(&self.strides));
+        (order.len() == self.shape.len()).then(|| Tensor { shape, strides, ..self.clone() })
+    }
+
+    /// The same elements with one axis written as several, row-major; `None` if their product is not its length.
+    pub fn split(&self, axis: usize, into: &[usize]) -> Option<Tensor> {
+        let (&length, &stride) = self.shape.get(axis).zip(self.strides.get(axis))?;
+        let product = into.iter().try_fold(1usize, |product, &axis| product.checked_mul(axis))?;
+        let inner = row_major(into)?;
+        let inner: Option<Vec<usize>> = inner.into_iter().map(|step| step.checked_mul(stride)).collect();
+        let (mut shape, mut strides) = (self.shape.clone(), self.strides.clone());
+        shape.splice(axis..=axis, into.iter().copied());
+        strides.splice(axis..=axis, inner?);
+        (product == length && shape.len() <= MAX_RANK).then(|| Tensor { shape, strides, ..self.clone() })
+    }
+
+    /// The first `count` entries of the first axis; `None` if it has fewer.
+    pub fn first_rows(&self, count: usize) -> Option<Tensor> {
+        let (&rows, rest) = self.shape.split_first()?;
+        let shape: Vec<usize> = std::iter::once(count).chain(rest.iter().copied()).collect();
+        let len = shape.iter().product();
+        (count <= rows).then(|| Tensor { shape, len, ..self.clone() })
+    }
+
     /// All elements in row-major order.
     pub fn to_f32(&self) -> Vec<f32> {
         match self.dtype {
@@ -226,6 +260,21 @@ mod tests {
         assert_eq!(view(&[], &[], 2, 3).unwrap(), [2.]);
         assert_eq!(view(&[0, 9], &[9, 1], 50, 3).unwrap(), [0.0; 0]);
         assert_eq!(view(&[1, 2, 1], &[99, 1, 77], 0, 2).unwrap(), [0., 1.]);
+    }
+
+    #[test]
+    fn views_of_views_keep_their_elements() {
+        let tensor = Tensor::contiguous(DType::F32, vec![2, 6], storage(12)).unwrap();
+        assert_eq!(tensor.permuted(&[1, 0]).unwrap().to_f32()[..4], [0., 6., 1., 7.]);
+        let split = tensor.split(1, &[3, 2]).unwrap();
+        assert_eq!((split.shape(), split.to_f32()), (&[2, 3, 2][..], tensor.to_f32()));
+        let turned = split.permuted(&[1, 2, 0]).unwrap();
+        assert_eq!((turned.shape(), &turned.to_f32()[..4]), (&[3, 2, 2][..], &[0., 6., 1., 7.][..]));
+        assert_eq!(tensor.first_rows(1).unwrap().to_f32(), [0., 1., 2., 3., 4., 5.]);
+        assert!(tensor.permuted(&[0, 0]).is_none() && tensor.permuted(&[0]).is_none());
+        assert!(tensor.permuted(&[0, 2]).is_none() && tensor.first_rows(3).is_none());
+        assert!(tensor.split(1, &[4, 2]).is_none() && tensor.split(2, &[1]).is_none());
+        assert!(tensor.split(1, &[usize::MAX, 2]).is_none());
     }
 
     #[test]

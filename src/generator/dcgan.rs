@@ -10,13 +10,13 @@ use burn::tensor::{Device, Tensor};
 
 use super::info::LayerInfo;
 use super::layers::{Linear, tensor};
-use super::{Activation, LoadError, Network, NoiseInput, ReadBackError, Stage, Tally};
+use super::{
+    Activation, Blueprint, Conditions, Facts, Label, LoadError, MAX_BLOCKS, Network, NoiseInput, ReadBackError, Stage,
+    Tally, problem,
+};
 use crate::edit::Weighting;
 use crate::layout::{LayoutError, Weights};
 use crate::sefa::StyleRows;
-
-/// PyTorch's default for `BatchNorm2d`.
-const BATCH_NORM_EPSILON: f32 = 1e-5;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Config {
@@ -34,29 +34,41 @@ impl Config {
             let [_, outputs, ..] = weights.dims::<4>(&name(channels.len()))?;
             channels.push(outputs);
         }
+        if channels.len() < 2 || channels.len() > MAX_BLOCKS {
+            let what = format!("expected 2 to {MAX_BLOCKS} transposed convolutions, found {}", channels.len());
+            return Err(problem(weights, &name(0), what));
+        }
         Ok(Config { z_dim, channels })
-    }
-
-    pub(super) fn resolution(&self) -> usize {
-        2 << self.channels.len()
-    }
-
-    pub(super) fn picture_channels(&self) -> usize {
-        self.channels[self.channels.len() - 1]
-    }
-
-    /// z enters once, so there is one latent layer.
-    pub(super) fn layers(&self) -> Vec<LayerInfo> {
-        vec![LayerInfo { index: 0, name: "main.0".into(), resolution: 4, channels: 16 * self.channels[0] }]
-    }
-
-    pub(super) fn largest_tensor_bytes(&self) -> u64 {
-        let of_layer = |(i, &channels): (usize, &usize)| 4 * channels as u64 * (4u64 << i).pow(2);
-        self.channels.iter().enumerate().map(of_layer).max().unwrap_or(0)
     }
 }
 
-pub(super) struct Dcgan {
+impl Blueprint for Config {
+    fn facts(&self) -> Facts {
+        Facts {
+            resolution: 2 << self.channels.len(),
+            channels: self.channels[self.channels.len() - 1],
+            z_dim: self.z_dim,
+            w_dim: None,
+            // z enters once, so there is one latent layer.
+            layers: vec![LayerInfo { index: 0, name: "main.0".into(), resolution: 4, channels: 16 * self.channels[0] }],
+            classes: None,
+            default_truncation: None,
+            has_noise: false,
+            slider_range: 5.0,
+        }
+    }
+
+    fn largest_tensor_bytes(&self) -> u64 {
+        let of_layer = |(i, &channels): (usize, &usize)| 4 * channels as u64 * (4u64 << i).pow(2);
+        self.channels.iter().enumerate().map(of_layer).max().unwrap_or(0)
+    }
+
+    fn load(&self, weights: &Weights, device: &Device, tally: &mut Tally) -> Result<Box<dyn Network>, LoadError> {
+        Ok(Box::new(Dcgan::load(self, weights, device, tally)?))
+    }
+}
+
+struct Dcgan {
     /// z -> the 4x4 map, `[z_dim, channels * 16]`
     first: Linear,
     first_channels: usize,
@@ -72,7 +84,7 @@ struct Up {
 }
 
 impl Dcgan {
-    pub(super) fn load(config: &Config, weights: &Weights, device: &Device, tally: &mut Tally) -> Result<Self, LoadError> {
+    fn load(config: &Config, weights: &Weights, device: &Device, tally: &mut Tally) -> Result<Self, LoadError> {
         let mut inputs = config.z_dim;
         let mut first = None;
         let mut rest = Vec::new();
@@ -112,7 +124,8 @@ fn batch_norm(
 ) -> Result<(Vec<f32>, Vec<f32>), LoadError> {
     let mut get = |what: &str| tally.get(weights, &format!("main.{index}.{what}"), &[bias.len()]);
     let (scale, shift, mean, variance) = (get("weight")?, get("bias")?, get("running_mean")?, get("running_var")?);
-    let gain: Vec<f32> = scale.iter().zip(&variance).map(|(s, v)| s / (v + BATCH_NORM_EPSILON).sqrt()).collect();
+    let gain: Vec<f32> =
+        scale.iter().zip(&variance).map(|(s, v)| s / (v + weights.batch_norm_epsilon).sqrt()).collect();
     let bias = (0..gain.len()).map(|c| (bias[c] - mean[c]) * gain[c] + shift[c]).collect();
     Ok((gain, bias))
 }
@@ -128,20 +141,27 @@ impl Network for Dcgan {
         let stage = |i: usize| Stage {
             name: format!("{0}x{0}", 4 << i),
             layers: if i == 0 { vec![0] } else { vec![] },
-            reads_noise: false,
+            ..Stage::default()
         };
         (0..=self.rest.len()).map(stage).collect()
     }
 
-    fn code_from_z(&self, z: &[f32], _class: Option<usize>) -> Result<Vec<f32>, ReadBackError> {
+    fn code_from_z(&self, z: &[f32], _label: &Label) -> Result<Vec<f32>, ReadBackError> {
         Ok(z.to_vec())
     }
 
-    fn mean_code(&self) -> Option<&[f32]> {
+    fn mean_code(&self, _layer: usize) -> Option<&[f32]> {
         None
     }
 
-    fn run(&self, stage: usize, input: Option<&Activation>, codes: &[Tensor<2>], _noise: &NoiseInput) -> Activation {
+    fn run(
+        &self,
+        stage: usize,
+        input: Option<&Activation>,
+        codes: &[Tensor<2>],
+        _noise: &NoiseInput,
+        _conditions: &Conditions,
+    ) -> Activation {
         let Some(input) = input else {
             let z = codes[0].clone();
             let n = z.dims()[0];

@@ -49,14 +49,26 @@ pub struct ModelInfo {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Family {
+    Pggan,
+    StyleGan,
     StyleGan2,
+    StyleGan3,
+    /// BigGAN as first published, without bottlenecks.
+    BigGan,
+    #[serde(rename = "biggan-deep")]
+    BigGanDeep,
     Dcgan,
 }
 
 impl fmt::Display for Family {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Family::Pggan => "PGGAN",
+            Family::StyleGan => "StyleGAN",
             Family::StyleGan2 => "StyleGAN2",
+            Family::StyleGan3 => "StyleGAN3",
+            Family::BigGan => "BigGAN",
+            Family::BigGanDeep => "BigGAN-deep",
             Family::Dcgan => "DCGAN",
         })
     }
@@ -117,7 +129,7 @@ impl ModelInfo {
     /// The edit a newly opened model starts from.
     pub fn start(&self, seed: u64) -> Edit {
         Edit {
-            sample: Sample { code: Code::Seed(seed), class: self.classes.map(|_| 0) },
+            sample: Sample { code: Code::Seed(seed), class: self.classes.map(|_| 0), mix: None },
             truncation: self.default_truncation.unwrap_or_default(),
             ..Edit::default()
         }
@@ -137,7 +149,10 @@ impl ModelInfo {
             if code.len() != expected {
                 return Err(format!("{what} has {} numbers, expected {expected}", code.len()));
             }
-            code.iter().all(|x| x.is_finite()).then_some(()).ok_or_else(|| format!("{what} holds a value that is not finite"))
+            code.iter()
+                .all(|x| x.is_finite())
+                .then_some(())
+                .ok_or_else(|| format!("{what} holds a value that is not finite"))
         };
         let w_dim = || self.w_dim.ok_or_else(|| "a code in w, but the model's latent space is z".to_owned());
         match &edit.sample.code {
@@ -152,14 +167,7 @@ impl ModelInfo {
                 codes.iter().try_for_each(|w| width("w+", w, w_dim))?;
             }
         }
-        match (edit.sample.class, self.classes) {
-            (Some(class), Some(classes)) if class >= classes => {
-                return Err(format!("class {class}, but the model has classes 0 to {}", classes - 1));
-            }
-            (Some(class), None) => return Err(format!("class {class}, but the model has no classes")),
-            (None, Some(_)) => return Err("no class, but the model needs one".into()),
-            _ => {}
-        }
+        self.check_classes(&edit.sample)?;
         if !edit.truncation.psi.is_finite() {
             return Err(format!("psi is {}, expected a finite number", edit.truncation.psi));
         }
@@ -171,5 +179,27 @@ impl ModelInfo {
             }
         }
         Ok(())
+    }
+    fn check_classes(&self, sample: &Sample) -> Result<(), String> {
+        let known = |class: usize| match self.classes {
+            Some(classes) if class < classes => Ok(()),
+            Some(classes) => Err(format!("class {class}, but the model has classes 0 to {}", classes - 1)),
+            None => Err(format!("class {class}, but the model has no classes")),
+        };
+        match (sample.class, sample.mix) {
+            (Some(class), None) => known(class),
+            (Some(class), Some(mix)) => {
+                known(class)?;
+                known(mix.class)?;
+                let amount = mix.amount;
+                (0.0..=1.0)
+                    .contains(&amount)
+                    .then_some(())
+                    .ok_or_else(|| format!("a class mixture of {amount}, expected 0 to 1"))
+            }
+            (None, _) if self.classes.is_some() => Err("no class, but the model needs one".into()),
+            (None, Some(_)) => Err("a mixture of classes, but the model has no classes".into()),
+            (None, None) => Ok(()),
+        }
     }
 }

@@ -1,32 +1,46 @@
 //! The networks. This module is the only place that knows families: the rest of the program sees [`ModelInfo`] and
 //! [`Network`].
 //!
-//! To add a family: a file with its `Config` (read from tensor shapes) and its [`Network`], a variant of [`Family`], an arm
-//! in [`describe`] and one in [`Generator::load`]; its file layouts go to `layout/`.
+//! To add a family: a file with its [`Blueprint`] (read from tensor shapes) and its [`Network`], a variant of [`Family`] and
+//! an arm in [`blueprint`]; its file layouts go to `layout/`.
 
+mod biggan;
+mod biggan_blocks;
+mod biggan_deep;
+mod conditions;
 mod dcgan;
+mod filtered;
 mod info;
 mod layers;
+mod mapping;
+mod pggan;
+mod stylegan;
 mod stylegan2;
+mod stylegan3;
 
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
 
 use crate::edit::{Truncation, Weighting};
-use crate::layout::{LayoutError, Weights};
+use crate::layout::{LayoutError, LayoutProblem, Weights};
 use crate::progress::{Cancelled, Progress, Report};
 use crate::sefa::StyleRows;
+pub use conditions::{Conditions, Label};
 pub use info::{Family, Group, LayerInfo, ModelInfo};
 
 /// One step of a forward pass, the unit that the render engine caches.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stage {
     /// A name to show, such as "32x32".
     pub name: String,
     /// Latent layers whose codes the stage reads, ascending.
     pub layers: Vec<usize>,
     pub reads_noise: bool,
+    /// True if [`Conditions::label`] changes the output by another way than the codes.
+    pub reads_label: bool,
+    /// True if [`Conditions::psi`] changes the output by another way than the codes.
+    pub reads_psi: bool,
 }
 
 /// What a stage hands to the next one.
@@ -68,18 +82,84 @@ impl NoiseInput<'_> {
 pub trait Network: Send {
     fn stages(&self) -> Vec<Stage>;
 
-    /// z, `[z_dim]` -> the code that moves act on, before truncation: w, or z itself.
-    fn code_from_z(&self, z: &[f32], class: Option<usize>) -> Result<Vec<f32>, ReadBackError>;
+    /// The distribution that z of a seed is drawn from.
+    fn prior(&self) -> Prior {
+        Prior::Normal
+    }
 
-    /// The centre of truncation; `None` where truncation means nothing.
-    fn mean_code(&self) -> Option<&[f32]>;
+    /// z, `[z_dim]` -> the code that moves act on, before truncation: w, or z itself.
+    fn code_from_z(&self, z: &[f32], label: &Label) -> Result<Vec<f32>, ReadBackError>;
+
+    /// The centre of truncation of a layer; `None` where codes are not truncated.
+    fn mean_code(&self, layer: usize) -> Option<&[f32]>;
 
     /// Runs one stage. `input` is the output of the stage before (`None` for the first), `codes` are `[N, dim]`, one per
-    /// entry of [`Stage::layers`].
-    fn run(&self, stage: usize, input: Option<&Activation>, codes: &[Tensor<2>], noise: &NoiseInput) -> Activation;
+    /// entry of [`Stage::layers`]; `conditions` mean something to stages that read them.
+    fn run(
+        &self,
+        stage: usize,
+        input: Option<&Activation>,
+        codes: &[Tensor<2>],
+        noise: &NoiseInput,
+        conditions: &Conditions,
+    ) -> Activation;
 
     /// SeFa's rows of a layer; empty if the layer has none in this variant.
     fn style_rows(&self, layer: usize, weighting: Weighting) -> Vec<&StyleRows>;
+}
+
+/// Where z comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prior {
+    Normal,
+    /// Within -2..=2, then times psi.
+    TruncatedNormal,
+}
+
+/// What a family reads from tensor shapes, before any tensor is loaded.
+trait Blueprint {
+    fn facts(&self) -> Facts;
+
+    /// Bytes of the largest tensor of a forward pass.
+    fn largest_tensor_bytes(&self) -> u64;
+
+    fn load(&self, weights: &Weights, device: &Device, tally: &mut Tally) -> Result<Box<dyn Network>, LoadError>;
+}
+
+/// The family's part of [`ModelInfo`].
+struct Facts {
+    resolution: usize,
+    channels: usize,
+    z_dim: usize,
+    w_dim: Option<usize>,
+    layers: Vec<LayerInfo>,
+    classes: Option<usize>,
+    default_truncation: Option<Truncation>,
+    has_noise: bool,
+    slider_range: f32,
+}
+
+/// Blocks of the largest network that is opened: 8192 pixels.
+const MAX_BLOCKS: usize = 12;
+
+fn blueprint(weights: &Weights) -> Result<Box<dyn Blueprint>, LayoutError> {
+    if let Some((name, shape)) = weights.shapes().find(|(_, shape)| shape.contains(&0)) {
+        return Err(problem(weights, name, format!("expected no empty axis, found {shape:?}")));
+    }
+    Ok(match weights.family {
+        Family::Pggan => Box::new(pggan::Config::read(weights)?),
+        Family::StyleGan => Box::new(stylegan::Config::read(weights)?),
+        Family::StyleGan2 => Box::new(stylegan2::Config::read(weights)?),
+        Family::StyleGan3 => Box::new(stylegan3::Config::read(weights)?),
+        Family::BigGan => Box::new(biggan::Config::read(weights)?),
+        Family::BigGanDeep => Box::new(biggan_deep::Config::read(weights)?),
+        Family::Dcgan => Box::new(dcgan::Config::read(weights)?),
+    })
+}
+
+/// What is wrong with a tensor, or with the network around it.
+fn problem(weights: &Weights, tensor: &str, what: String) -> LayoutError {
+    LayoutError { file: weights.file.clone(), problem: LayoutProblem::Content { tensor: tensor.into(), what } }
 }
 
 /// A loaded generator.
@@ -148,45 +228,32 @@ impl Tally<'_> {
 
 /// Facts about the network in a checkpoint, without loading it onto a device. `name` is shown if the file has no title.
 pub fn describe(weights: &Weights, name: &str) -> Result<ModelInfo, LayoutError> {
-    let info = |resolution, channels, z_dim, w_dim, layers: Vec<LayerInfo>| ModelInfo {
+    describe_blueprint(&*blueprint(weights)?, weights, name)
+}
+
+fn describe_blueprint(blueprint: &dyn Blueprint, weights: &Weights, name: &str) -> Result<ModelInfo, LayoutError> {
+    let facts = blueprint.facts();
+    Ok(ModelInfo {
         name: weights.metadata.get("title").cloned().unwrap_or_else(|| name.to_owned()),
-        identity: String::new(),
+        identity: weights.identity()?,
         family: weights.family,
         layout: weights.layout.to_owned(),
         container: weights.container.to_string(),
-        resolution,
-        channels,
-        z_dim,
-        w_dim,
-        num_layers: layers.len(),
-        layers,
-        classes: None,
+        resolution: facts.resolution,
+        channels: facts.channels,
+        z_dim: facts.z_dim,
+        w_dim: facts.w_dim,
+        num_layers: facts.layers.len(),
+        layers: facts.layers,
+        classes: facts.classes,
         carries_code: weights.carries_code,
         ignored: weights.ignored.clone(),
         warnings: weights.warnings.clone(),
         metadata: weights.metadata.clone(),
-        default_truncation: None,
-        has_noise: false,
-        slider_range: 5.0,
-    };
-    let mut info = match weights.family {
-        Family::StyleGan2 => {
-            let config = stylegan2::Config::read(weights)?;
-            let layers = config.layers();
-            ModelInfo {
-                default_truncation: Some(Truncation::default()),
-                has_noise: true,
-                slider_range: 15.0, // SeFa's own interface
-                ..info(config.resolution, config.picture_channels, config.z_dim, Some(config.w_dim), layers)
-            }
-        }
-        Family::Dcgan => {
-            let config = dcgan::Config::read(weights)?;
-            info(config.resolution(), config.picture_channels(), config.z_dim, None, config.layers())
-        }
-    };
-    info.identity = weights.identity()?;
-    Ok(info)
+        default_truncation: facts.default_truncation,
+        has_noise: facts.has_noise,
+        slider_range: facts.slider_range,
+    })
 }
 
 impl Generator {
@@ -199,28 +266,20 @@ impl Generator {
         report: Report,
     ) -> Result<Self, LoadError> {
         report(Progress { stage: "reading the layout".into(), done: 0, total: 0 })?;
-        let info = describe(weights, name)?;
-        let fits = |needed: u64| match max_tensor_bytes {
-            Some(limit) if needed > limit => Err(LoadError::TooLarge {
-                needed: needed.div_ceil(1 << 20),
-                limit: limit >> 20,
-                device: device_label.into(),
-            }),
-            _ => Ok(()),
-        };
+        let blueprint = blueprint(weights)?;
+        let info = describe_blueprint(&*blueprint, weights, name)?;
+        match (blueprint.largest_tensor_bytes(), max_tensor_bytes) {
+            (needed, Some(limit)) if needed > limit => {
+                return Err(LoadError::TooLarge {
+                    needed: needed.div_ceil(1 << 20),
+                    limit: limit >> 20,
+                    device: device_label.into(),
+                });
+            }
+            _ => {}
+        }
         let mut tally = Tally { report, done: 0, total: weights.names().count() as u64 };
-        let network: Box<dyn Network> = match weights.family {
-            Family::StyleGan2 => {
-                let config = stylegan2::Config::read(weights)?;
-                fits(config.largest_tensor_bytes())?;
-                Box::new(stylegan2::StyleGan2::load(&config, weights, device, &mut tally)?)
-            }
-            Family::Dcgan => {
-                let config = dcgan::Config::read(weights)?;
-                fits(config.largest_tensor_bytes())?;
-                Box::new(dcgan::Dcgan::load(&config, weights, device, &mut tally)?)
-            }
-        };
+        let network = blueprint.load(weights, device, &mut tally)?;
         Ok(Generator { info: Arc::new(info), network })
     }
 }

@@ -1,61 +1,82 @@
-//! StyleGAN2, skip architecture (Karras et al., CVPR 2020, "Analyzing and Improving the Image Quality of StyleGAN").
+//! StyleGAN2 (Karras et al., CVPR 2020, "Analyzing and Improving the Image Quality of StyleGAN") in its three architectures:
+//! skip, residual and plain.
 //!
 //! Reference: NVlabs/stylegan2-ada-pytorch, `training/networks.py` (names and conventions). Differences, none of which
 //! changes the result beyond rounding: weights are shared by a batch (input channels are scaled by the style and output
-//! channels by the demodulation, instead of one fused weight per sample); the gain sqrt(2) of the activation is folded into
-//! what comes before it (`lrelu(a x) = a lrelu(x)` for a > 0); constant noise is scaled at load.
+//! channels by the demodulation, instead of one fused weight per sample); the gain of the activation is folded into what
+//! comes before it (`lrelu(a x) = a lrelu(x)` for a > 0); constant noise is scaled at load.
 
-use std::f64::consts::SQRT_2;
+use std::f64::consts::{FRAC_1_SQRT_2, SQRT_2};
 
 use burn::tensor::module::{conv_transpose2d, conv2d};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 use burn::tensor::{Device, Tensor};
 
-use super::layers::{BlurAfterUp, Linear, UpsamplePicture, lrelu, pixel_norm, tensor};
 use super::info::LayerInfo;
-use super::{Activation, LayerNoise, LoadError, Network, NoiseInput, ReadBackError, Stage, Tally, read_back};
-use crate::edit::Weighting;
-use crate::latent;
+use super::layers::{BlurAfterUp, Conv, Linear, Upsample, lrelu, tensor};
+use super::mapping::{Mapping, MappingConfig, MeanCodes};
+use super::{
+    Activation, Blueprint, Conditions, Facts, Label, LayerNoise, LoadError, MAX_BLOCKS, Network, NoiseInput,
+    ReadBackError, Stage, Tally, problem,
+};
+use crate::edit::{Truncation, Weighting};
 use crate::layout::{LayoutError, Weights};
 use crate::sefa::StyleRows;
 
-/// Learning-rate multiplier of the mapping network, the same in every public model.
-const MAPPING_LR: f64 = 0.01;
+/// How blocks reach the picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Architecture {
+    /// Every block adds its RGB to the up-sampled picture.
+    Skip,
+    /// Every block adds its up-sampled input to its output; only the last has RGB.
+    Residual,
+    /// Only the last block has RGB.
+    Plain,
+}
 
 /// Sizes, all read from tensor shapes.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Config {
-    pub resolution: usize,
-    pub picture_channels: usize,
-    pub z_dim: usize,
-    pub w_dim: usize,
-    pub mapping_layers: usize,
+    architecture: Architecture,
+    resolution: usize,
+    picture_channels: usize,
+    mapping: MappingConfig,
     /// Output channels of each block, from 4x4 up.
-    pub channels: Vec<usize>,
+    channels: Vec<usize>,
 }
 
 impl Config {
     pub(super) fn read(weights: &Weights) -> Result<Self, LayoutError> {
-        let channels_of = |block: usize| weights.dims::<1>(&format!("synthesis.b{}.conv1.bias", 4 << block));
-        let mut channels = Vec::new();
-        while weights.shape(&format!("synthesis.b{}.conv1.bias", 4usize << channels.len())).is_some() {
-            channels.push(channels_of(channels.len())?[0]);
+        let name = |block: usize| format!("synthesis.b{}.conv1.bias", 4 << block);
+        let blocks = (0..=MAX_BLOCKS).take_while(|&block| weights.shape(&name(block)).is_some()).count();
+        if blocks == 0 || blocks > MAX_BLOCKS {
+            return Err(problem(weights, &name(0), format!("expected 1 to {MAX_BLOCKS} blocks, found {blocks}")));
         }
-        let [_, w_dim] = weights.dims::<2>("synthesis.b4.conv1.affine.weight")?;
-        let [_, z_dim] = weights.dims::<2>("mapping.fc0.weight")?;
-        let mapping_layers =
-            (0..).take_while(|i| weights.shape(&format!("mapping.fc{i}.weight")).is_some()).count();
-        let [picture_channels, ..] = weights.dims::<4>("synthesis.b4.torgb.weight")?;
-        let resolution = 2 << channels.len();
-        Ok(Config { resolution, picture_channels, z_dim, w_dim, mapping_layers, channels })
+        let channels: Result<Vec<usize>, LayoutError> =
+            (0..blocks).map(|block| Ok(weights.dims::<1>(&name(block))?[0])).collect();
+        let resolution = 2 << blocks;
+        let architecture = if weights.shape("synthesis.b8.skip.weight").is_some() {
+            Architecture::Residual
+        } else if weights.shape("synthesis.b4.torgb.weight").is_some() {
+            Architecture::Skip
+        } else {
+            Architecture::Plain
+        };
+        let [picture_channels, ..] = weights.dims::<4>(&format!("synthesis.b{resolution}.torgb.weight"))?;
+        let mapping = MappingConfig::read(weights, "fc")?;
+        Ok(Config { architecture, resolution, picture_channels, mapping, channels: channels? })
     }
 
-    pub(super) fn num_layers(&self) -> usize {
+    fn num_layers(&self) -> usize {
         2 * self.channels.len()
     }
 
+    fn has_rgb(&self, block: usize) -> bool {
+        self.architecture == Architecture::Skip || block + 1 == self.channels.len()
+    }
+
     /// Style layers in the order of w: conv layer n reads w number n, the last one is the last RGB layer.
-    pub(super) fn layers(&self) -> Vec<LayerInfo> {
+    fn layers(&self) -> Vec<LayerInfo> {
         let last = self.num_layers() - 1;
         let layer = |index: usize| {
             let (block, name) = if index == last {
@@ -74,27 +95,46 @@ impl Config {
         };
         (0..=last).map(layer).collect()
     }
+}
 
-    /// Bytes of the largest tensor of a forward pass: the map between a transposed convolution and its filter.
-    pub(super) fn largest_tensor_bytes(&self) -> u64 {
+impl Blueprint for Config {
+    fn facts(&self) -> Facts {
+        Facts {
+            resolution: self.resolution,
+            channels: self.picture_channels,
+            z_dim: self.mapping.z_dim,
+            w_dim: Some(self.mapping.w_dim),
+            layers: self.layers(),
+            classes: self.mapping.classes(),
+            default_truncation: Some(Truncation::default()),
+            has_noise: true,
+            slider_range: 15.0, // SeFa's own interface
+        }
+    }
+
+    /// The map between a transposed convolution and its filter.
+    fn largest_tensor_bytes(&self) -> u64 {
         let of_block = |(block, &channels): (usize, &usize)| {
             let side = (4u64 << block) + 1;
             4 * channels as u64 * side * side
         };
         self.channels.iter().enumerate().map(of_block).max().unwrap_or(0)
     }
+
+    fn load(&self, weights: &Weights, device: &Device, tally: &mut Tally) -> Result<Box<dyn Network>, LoadError> {
+        Ok(Box::new(StyleGan2::load(self, weights, device, tally)?))
+    }
 }
 
-pub(super) struct StyleGan2 {
-    mapping: Vec<Linear>,
-    w_mean: Vec<f32>,
+struct StyleGan2 {
+    mapping: Mapping,
+    w_mean: MeanCodes,
     constant: Tensor<4>,
     blocks: Vec<Block>,
-    upsample: UpsamplePicture,
+    upsample: Upsample,
     /// SeFa's matrices per layer: of the conv (last: RGB) layer, and of the first RGB layer.
     style_rows: Vec<StyleRows>,
     first_rgb_rows: StyleRows,
-    device: Device,
 }
 
 struct Block {
@@ -104,20 +144,14 @@ struct Block {
     /// Absent in the 4x4 block.
     up: Option<StyledConv>,
     conv: StyledConv,
-    rgb: ToRgb,
+    /// The residual architecture's 1x1 convolution before up-sampling.
+    skip: Option<Conv>,
+    rgb: Option<ToRgb>,
 }
 
 impl StyleGan2 {
-    pub(super) fn load(config: &Config, weights: &Weights, device: &Device, tally: &mut Tally) -> Result<Self, LoadError> {
-        let mut mapping = Vec::new();
-        for i in 0..config.mapping_layers {
-            let [outputs, inputs] = weights.dims::<2>(&format!("mapping.fc{i}.weight"))?;
-            let weight = tally.get(weights, &format!("mapping.fc{i}.weight"), &[outputs, inputs])?;
-            let bias = tally.get(weights, &format!("mapping.fc{i}.bias"), &[outputs])?;
-            // sqrt(2) of the activation goes into the weights.
-            let gains = (SQRT_2 * MAPPING_LR / (inputs as f64).sqrt(), SQRT_2 * MAPPING_LR);
-            mapping.push(Linear::new(weight, bias, gains, device));
-        }
+    fn load(config: &Config, weights: &Weights, device: &Device, tally: &mut Tally) -> Result<Self, LoadError> {
+        let mapping = config.mapping.load(SQRT_2, weights, device, tally)?;
         let c0 = config.channels[0];
         let constant = tally.get(weights, "synthesis.b4.const", &[c0, 4, 4])?;
         let mut blocks = Vec::new();
@@ -127,74 +161,78 @@ impl StyleGan2 {
             let resolution = 4 << b;
             let prefix = format!("synthesis.b{resolution}");
             let mut loader = LayerLoader { config, weights, device, resolution, tally };
-            let mut up = None;
+            let (mut up, mut skip) = (None, None);
+            // Both branches of a residual block are scaled by sqrt(1/2), so that their sum keeps its variance.
+            let mut scale = 1.0;
             if b > 0 {
-                let (layer, rows) = loader.conv(&format!("{prefix}.conv0"), config.channels[b - 1], channels, true)?;
+                let inputs = config.channels[b - 1];
+                let (layer, rows) = loader.conv(&format!("{prefix}.conv0"), [channels, inputs], true, 1.0)?;
                 up = Some(layer);
                 style_rows.push(rows);
+                if config.architecture == Architecture::Residual {
+                    scale = FRAC_1_SQRT_2;
+                    let weight =
+                        loader.tally.get(weights, &format!("{prefix}.skip.weight"), &[channels, inputs, 1, 1])?;
+                    skip = Some(Conv::new(weight, [channels, inputs, 1], scale / (inputs as f64).sqrt(), None, device));
+                }
             }
-            let (conv, rows) = loader.conv(&format!("{prefix}.conv1"), channels, channels, false)?;
+            let (conv, rows) = loader.conv(&format!("{prefix}.conv1"), [channels, channels], false, scale)?;
             style_rows.push(rows);
-            let (rgb, rows) = loader.rgb(&format!("{prefix}.torgb"), channels)?;
-            first_rgb_rows.get_or_insert_with(|| rows.clone());
-            if b + 1 == config.channels.len() {
-                style_rows.push(rows);
+            let mut rgb = None;
+            if config.has_rgb(b) {
+                let (layer, rows) = loader.rgb(&format!("{prefix}.torgb"), channels)?;
+                first_rgb_rows.get_or_insert_with(|| rows.clone());
+                if b + 1 == config.channels.len() {
+                    style_rows.push(rows);
+                }
+                rgb = Some(layer);
             }
-            blocks.push(Block { resolution, first_layer: (2 * b).saturating_sub(1), up, conv, rgb });
+            blocks.push(Block { resolution, first_layer: (2 * b).saturating_sub(1), up, conv, skip, rgb });
         }
-        let w_mean = tally.find(weights, "mapping.w_avg", &[config.w_dim])?;
-        let mut network = StyleGan2 {
+        let w_mean = mapping.means("mapping.w_avg", config.num_layers(), weights, tally)?;
+        Ok(StyleGan2 {
             mapping,
-            w_mean: Vec::new(),
+            w_mean,
             constant: tensor(constant, [1, c0, 4, 4], device),
             blocks,
-            upsample: UpsamplePicture::new(device),
+            upsample: Upsample::new(device),
             style_rows,
             first_rgb_rows: first_rgb_rows.ok_or(LoadError::NoLayers)?,
-            device: device.clone(),
-        };
-        network.w_mean = match w_mean {
-            Some(mean) => mean,
-            None => network.estimate_w_mean(config.z_dim)?,
-        };
-        Ok(network)
-    }
-
-    /// Mean of 4096 mapped w: what rosinality's training files leave to the reader.
-    fn estimate_w_mean(&self, z_dim: usize) -> Result<Vec<f32>, LoadError> {
-        const SAMPLES: usize = 4096;
-        let z = tensor(latent::z_from_seed(0, SAMPLES * z_dim), [SAMPLES, z_dim], &self.device);
-        Ok(read_back(self.map(z).mean_dim(0))?)
-    }
-
-    /// `[N, z_dim]` -> w, `[N, w_dim]`
-    fn map(&self, z: Tensor<2>) -> Tensor<2> {
-        self.mapping.iter().fold(pixel_norm(z), |x, layer| lrelu(layer.forward(x)))
+        })
     }
 }
 
 impl Network for StyleGan2 {
     fn stages(&self) -> Vec<Stage> {
         let stage = |block: &Block| {
-            let last = block.first_layer + if block.up.is_some() { 2 } else { 1 };
+            let convs = if block.up.is_some() { 2 } else { 1 };
+            let end = block.first_layer + convs + usize::from(block.rgb.is_some());
             Stage {
                 name: format!("{0}x{0}", block.resolution),
-                layers: (block.first_layer..=last).collect(),
+                layers: (block.first_layer..end).collect(),
                 reads_noise: true,
+                ..Stage::default()
             }
         };
         self.blocks.iter().map(stage).collect()
     }
 
-    fn code_from_z(&self, z: &[f32], _class: Option<usize>) -> Result<Vec<f32>, ReadBackError> {
-        read_back(self.map(tensor(z.to_vec(), [1, z.len()], &self.device)))
+    fn code_from_z(&self, z: &[f32], label: &Label) -> Result<Vec<f32>, ReadBackError> {
+        self.mapping.w(z, label)
     }
 
-    fn mean_code(&self) -> Option<&[f32]> {
-        Some(&self.w_mean)
+    fn mean_code(&self, layer: usize) -> Option<&[f32]> {
+        Some(self.w_mean.of_layer(layer))
     }
 
-    fn run(&self, stage: usize, input: Option<&Activation>, codes: &[Tensor<2>], noise: &NoiseInput) -> Activation {
+    fn run(
+        &self,
+        stage: usize,
+        input: Option<&Activation>,
+        codes: &[Tensor<2>],
+        noise: &NoiseInput,
+        _conditions: &Conditions,
+    ) -> Activation {
         let block = &self.blocks[stage];
         let mut codes = codes.iter();
         let mut layer = block.first_layer;
@@ -202,23 +240,30 @@ impl Network for StyleGan2 {
             layer += 1;
             (layer - 1, codes.next().expect("the engine passes one code per layer of the stage").clone())
         };
-        let mut features = match input {
+        let before = match input {
             Some(input) => input.features.clone(),
             None => self.constant.clone(),
         };
+        let mut features = before.clone();
         if let Some(up) = &block.up {
             let (layer, w) = next();
             features = up.forward(features, w, noise.of_layer(layer, block.resolution));
         }
         let (layer, w) = next();
         features = block.conv.forward(features, w, noise.of_layer(layer, block.resolution));
-        let (_, w) = next();
-        let rgb = block.rgb.forward(features.clone(), w);
-        let picture = match input.and_then(|input| input.picture.clone()) {
-            Some(smaller) => self.upsample.forward(smaller) + rgb,
-            None => rgb,
-        };
-        Activation { features, picture: Some(picture) }
+        if let Some(skip) = &block.skip {
+            features = features + self.upsample.forward(skip.forward(before));
+        }
+        let mut picture = input.and_then(|input| input.picture.clone()).map(|smaller| self.upsample.forward(smaller));
+        if let Some(rgb) = &block.rgb {
+            let (_, w) = next();
+            let rgb = rgb.forward(features.clone(), w);
+            picture = Some(match picture {
+                Some(smaller) => smaller + rgb,
+                None => rgb,
+            });
+        }
+        Activation { features, picture }
     }
 
     /// SeFa (Shen & Zhou, 2021, released code) takes the styles of the conv layers and of the last RGB layer. rosinality's
@@ -245,19 +290,20 @@ struct LayerLoader<'a, 'b> {
 
 impl LayerLoader<'_, '_> {
     fn affine(&mut self, prefix: &str, inputs: usize) -> Result<(Linear, StyleRows), LoadError> {
-        let w_dim = self.config.w_dim;
+        let w_dim = self.config.mapping.w_dim;
         let weight = self.tally.get(self.weights, &format!("{prefix}.affine.weight"), &[inputs, w_dim])?;
         let bias = self.tally.get(self.weights, &format!("{prefix}.affine.bias"), &[inputs])?;
         let rows = StyleRows { values: weight.clone(), dim: w_dim };
         Ok((Linear::new(weight, bias, (1.0 / (w_dim as f64).sqrt(), 1.0), self.device), rows))
     }
 
+    /// `scale` multiplies the layer's output.
     fn conv(
         &mut self,
         prefix: &str,
-        inputs: usize,
-        outputs: usize,
+        [outputs, inputs]: [usize; 2],
         up: bool,
+        scale: f64,
     ) -> Result<(StyledConv, StyleRows), LoadError> {
         let (style, rows) = self.affine(prefix, inputs)?;
         let (weights, device, r) = (self.weights, self.device, self.resolution);
@@ -265,7 +311,8 @@ impl LayerLoader<'_, '_> {
         let bias = self.tally.get(weights, &format!("{prefix}.bias"), &[outputs])?;
         let strength = self.tally.get(weights, &format!("{prefix}.noise_strength"), &[])?;
         let noise = self.tally.get(weights, &format!("{prefix}.noise_const"), &[r, r])?;
-        let noise_gain = f64::from(strength.first().copied().unwrap_or(0.0)) * SQRT_2;
+        let gain = SQRT_2 * scale;
+        let noise_gain = f64::from(strength.first().copied().unwrap_or(0.0)) * gain;
         let weight = tensor(weight, [outputs, inputs, 3, 3], device);
         let squares = weight.clone().square().sum_dim(3).sum_dim(2).reshape([outputs, inputs]).transpose();
         let conv = StyledConv {
@@ -274,10 +321,11 @@ impl LayerLoader<'_, '_> {
             weight: if up { weight.swap_dims(0, 1) } else { weight },
             squares,
             blur: up.then(|| BlurAfterUp::new(outputs, device)),
-            bias: tensor(bias, [1, outputs, 1, 1], device).mul_scalar(SQRT_2),
+            bias: tensor(bias, [1, outputs, 1, 1], device).mul_scalar(gain),
+            gain,
             noise_const: tensor(noise, [1, 1, r, r], device).mul_scalar(noise_gain),
             noise_gain,
-            clamp: weights.conv_clamp,
+            clamp: weights.conv_clamp.map(|limit| limit * scale as f32),
         };
         Ok((conv, rows))
     }
@@ -302,11 +350,13 @@ struct StyledConv {
     /// Sums of the squared kernels, `[inputs, outputs]`, from which the demodulation follows.
     squares: Tensor<2>,
     blur: Option<BlurAfterUp>,
-    /// `[1, outputs, 1, 1]`, times sqrt(2)
+    /// Of the activation: sqrt(2), or 1 in a residual block.
+    gain: f64,
+    /// `[1, outputs, 1, 1]`, times the gain
     bias: Tensor<4>,
-    /// `[1, 1, r, r]`, times strength and sqrt(2)
+    /// `[1, 1, r, r]`, times strength and gain
     noise_const: Tensor<4>,
-    /// strength times sqrt(2)
+    /// strength times gain
     noise_gain: f64,
     clamp: Option<f32>,
 }
@@ -317,7 +367,7 @@ impl StyledConv {
         let style = self.style.forward(w);
         let [n, inputs] = style.dims();
         let demodulation =
-            style.clone().square().matmul(self.squares.clone()).add_scalar(1e-8).sqrt().recip().mul_scalar(SQRT_2);
+            style.clone().square().matmul(self.squares.clone()).add_scalar(1e-8).sqrt().recip().mul_scalar(self.gain);
         let x = x * style.reshape([n, inputs, 1, 1]);
         let x = match &self.blur {
             None => conv2d(x, self.weight.clone(), None, ConvOptions::new([1, 1], [1, 1], [1, 1], 1)),

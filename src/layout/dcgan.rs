@@ -4,10 +4,12 @@
 //! order of its tensors. A transposed convolution stores `[in, out, k, k]`: each one's `out` is the next one's `in`. The
 //! convolutions of a discriminator or an encoder store `[out, in, k, k]` and do not chain that way.
 
+use super::assembly::{Assembled, BATCH_NORM_EPSILON};
+use super::entry::{Canonical, Entry};
 use super::error::{LayoutProblem, Names};
 use super::state_dict::StateDict;
-use super::weights::{Canonical, Change, Entry};
 use crate::checkpoint::Tensor;
+use crate::generator::Family;
 
 /// Eleven layers make a picture of 4096 pixels.
 const MAX_LAYERS: usize = 11;
@@ -49,7 +51,7 @@ fn modules(state: &StateDict) -> Vec<Module<'_>> {
 
 /// Whether some tensors are a DCGAN.
 pub(super) enum Match {
-    Yes(Canonical),
+    Yes(Assembled),
     /// There is a chain of kernels; the text says what is different.
     Nearly(String),
     No,
@@ -77,7 +79,25 @@ pub(super) fn assemble(state: &StateDict) -> Result<Match, LayoutProblem> {
         );
         return Ok(Match::Nearly(remark));
     }
-    build(&chain, &others).map(Match::Yes)
+    let tensors = build(&chain, &others)?;
+    let epsilons: Vec<f64> =
+        state.attributes.iter().filter(|(name, _)| name.ends_with(".eps")).filter_map(|(_, eps)| *eps).collect();
+    if let Some(other) = epsilons.iter().find(|eps| **eps != epsilons[0] || !(**eps > 0.0 && **eps < 1.0)) {
+        return Err(LayoutProblem::unsupported(format!(
+            "a DCGAN whose batch norms have eps {} and {other}",
+            epsilons[0]
+        )));
+    }
+    Ok(Match::Yes(Assembled {
+        family: Family::Dcgan,
+        layout: "sequential",
+        tensors,
+        unused: Vec::new(),
+        warnings: Vec::new(),
+        conv_clamp: None,
+        clamp_unknown: false,
+        batch_norm_epsilon: epsilons.first().map_or(BATCH_NORM_EPSILON, |eps| *eps as f32),
+    }))
 }
 
 fn build(chain: &[(&Module<'_>, [usize; 4])], norms: &[&Module<'_>]) -> Result<Canonical, LayoutProblem> {
@@ -127,6 +147,6 @@ fn put(
     if tensor.shape() != expected {
         return Err(LayoutProblem::shape(&name, expected, tensor.shape()));
     }
-    tensors.insert(canonical, Entry { tensor: tensor.clone(), shape: expected.to_vec(), change: Change::None });
+    tensors.insert(canonical, Entry { tensor: tensor.clone(), shape: expected.to_vec(), changes: Vec::new() });
     Ok(())
 }

@@ -18,6 +18,9 @@ pub enum LayoutProblem {
     /// Known, but not opened: a family, or a variant of one.
     #[error("{what} cannot be opened yet")]
     Unsupported { what: String },
+    /// Known, and not a network that this program draws.
+    #[error("this is {what}. {advice}")]
+    Foreign { what: String, advice: &'static str },
     #[error("{layout} is missing {names}")]
     Missing { layout: String, names: Names },
     #[error("tensor {tensor}: expected shape {expected}, found {found:?}")]
@@ -33,6 +36,10 @@ impl LayoutProblem {
 
     pub(super) fn content(tensor: &str, what: impl Into<String>) -> LayoutProblem {
         LayoutProblem::Content { tensor: tensor.into(), what: what.into() }
+    }
+
+    pub(super) fn foreign(what: impl Into<String>, advice: &'static str) -> LayoutProblem {
+        LayoutProblem::Foreign { what: what.into(), advice }
     }
 
     pub(super) fn unsupported(what: impl Into<String>) -> LayoutProblem {

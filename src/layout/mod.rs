@@ -4,14 +4,25 @@
 //! one spelling per family ([`Weights`]), so that `generator/` knows nothing of files. Shapes come from the tensors, never
 //! from the tables of the public models.
 
+mod assembly;
+mod biggan;
+mod biggan_deep;
 mod dcgan;
 mod detect;
+mod entry;
 mod error;
+mod foreign;
 mod genforce;
+mod mapping;
 mod nvidia;
+mod pggan;
 mod rosinality;
 mod state_dict;
+mod stylegan;
 mod stylegan2;
+mod stylegan3;
+mod tensorflow;
+mod unwrap;
 mod weights;
 
 pub use detect::detect;
@@ -19,4 +30,8 @@ pub use error::{LayoutError, LayoutProblem, Names};
 pub use weights::Weights;
 
 #[cfg(test)]
+mod family_tests;
+#[cfg(test)]
 mod fixture_tests;
+#[cfg(test)]
+mod refusal_tests;

@@ -1,17 +1,25 @@
 //! StyleGAN2 as NVIDIA's PyTorch code spells it (stylegan2-ada-pytorch and stylegan3, `training/networks*.py`). These names
 //! are the canonical ones.
 
+use super::assembly::Assembled;
 use super::error::LayoutProblem;
+use super::mapping::Mapping;
 use super::state_dict::StateDict;
 use super::stylegan2::{Layer, Spelling, conv_name};
 
 pub(super) const SPELLING: Spelling = Spelling {
     layout: "nvidia",
     constant: "synthesis.b4.const",
-    mean_w: "mapping.w_avg",
-    dense: |i| format!("mapping.fc{i}."),
+    mapping: Mapping {
+        dense: |i| format!("mapping.fc{i}."),
+        embed: Some("mapping.embed."),
+        // No public file has a label_weight with these names; canonical files do.
+        label: Some("mapping.label_weight"),
+        mean_w: "mapping.w_avg",
+    },
     conv: |n| layer(&conv_name(n), true),
     rgb: |block| layer(&format!("synthesis.b{}.torgb", 4usize << block), false),
+    skip: Some(|block| format!("synthesis.b{}.skip.weight", 4usize << block)),
     filter: ("resample_filter", 1.0),
     up_kernels_reversed: false,
     style_bias_lacks_one: false,
@@ -27,18 +35,18 @@ fn layer(name: &str, noisy: bool) -> Layer {
     }
 }
 
-/// Variants with the same names that compute something else.
-pub(super) fn refuse_variants(state: &StateDict) -> Result<(), LayoutProblem> {
-    let variant = if state.has("mapping.embed.weight") {
-        "a class-conditional StyleGAN2 (NVIDIA names, mapping.embed)"
-    } else if state.names().any(|name| name.starts_with("synthesis.") && name.ends_with(".skip.weight")) {
-        "a StyleGAN2 of the resnet architecture (NVIDIA names, skip.weight)"
-    } else if !state.has("synthesis.b4.torgb.weight") && state.has("synthesis.b8.conv0.weight") {
-        "a StyleGAN2 of the 'orig' architecture (NVIDIA names, no synthesis.b4.torgb)"
-    } else {
-        return Ok(());
-    };
-    Err(LayoutProblem::unsupported(variant))
+/// The canonical network, with the clamp if the file tells of one.
+pub(super) fn assemble(state: &StateDict) -> Result<Assembled, LayoutProblem> {
+    check_mapping_rate(state)?;
+    let mut assembled = SPELLING.assemble(state)?;
+    assembled.conv_clamp = conv_clamp(state)?;
+    assembled.clamp_unknown = !tells_clamp(state);
+    Ok(assembled)
+}
+
+/// True if the file says whether there is a clamp.
+pub(super) fn tells_clamp(state: &StateDict) -> bool {
+    state.attributes.iter().any(|(name, _)| name.ends_with(".conv_clamp"))
 }
 
 /// The clamp that pickled modules tell of: one for the whole network.

@@ -1,5 +1,6 @@
 //! StyleGAN2 as rosinality spells it (rosinality/stylegan2-pytorch, `model.py`), also inside pSp, e4e and restyle files.
 
+use super::mapping::Mapping;
 use super::stylegan2::{Layer, Spelling};
 
 /// The mean w lies beside the state dict under this name, not in it; training files have none.
@@ -8,11 +9,16 @@ pub(super) const MEAN_W: &str = "latent_avg";
 pub(super) const SPELLING: Spelling = Spelling {
     layout: "rosinality",
     constant: "input.input",
-    mean_w: MEAN_W,
-    // style.0 is the pixel norm.
-    dense: |i| format!("style.{}.", i + 1),
+    mapping: Mapping {
+        // style.0 is the pixel norm.
+        dense: |i| format!("style.{}.", i + 1),
+        embed: None,
+        label: None,
+        mean_w: MEAN_W,
+    },
     conv,
     rgb,
+    skip: None,
     filter: ("kernel", 4.0),
     up_kernels_reversed: false,
     style_bias_lacks_one: false,

@@ -12,8 +12,9 @@ const MAX_PARTS: usize = 100_000;
 const MAX_NAME: usize = 512;
 /// Attributes of one module; torch gives it about 30.
 const MAX_ATTRIBUTES: usize = 1000;
-/// Numbers kept of pickled modules: the clamp of activations, and the bias gain that tells the learning-rate multiplier.
-const ATTRIBUTES: [&str; 2] = ["conv_clamp", "bias_gain"];
+/// Numbers kept of pickled modules: the clamp of activations, the bias gain that tells the learning-rate multiplier, the
+/// epsilon of batch norms, and what StyleGAN3's arithmetic has built in.
+const ATTRIBUTES: [&str; 6] = ["conv_clamp", "bias_gain", "eps", "output_scale", "bandwidth", "margin_size"];
 
 /// Tensors in the order of the file.
 #[derive(Debug, Default)]

@@ -1,27 +1,27 @@
 //! What the StyleGAN2 layouts have in common: the same tensors under other names, with small differences of convention.
 
-use std::collections::HashSet;
-
+use super::assembly::{Assembled, Assembly, check_picture};
+use super::entry::Change;
 use super::error::{LayoutProblem, Names};
+use super::mapping::Mapping;
 use super::state_dict::StateDict;
-use super::weights::{Canonical, Change, Entry};
+use crate::generator::Family;
 
 /// Blocks of the largest network: 8192 pixels.
 const MAX_BLOCKS: usize = 12;
-const MAX_DENSE: usize = 64;
 
 /// Where a layout keeps each tensor, and how its conventions differ from the canonical ones.
 pub(super) struct Spelling {
-    /// "nvidia", "genforce", "rosinality".
+    /// "nvidia", "genforce", "rosinality", "tensorflow".
     pub(super) layout: &'static str,
     pub(super) constant: &'static str,
-    pub(super) mean_w: &'static str,
-    /// Prefix of mapping layer i, with the dot.
-    pub(super) dense: fn(usize) -> String,
+    pub(super) mapping: Mapping,
     /// Tensors of style layer n: 0 is the 4x4 convolution, odd ones up-sample.
     pub(super) conv: fn(usize) -> Layer,
     /// Tensors of the RGB layer of block b.
     pub(super) rgb: fn(usize) -> Layer,
+    /// Weight of the shortcut of block b, in layouts that know the residual architecture.
+    pub(super) skip: Option<fn(usize) -> String>,
     /// Last part of the names of the FIR buffers, and the sum of their taps.
     pub(super) filter: (&'static str, f32),
     /// Up-sampling kernels are stored as correlation kernels: reversed in both axes.
@@ -56,26 +56,54 @@ fn resolution(n: usize) -> usize {
     4 << n.div_ceil(2)
 }
 
-/// Number of blocks and of mapping layers, as far as the names tell.
+/// What the picture is made of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Architecture {
+    /// Every block has RGB outputs, which add up.
+    Skip,
+    /// Blocks have shortcuts; RGB outputs in the last block only.
+    Residual,
+    /// RGB outputs in the last block only.
+    Original,
+}
+
+/// Number of blocks and of mapping layers, and the architecture, as far as the names tell.
 struct Extent {
     blocks: usize,
     dense: usize,
+    architecture: Architecture,
+}
+
+impl Extent {
+    fn has_rgb(&self, block: usize) -> bool {
+        self.architecture == Architecture::Skip || block + 1 == self.blocks
+    }
 }
 
 impl Spelling {
     fn extent(&self, state: &StateDict) -> Extent {
         // One past the limit, so that a larger network is seen and refused.
         let convs = (0..=2 * MAX_BLOCKS).filter(|&n| state.has(&(self.conv)(n).weight)).max().unwrap_or(0);
-        let dense = (0..=MAX_DENSE).filter(|&i| state.has(&format!("{}weight", (self.dense)(i)))).max();
-        Extent { blocks: convs.div_ceil(2) + 1, dense: dense.map_or(1, |last| last + 1) }
+        let blocks = convs.div_ceil(2) + 1;
+        let some_rgb = |block| (self.rgb)(block).names().any(|name| state.has(&name));
+        let architecture = if (0..blocks - 1).any(some_rgb) || !some_rgb(blocks - 1) {
+            Architecture::Skip
+        } else if (1..blocks).any(|block| self.skip.is_some_and(|skip| state.has(&skip(block)))) {
+            Architecture::Residual
+        } else {
+            Architecture::Original
+        };
+        Extent { blocks, dense: self.mapping.layers(state), architecture }
     }
 
     /// Names of all tensors that a network of this extent needs.
     fn required(&self, extent: &Extent) -> Vec<String> {
-        let dense = (0..extent.dense).map(self.dense).flat_map(|p| [format!("{p}weight"), format!("{p}bias")]);
         let convs = (0..2 * extent.blocks - 1).map(self.conv).flat_map(Layer::names);
-        let rgbs = (0..extent.blocks).map(self.rgb).flat_map(Layer::names);
-        std::iter::once(self.constant.to_string()).chain(dense).chain(convs).chain(rgbs).collect()
+        let rgbs = (0..extent.blocks).filter(|&block| extent.has_rgb(block)).map(self.rgb).flat_map(Layer::names);
+        let skips = self.skip.filter(|_| extent.architecture == Architecture::Residual);
+        let skips = skips.into_iter().flat_map(|skip| (1..extent.blocks).map(skip));
+        let constant = std::iter::once(self.constant.to_string());
+        constant.chain(self.mapping.required(extent.dense)).chain(convs).chain(rgbs).chain(skips).collect()
     }
 
     /// How much of this layout is there: the share of the tensors that are present, and the missing ones.
@@ -86,75 +114,73 @@ impl Spelling {
         ((total - missing.len()) as f64 / total as f64, Names(missing))
     }
 
-    /// The canonical tensors, and the names of the tensors that no part of the network uses.
-    pub(super) fn assemble(&self, state: &StateDict) -> Result<(Canonical, Vec<String>), LayoutProblem> {
+    /// The canonical network.
+    pub(super) fn assemble(&self, state: &StateDict) -> Result<Assembled, LayoutProblem> {
         let extent = self.extent(state);
-        if extent.blocks > MAX_BLOCKS || extent.dense > MAX_DENSE {
-            let what = format!("StyleGAN2 ({}) of more than 8192 pixels or {MAX_DENSE} mapping layers", self.layout);
-            return Err(LayoutProblem::Unsupported { what });
+        if extent.blocks > MAX_BLOCKS {
+            return Err(LayoutProblem::unsupported(format!("a StyleGAN2 ({}) of more than 8192 pixels", self.layout)));
         }
-        let missing: Vec<String> = self.required(&extent).into_iter().filter(|name| !state.has(name)).collect();
-        if !missing.is_empty() {
-            let layout = format!("StyleGAN2 ({})", self.layout);
-            return Err(LayoutProblem::Missing { layout, names: Names(missing) });
-        }
-        let mut assembly = Assembly { state, tensors: Canonical::new(), used: HashSet::new() };
-        self.synthesis(&mut assembly, extent.blocks)?;
-        self.mapping(&mut assembly, extent.dense)?;
+        let mut assembly = Assembly::new(state, Family::StyleGan2, self.layout);
+        assembly.require(self.required(&extent))?;
+        let w_dim = self.synthesis(&mut assembly, &extent)?;
+        self.mapping.put(&mut assembly, "mapping.fc", w_dim)?;
+        self.mapping.put_mean(&mut assembly, "mapping.w_avg", 2 * extent.blocks, w_dim)?;
         self.check_filters(state)?;
-        let unused = state.names().filter(|name| !assembly.used.contains(*name) && !self.is_filter(name));
-        Ok((assembly.tensors, unused.map(String::from).collect()))
+        Ok(assembly.finish(|name| self.is_filter(name)))
     }
 
-    fn synthesis(&self, assembly: &mut Assembly<'_>, blocks: usize) -> Result<(), LayoutProblem> {
-        let [mut channels, _, _] = assembly.axes(self.constant)?;
-        assembly.put(self.constant, "synthesis.b4.const".into(), &[channels, 4, 4], Change::None)?;
-        let [_, w_dim] = assembly.axes(&(self.conv)(0).style_weight)?;
-        let [picture, ..] = assembly.axes::<4>(&(self.rgb)(0).weight)?;
-        if !matches!(picture, 1 | 3 | 4) {
-            let found = assembly.shape(&(self.rgb)(0).weight);
-            let expected = format!("[1, 3 or 4, {channels}, 1, 1]");
-            return Err(LayoutProblem::Shape { tensor: (self.rgb)(0).weight, expected, found });
+    /// Takes the synthesis network over; gives the width of w.
+    fn synthesis(&self, assembly: &mut Assembly<'_>, extent: &Extent) -> Result<usize, LayoutProblem> {
+        let [mut channels, height, width] = assembly.axes(self.constant)?;
+        if height != width {
+            let what = format!("a StyleGAN2 for oblong pictures ({} is {height}x{width})", self.constant);
+            return Err(LayoutProblem::foreign(what, "Only square networks, which start from 4x4, can be opened"));
         }
-        let style = if self.style_bias_lacks_one { Change::AddOne } else { Change::None };
-        for n in 0..2 * blocks - 1 {
+        assembly.put(self.constant, "synthesis.b4.const".into(), &[channels, 4, 4])?;
+        let [_, w_dim] = assembly.axes(&(self.conv)(0).style_weight)?;
+        let last_rgb = (self.rgb)(extent.blocks - 1).weight;
+        let [picture, ..] = assembly.axes::<4>(&last_rgb)?;
+        check_picture(picture, &last_rgb, &assembly.shape(&last_rgb))?;
+        for n in 0..2 * extent.blocks - 1 {
             let (layer, name, size) = ((self.conv)(n), conv_name(n), resolution(n));
             let [out, ..] = assembly.axes::<4>(&layer.weight)?;
-            let kernel = if n % 2 == 1 && self.up_kernels_reversed { Change::Flip } else { Change::None };
-            assembly.put(&layer.weight, format!("{name}.weight"), &[out, channels, 3, 3], kernel)?;
-            assembly.put(&layer.bias, format!("{name}.bias"), &[out], Change::None)?;
-            assembly.put_style(&layer, &name, channels, w_dim, style)?;
+            let reversed = n % 2 == 1 && self.up_kernels_reversed;
+            let kernel = if reversed { vec![Change::Flip] } else { Vec::new() };
+            if let Some(skip) = self.skip.filter(|_| n % 2 == 1 && extent.architecture == Architecture::Residual) {
+                // The shortcut ends where the block does.
+                let [block_out, ..] = assembly.axes::<4>(&(self.conv)(n + 1).weight)?;
+                let canonical = format!("synthesis.b{size}.skip.weight");
+                assembly.put(&skip(n / 2 + 1), canonical, &[block_out, channels, 1, 1])?;
+            }
+            assembly.put_changed(&layer.weight, format!("{name}.weight"), &[out, channels, 3, 3], kernel)?;
+            assembly.put(&layer.bias, format!("{name}.bias"), &[out])?;
+            self.put_style(assembly, &layer, &name, channels, w_dim)?;
             if let Some([noise, strength]) = &layer.noise {
-                assembly.put(noise, format!("{name}.noise_const"), &[size, size], Change::None)?;
-                assembly.put(strength, format!("{name}.noise_strength"), &[], Change::None)?;
+                assembly.put(noise, format!("{name}.noise_const"), &[size, size])?;
+                assembly.put(strength, format!("{name}.noise_strength"), &[])?;
             }
             channels = out;
-            if n % 2 == 0 {
+            if n % 2 == 0 && extent.has_rgb(n / 2) {
                 let (rgb, name) = ((self.rgb)(n / 2), format!("synthesis.b{size}.torgb"));
-                assembly.put(&rgb.weight, format!("{name}.weight"), &[picture, channels, 1, 1], Change::None)?;
-                assembly.put(&rgb.bias, format!("{name}.bias"), &[picture], Change::None)?;
-                assembly.put_style(&rgb, &name, channels, w_dim, style)?;
+                assembly.put(&rgb.weight, format!("{name}.weight"), &[picture, channels, 1, 1])?;
+                assembly.put(&rgb.bias, format!("{name}.bias"), &[picture])?;
+                self.put_style(assembly, &rgb, &name, channels, w_dim)?;
             }
         }
-        if assembly.state.has(self.mean_w) {
-            assembly.put(self.mean_w, "mapping.w_avg".into(), &[w_dim], Change::None)?;
-        }
-        Ok(())
+        Ok(w_dim)
     }
 
-    /// z -> w: each layer as wide as the next one needs, the last one as wide as w.
-    fn mapping(&self, assembly: &mut Assembly<'_>, layers: usize) -> Result<(), LayoutProblem> {
-        let [_, w_dim] = assembly.axes(&(self.conv)(0).style_weight)?;
-        let [_, mut width] = assembly.axes(&format!("{}weight", (self.dense)(0)))?;
-        for i in 0..layers {
-            let prefix = (self.dense)(i);
-            let [out, _] = assembly.axes(&format!("{prefix}weight"))?;
-            let out = if i + 1 == layers { w_dim } else { out };
-            assembly.put(&format!("{prefix}weight"), format!("mapping.fc{i}.weight"), &[out, width], Change::None)?;
-            assembly.put(&format!("{prefix}bias"), format!("mapping.fc{i}.bias"), &[out], Change::None)?;
-            width = out;
-        }
-        Ok(())
+    fn put_style(
+        &self,
+        assembly: &mut Assembly<'_>,
+        layer: &Layer,
+        name: &str,
+        channels: usize,
+        w_dim: usize,
+    ) -> Result<(), LayoutProblem> {
+        assembly.put(&layer.style_weight, format!("{name}.affine.weight"), &[channels, w_dim])?;
+        let bias = if self.style_bias_lacks_one { vec![Change::AddOne] } else { Vec::new() };
+        assembly.put_changed(&layer.style_bias, format!("{name}.affine.bias"), &[channels], bias)
     }
 
     fn is_filter(&self, name: &str) -> bool {
@@ -166,7 +192,7 @@ impl Spelling {
         const TAPS: [f32; 4] = [1.0, 3.0, 3.0, 1.0];
         let gain = self.filter.1;
         for (name, tensor) in state.iter().filter(|(name, _)| self.is_filter(name)) {
-            if !same_up_to_ones(tensor.shape(), &[4, 4]) {
+            if !tensor.shape().ends_with(&[4, 4]) || tensor.len() != 16 {
                 return Err(LayoutProblem::shape(name, &[4, 4], tensor.shape()));
             }
             let expected = TAPS.iter().flat_map(|y| TAPS.map(|x| x * y * gain / 64.0));
@@ -179,65 +205,6 @@ impl Spelling {
         }
         Ok(())
     }
-}
-
-struct Assembly<'a> {
-    state: &'a StateDict,
-    tensors: Canonical,
-    used: HashSet<String>,
-}
-
-impl Assembly<'_> {
-    fn shape(&self, name: &str) -> Vec<usize> {
-        self.state.get(name).map(|tensor| tensor.shape().to_vec()).unwrap_or_default()
-    }
-
-    /// The last N axes of a tensor that has no others, except of length one in front.
-    fn axes<const N: usize>(&self, name: &str) -> Result<[usize; N], LayoutProblem> {
-        let shape = self.shape(name);
-        let wrong =
-            || LayoutProblem::Shape { tensor: name.into(), expected: format!("of {N} axes"), found: shape.clone() };
-        let axes = shape.last_chunk::<N>().ok_or_else(wrong)?;
-        if shape[..shape.len() - N].iter().any(|&axis| axis != 1) {
-            return Err(wrong());
-        }
-        Ok(*axes)
-    }
-
-    /// Takes tensor `source` over as `canonical`. Axes of length one are free: layouts differ in them and in nothing else.
-    fn put(
-        &mut self,
-        source: &str,
-        canonical: String,
-        expected: &[usize],
-        change: Change,
-    ) -> Result<(), LayoutProblem> {
-        let Some(tensor) = self.state.get(source) else {
-            return Err(LayoutProblem::content(source, "expected, found no such tensor"));
-        };
-        if !same_up_to_ones(tensor.shape(), expected) {
-            return Err(LayoutProblem::shape(source, expected, tensor.shape()));
-        }
-        self.used.insert(source.into());
-        self.tensors.insert(canonical, Entry { tensor: tensor.clone(), shape: expected.to_vec(), change });
-        Ok(())
-    }
-
-    fn put_style(
-        &mut self,
-        layer: &Layer,
-        name: &str,
-        channels: usize,
-        w_dim: usize,
-        bias: Change,
-    ) -> Result<(), LayoutProblem> {
-        self.put(&layer.style_weight, format!("{name}.affine.weight"), &[channels, w_dim], Change::None)?;
-        self.put(&layer.style_bias, format!("{name}.affine.bias"), &[channels], bias)
-    }
-}
-
-fn same_up_to_ones(a: &[usize], b: &[usize]) -> bool {
-    a.iter().filter(|&&axis| axis != 1).eq(b.iter().filter(|&&axis| axis != 1))
 }
 
 #[cfg(test)]

@@ -2,23 +2,30 @@
 
 use std::collections::BTreeMap;
 
+use super::entry::Canonical;
 use super::error::{LayoutError, LayoutProblem};
-use crate::checkpoint::{Container, Tensor};
+use crate::checkpoint::Container;
 use crate::generator::Family;
 
 /// The weights of one generator under canonical names.
 ///
-/// StyleGAN2 has the names and conventions of NVIDIA's PyTorch state dict: `mapping.fc{i}.{weight,bias}`, `mapping.w_avg`,
-/// `synthesis.b4.const` `[C,4,4]`, `synthesis.b{r}.{conv0,conv1,torgb}.{weight,bias,affine.weight,affine.bias}`, and of the
-/// convolutions `noise_const` `[r,r]`, `noise_strength` `[]`. Kernels of `conv0` are those of a transposed convolution, style
-/// biases contain the 1. DCGAN has those of PyTorch's tutorial: `main.{0,3,6,..}.weight[, bias]` and
-/// `main.{1,4,..}.{weight,bias,running_mean,running_var}`.
+/// PGGAN and StyleGAN have genforce's names, StyleGAN2 and StyleGAN3 NVIDIA's of PyTorch, BigGAN ajbrock's, BigGAN-deep those
+/// of Hugging Face, DCGAN those of PyTorch's tutorial. Of the differences between the layouts nothing is left:
+///
+/// * PGGAN: `layer{n}.weight` are `[out, in, 3, 3]` kernels for nearest up-sampling and correlation, fused files' too.
+/// * StyleGAN: kernels of the layers that reach 128 pixels or more are reversed by the network (genforce's convention).
+/// * StyleGAN2: `synthesis.b4.const` is `[C, 4, 4]`, `noise_const` `[r, r]`, `noise_strength` `[]`. Kernels of `conv0` are those
+///   of a transposed convolution, style biases contain the 1. `mapping.embed.*` is normalised by itself,
+///   `mapping.label_weight` `[classes, n]` together with z. `skip.weight`: residual architecture.
+/// * BigGAN and BigGAN-deep: spectral norms are divided out. `generator.gen_z.weight` is `[4*4*C, z + e]`, its rows in the
+///   order (y, x, channel), z before the embedding; statistics are `[S, C]`, S = 1 if there is one set.
+/// * DCGAN: `main.{0,3,6,..}.weight[, bias]`, `main.{1,4,..}.{weight,bias,running_mean,running_var}`.
 #[derive(Debug)]
 pub struct Weights {
     /// The file's name, for messages.
     pub file: String,
     pub family: Family,
-    /// Naming scheme of the file: "nvidia", "genforce", "rosinality" or "sequential".
+    /// Naming scheme of the file: "nvidia", "genforce", "rosinality", "tensorflow", "huggingface", "ajbrock" or "sequential".
     pub layout: &'static str,
     pub container: Container,
     pub metadata: BTreeMap<String, String>,
@@ -26,45 +33,34 @@ pub struct Weights {
     /// Parts of the file that were not used.
     pub ignored: Vec<String>,
     pub warnings: Vec<String>,
-    /// StyleGAN2: every activation is clamped to +-this; `None` means no clamp.
+    /// StyleGAN2 and 3: every activation is clamped to +-this; `None` means no clamp.
     pub conv_clamp: Option<f32>,
+    /// BigGAN, BigGAN-deep and DCGAN: added to the variances of batch norms.
+    pub batch_norm_epsilon: f32,
     pub(super) tensors: Canonical,
 }
 
-/// Canonical name -> tensor.
-pub(super) type Canonical = BTreeMap<String, Entry>;
+/// The `format` that files of canonical tensors name in their metadata.
+pub(super) const FORMAT: &str = "sefa-studio";
 
-/// A tensor of the file and what makes it canonical.
-#[derive(Clone, Debug)]
-pub(super) struct Entry {
-    pub(super) tensor: Tensor,
-    /// The canonical shape: that of `tensor` up to axes of length one.
-    pub(super) shape: Vec<usize>,
-    pub(super) change: Change,
+/// Families by the names that metadata has for them.
+const FAMILIES: [(&str, Family); 7] = [
+    ("pggan", Family::Pggan),
+    ("stylegan", Family::StyleGan),
+    ("stylegan2", Family::StyleGan2),
+    ("stylegan3", Family::StyleGan3),
+    ("biggan", Family::BigGan),
+    ("biggan-deep", Family::BigGanDeep),
+    ("dcgan", Family::Dcgan),
+];
+
+fn family_name(family: Family) -> &'static str {
+    FAMILIES.iter().find(|(_, known)| *known == family).map_or("", |(name, _)| *name)
 }
 
-/// How stored numbers become canonical ones.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Change {
-    None,
-    /// Both kernel axes are reversed.
-    Flip,
-    AddOne,
-}
-
-impl Entry {
-    fn to_f32(&self) -> Vec<f32> {
-        let mut values = self.tensor.to_f32();
-        match self.change {
-            Change::None => {}
-            Change::Flip => {
-                let kernel: usize = self.shape.iter().rev().take(2).product();
-                values.chunks_exact_mut(kernel.max(1)).for_each(<[f32]>::reverse);
-            }
-            Change::AddOne => values.iter_mut().for_each(|value| *value += 1.0),
-        }
-        values
-    }
+/// The family of that name; upper and lower case are the same.
+pub(super) fn family_of(name: &str) -> Option<Family> {
+    FAMILIES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, family)| *family)
 }
 
 impl Weights {
@@ -131,6 +127,17 @@ impl Weights {
         }
     }
 
+    /// What a safetensors file of these tensors has to say in its metadata, so that [`super::detect`] gives the same again:
+    /// `format`, `family`, and the numbers that no tensor holds.
+    pub fn settings(&self) -> BTreeMap<String, String> {
+        let mut settings = vec![("format", FORMAT.to_string()), ("family", family_name(self.family).to_string())];
+        settings.extend(self.conv_clamp.map(|clamp| ("conv_clamp", clamp.to_string())));
+        if matches!(self.family, Family::BigGan | Family::BigGanDeep | Family::Dcgan) {
+            settings.push(("batch_norm_epsilon", self.batch_norm_epsilon.to_string()));
+        }
+        settings.into_iter().map(|(key, value)| (key.to_string(), value)).collect()
+    }
+
     /// BLAKE3 in hex over names, shapes and little-endian f32 values: the same for every container, and for every layout
     /// that stores the same numbers. Read tensor by tensor.
     ///
@@ -148,12 +155,12 @@ impl Weights {
             for &axis in &entry.shape {
                 hasher.update(&(axis as u64).to_le_bytes());
             }
-            match (entry.change, entry.tensor.f32_bytes()) {
-                (Change::None, Some(bytes)) => {
+            match entry.f32_bytes() {
+                Some(bytes) => {
                     self.check_finite(name, bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)))?;
                     hasher.update(bytes);
                 }
-                _ => {
+                None => {
                     let values = entry.to_f32();
                     self.check_finite(name, values.iter().copied())?;
                     let mut bytes = Vec::with_capacity(4 * CHUNK);

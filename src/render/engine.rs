@@ -10,8 +10,10 @@ use faer::Mat;
 
 use super::{Picture, Source};
 use crate::checkpoint::{Checkpoint, CheckpointError};
-use crate::edit::{Code, Edit, LayerSet, Noise, NoiseMode, Sample, Weighting};
-use crate::generator::{Activation, Generator, LoadError, ModelInfo, NoiseInput, ReadBackError, Stage};
+use crate::edit::{Code, Edit, LayerSet, Noise, NoiseMode, Weighting};
+use crate::generator::{
+    Activation, Conditions, Generator, Label, LoadError, ModelInfo, NoiseInput, Prior, ReadBackError, Stage,
+};
 use crate::gpu::RenderDevice;
 use crate::latent;
 use crate::layout::{self, LayoutError};
@@ -70,8 +72,8 @@ struct Model {
     stages: Vec<Stage>,
     /// Last output of each stage with the inputs that made it.
     outputs: Vec<Option<(StageInput, Activation)>>,
-    /// The last sample's code before truncation.
-    sample: Option<(Sample, Vec<f32>)>,
+    /// The last z that was mapped, with its label and what it became, before truncation.
+    mapped: Option<(Vec<f32>, Label, Vec<f32>)>,
     noise: RefCell<NoiseBank>,
     grams: HashMap<(usize, Weighting), Vec<Mat<f64>>>,
     bases: HashMap<(LayerSet, Weighting), Arc<Basis>>,
@@ -81,8 +83,10 @@ struct Model {
 #[derive(Clone, Debug, PartialEq)]
 struct StageInput {
     codes: Vec<Vec<f32>>,
-    /// `None` where the stage reads no noise.
+    /// `None` where the stage does not read it, here and below.
     noise: Option<Noise>,
+    label: Option<Label>,
+    psi: Option<f32>,
 }
 
 /// Random noise of one seed, made when a layer first asks for it.
@@ -136,7 +140,7 @@ impl Engine {
             outputs: stages.iter().map(|_| None).collect(),
             stages,
             generator,
-            sample: None,
+            mapped: None,
             noise: RefCell::default(),
             grams: HashMap::new(),
             bases: HashMap::new(),
@@ -229,9 +233,12 @@ impl Model {
             // The seed means nothing in the other modes and must not cause work.
             mode => Noise { mode, seed: 0 },
         };
+        let label = Label::of(&edit.sample);
         let input = |stage: &Stage| StageInput {
             codes: stage.layers.iter().map(|&layer| codes[layer].clone()).collect(),
             noise: stage.reads_noise.then_some(noise),
+            label: stage.reads_label.then(|| label.clone()),
+            psi: stage.reads_psi.then_some(edit.truncation.psi),
         };
         Ok(self.stages.iter().map(input).collect())
     }
@@ -242,25 +249,36 @@ impl Model {
         let code = match &edit.sample.code {
             Code::WPlus(codes) => return Ok(codes.clone()),
             Code::W(w) => w.clone(),
-            Code::Z(z) => self.mapped(&edit.sample, z)?,
-            Code::Seed(seed) => self.mapped(&edit.sample, &latent::z_from_seed(*seed, info.z_dim))?,
+            Code::Z(z) => self.mapped(z.clone(), edit)?,
+            Code::Seed(seed) => self.mapped(self.drawn(*seed, edit.truncation.psi), edit)?,
         };
         let mut codes = vec![code; info.num_layers];
-        if let Some(mean) = self.generator.network.mean_code() {
-            latent::truncate(&mut codes, mean, edit.truncation);
+        let network = &self.generator.network;
+        if network.mean_code(0).is_some() {
+            latent::truncate(&mut codes, |layer| network.mean_code(layer).unwrap_or_default(), edit.truncation);
         }
         Ok(codes)
     }
 
-    /// The code of a sample whose z is given, from the cache if it is the last one's.
-    fn mapped(&mut self, sample: &Sample, z: &[f32]) -> Result<Vec<f32>, RenderError> {
-        if let Some((last, code)) = &self.sample
-            && last == sample
+    /// z of a seed.
+    fn drawn(&self, seed: u64, psi: f32) -> Vec<f32> {
+        let dim = self.generator.info.z_dim;
+        match self.generator.network.prior() {
+            Prior::Normal => latent::z_from_seed(seed, dim),
+            Prior::TruncatedNormal => latent::truncated_z_from_seed(seed, dim).iter().map(|x| psi * x).collect(),
+        }
+    }
+
+    /// The code of z, from the cache if it is the last one's.
+    fn mapped(&mut self, z: Vec<f32>, edit: &Edit) -> Result<Vec<f32>, RenderError> {
+        let label = Label::of(&edit.sample);
+        if let Some((last_z, last_label, code)) = &self.mapped
+            && (last_z, last_label) == (&z, &label)
         {
             return Ok(code.clone());
         }
-        let code = self.generator.network.code_from_z(z, sample.class)?;
-        self.sample = Some((sample.clone(), code.clone()));
+        let code = self.generator.network.code_from_z(&z, &label)?;
+        self.mapped = Some((z, label, code.clone()));
         Ok(code)
     }
 
@@ -279,7 +297,9 @@ impl Model {
             0 => None,
             _ => self.outputs[stage - 1].as_ref().map(|(_, output)| output),
         };
-        let output = self.generator.network.run(stage, before, &codes, &noise);
+        let conditions =
+            Conditions { label: input.label.clone().unwrap_or_default(), psi: input.psi.unwrap_or_default() };
+        let output = self.generator.network.run(stage, before, &codes, &noise, &conditions);
         self.outputs[stage] = Some((input, output));
     }
 

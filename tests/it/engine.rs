@@ -13,7 +13,7 @@ fn toy_heads() -> Engine {
 }
 
 fn sample(seed: u64) -> Edit {
-    Edit { sample: Sample { code: Code::Seed(seed), class: None }, ..Edit::default() }
+    Edit { sample: Sample { code: Code::Seed(seed), class: None, mix: None }, ..Edit::default() }
 }
 
 fn moved(engine: &mut Engine, group: Group, value: f32) -> Move {
@@ -79,11 +79,11 @@ fn an_edit_that_does_not_fit_is_refused_with_what_was_expected_and_found() {
         Err(other) => panic!("{other:?}"),
         Ok(_) => panic!("rendered {edit:?}"),
     };
-    let code = |code| Edit { sample: Sample { code, class: None }, ..Edit::default() };
+    let code = |code| Edit { sample: Sample { code, class: None, mix: None }, ..Edit::default() };
     assert_eq!(problem(&mut engine, &code(Code::Z(vec![0.0; 7]))), "z has 7 numbers, expected 64");
     assert_eq!(problem(&mut engine, &code(Code::WPlus(vec![vec![0.0; 64]; 3]))), "w+ has 3 layers, the model has 10");
     assert!(problem(&mut engine, &code(Code::W(vec![f32::NAN; 64]))).contains("not finite"));
-    let class = Edit { sample: Sample { code: Code::Seed(0), class: Some(2) }, ..Edit::default() };
+    let class = Edit { sample: Sample { code: Code::Seed(0), class: Some(2), mix: None }, ..Edit::default() };
     assert_eq!(problem(&mut engine, &class), "class 2, but the model has no classes");
     let mut beyond = moved(&mut engine, Group::Bottom, 1.0);
     beyond.layers = LayerSet::range(8, 12);

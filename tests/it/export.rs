@@ -32,7 +32,7 @@ fn project() -> Project {
             source: "example:toy-heads".into(),
         },
         edit: Edit {
-            sample: Sample { code: Code::W((0..512).map(|i| i as f32 / 7.0).collect()), class: None },
+            sample: Sample { code: Code::W((0..512).map(|i| i as f32 / 7.0).collect()), class: None, mix: None },
             moves: vec![Move {
                 layers,
                 weighting: Weighting::RowNormalised,

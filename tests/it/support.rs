@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use safetensors::SafeTensors;
-use sefa_studio::generator::{Activation, Generator, NoiseInput};
+use sefa_studio::generator::{Activation, Conditions, Generator, NoiseInput};
 use sefa_studio::gpu::{DeviceChoice, RenderDevice};
 
 pub fn fixture(name: &str) -> PathBuf {
@@ -64,8 +64,18 @@ impl Arrays {
 
     /// An activation of sample `n`, and every how many rows and columns it was sampled.
     pub fn activation(&self, name: &str, n: usize) -> (usize, Vec<f32>) {
-        let full = format!("act/{name}");
-        if self.has(&full) { (1, self.row(&full, n)) } else { (2, self.row(&format!("act_s2/{name}"), n)) }
+        self.sampled(n, |step| if step == 1 { format!("act/{name}") } else { format!("act_s{step}/{name}") })
+    }
+
+    /// A picture of sample `n`, and every how many rows and columns it was sampled.
+    pub fn picture(&self, name: &str, n: usize) -> (usize, Vec<f32>) {
+        self.sampled(n, |step| if step == 1 { name.to_owned() } else { format!("{name}_s{step}") })
+    }
+
+    fn sampled(&self, n: usize, name: impl Fn(usize) -> String) -> (usize, Vec<f32>) {
+        let step = [1, 2, 3, 4, 8, 16].into_iter().find(|&step| self.has(&name(step)));
+        let step = step.unwrap_or_else(|| panic!("no array {}", name(1)));
+        (step, self.row(&name(step), n))
     }
 }
 
@@ -74,17 +84,19 @@ pub struct StageOutput(Activation);
 
 impl StageOutput {
     pub fn features_every(&self, every: usize) -> Vec<f32> {
-        sampled(self.0.features.clone(), every)
+        let [_, channels, height, width] = self.0.features.dims();
+        sampled(&self.0.features.clone().into_data().try_into_vec().unwrap(), [channels, height, width], every)
     }
 
     pub fn picture_every(&self, every: usize) -> Vec<f32> {
-        sampled(self.0.picture.clone().expect("a picture"), every)
+        let picture = self.0.picture.clone().expect("a picture");
+        let [_, channels, height, width] = picture.dims();
+        sampled(&picture.into_data().try_into_vec().unwrap(), [channels, height, width], every)
     }
 }
 
-fn sampled(tensor: Tensor<4>, every: usize) -> Vec<f32> {
-    let [_, channels, height, width] = tensor.dims();
-    let values: Vec<f32> = tensor.into_data().try_into_vec().unwrap();
+/// Every so many rows and columns of `[channels, height, width]`.
+pub fn sampled(values: &[f32], [channels, height, width]: [usize; 3], every: usize) -> Vec<f32> {
     let mut kept = Vec::new();
     for c in 0..channels {
         for y in (0..height).step_by(every) {
@@ -95,13 +107,13 @@ fn sampled(tensor: Tensor<4>, every: usize) -> Vec<f32> {
 }
 
 /// Runs all stages with one code for every layer and the stored noise.
-pub fn run_stages(generator: &Generator, code: &[f32], device: &Device) -> Vec<StageOutput> {
+pub fn run_stages(generator: &Generator, code: &[f32], conditions: &Conditions, device: &Device) -> Vec<StageOutput> {
     let mut outputs: Vec<StageOutput> = Vec::new();
     for (i, stage) in generator.network.stages().iter().enumerate() {
         let code = |_: &usize| Tensor::from_data(TensorData::new(code.to_vec(), [1, code.len()]), device);
         let codes: Vec<Tensor<2>> = stage.layers.iter().map(code).collect();
         let before = outputs.last().map(|output| &output.0);
-        let output = generator.network.run(i, before, &codes, &NoiseInput::Const);
+        let output = generator.network.run(i, before, &codes, &NoiseInput::Const, conditions);
         outputs.push(StageOutput(output));
     }
     outputs

@@ -1,0 +1,293 @@
+//! BigGAN as first published (Brock et al., ICLR 2019, "Large Scale GAN Training for High Fidelity Natural Image
+//! Synthesis", figure 15), with or without z split over the blocks.
+//!
+//! Reference: ajbrock/BigGAN-PyTorch, `BigGAN.py`. Differences, none of which changes the result beyond rounding: spectral
+//! norms are folded into the weights when the file is read; a batch norm is one factor and one offset per channel; nearest
+//! up-sampling and the convolution after it are one transposed convolution, and the shortcut is convolved before it is
+//! up-sampled.
+
+use burn::tensor::{Device, Tensor};
+
+use super::biggan_blocks::{
+    Attention, ConditionalNorm, DEFAULT_PSI, Embeddings, NormNames, Statistics, ToPicture, z_rows,
+};
+use super::info::LayerInfo;
+use super::layers::{Conv, Linear, nearest_up};
+use super::{
+    Activation, Blueprint, Conditions, Facts, Label, LoadError, MAX_BLOCKS, Network, NoiseInput, Prior, ReadBackError,
+    Stage, Tally, problem,
+};
+use crate::edit::{Truncation, Weighting};
+use crate::layout::{LayoutError, Weights};
+use crate::sefa::StyleRows;
+
+const LAST_NORM_EPSILON: f32 = 1e-5;
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Config {
+    /// Numbers of z that the first layer reads, and each block if z is split.
+    chunk: usize,
+    is_split: bool,
+    embedding_width: usize,
+    classes: usize,
+    picture_channels: usize,
+    first_channels: usize,
+    blocks: Vec<BlockConfig>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct BlockConfig {
+    inputs: usize,
+    /// Between the two convolutions.
+    hidden: usize,
+    outputs: usize,
+    has_attention: bool,
+}
+
+impl Config {
+    pub(super) fn read(weights: &Weights) -> Result<Self, LayoutError> {
+        let [classes, embedding_width] = weights.dims::<2>("shared.weight")?;
+        let [rows, chunk] = weights.dims::<2>("linear.weight")?;
+        let [picture_channels, ..] = weights.dims::<4>("output_layer.2.weight")?;
+        let first_channels = rows / 16;
+        let mut blocks: Vec<BlockConfig> = Vec::new();
+        let mut inputs = first_channels;
+        while weights.shape(&format!("blocks.{}.0.conv1.weight", blocks.len())).is_some() {
+            let prefix = format!("blocks.{}", blocks.len());
+            let [hidden, ..] = weights.dims::<4>(&format!("{prefix}.0.conv1.weight"))?;
+            let [outputs, ..] = weights.dims::<4>(&format!("{prefix}.0.conv2.weight"))?;
+            let has_attention = weights.shape(&format!("{prefix}.1.theta.weight")).is_some();
+            blocks.push(BlockConfig { inputs, hidden, outputs, has_attention });
+            inputs = outputs;
+            if blocks.len() > MAX_BLOCKS {
+                return Err(problem(weights, &prefix, format!("expected at most {MAX_BLOCKS} blocks")));
+            }
+        }
+        if blocks.is_empty() {
+            return Err(problem(weights, "blocks.0.0.conv1.weight", "expected, found no such tensor".into()));
+        }
+        let name = "blocks.0.0.bn1.gain.weight";
+        let [_, condition] = weights.dims::<2>(name)?;
+        let is_split = match condition.checked_sub(embedding_width) {
+            Some(0) => false,
+            Some(part) if part == chunk => true,
+            _ => {
+                let split = embedding_width + chunk;
+                let what = format!("expected {embedding_width} or {split} inputs, found {condition}");
+                return Err(problem(weights, name, what));
+            }
+        };
+        Ok(Config { chunk, is_split, embedding_width, classes, picture_channels, first_channels, blocks })
+    }
+
+    fn z_dim(&self) -> usize {
+        if self.is_split { self.chunk * (self.blocks.len() + 1) } else { self.chunk }
+    }
+
+    fn condition(&self) -> usize {
+        self.embedding_width + if self.is_split { self.chunk } else { 0 }
+    }
+}
+
+impl Blueprint for Config {
+    fn facts(&self) -> Facts {
+        let first = LayerInfo { index: 0, name: "linear".into(), resolution: 4, channels: 16 * self.first_channels };
+        let of_block = |(i, block): (usize, &BlockConfig)| LayerInfo {
+            index: i + 1,
+            name: format!("blocks.{i}.0"),
+            resolution: 8 << i,
+            channels: 2 * (block.inputs + block.hidden),
+        };
+        // Blocks that read no z are no latent layers.
+        let reading = if self.is_split { &self.blocks[..] } else { &[] };
+        Facts {
+            resolution: 4 << self.blocks.len(),
+            channels: self.picture_channels,
+            z_dim: self.z_dim(),
+            w_dim: None,
+            layers: std::iter::once(first).chain(reading.iter().enumerate().map(of_block)).collect(),
+            classes: Some(self.classes),
+            default_truncation: Some(Truncation { psi: DEFAULT_PSI, cutoff: None }),
+            has_noise: false,
+            slider_range: 3.0,
+        }
+    }
+
+    fn largest_tensor_bytes(&self) -> u64 {
+        let of_block = |(i, block): (usize, &BlockConfig)| {
+            let side = 8u64 << i;
+            let attention = if block.has_attention { Attention::largest_tensor_bytes(side) } else { 0 };
+            attention.max(4 * block.hidden.max(block.outputs) as u64 * side.pow(2))
+        };
+        self.blocks.iter().enumerate().map(of_block).max().unwrap_or(0)
+    }
+
+    fn load(&self, weights: &Weights, device: &Device, tally: &mut Tally) -> Result<Box<dyn Network>, LoadError> {
+        Ok(Box::new(BigGan::load(self, weights, device, tally)?))
+    }
+}
+
+struct BigGan {
+    config: Config,
+    embeddings: Embeddings,
+    first: Linear,
+    blocks: Vec<Block>,
+    to_picture: ToPicture,
+    /// Of the first layer, then of each block that reads z.
+    style_rows: Vec<StyleRows>,
+}
+
+struct Block {
+    norms: [ConditionalNorm; 2],
+    convs: [Conv; 2],
+    shortcut: Conv,
+    attention: Option<Attention>,
+}
+
+impl BigGan {
+    fn load(config: &Config, weights: &Weights, device: &Device, tally: &mut Tally) -> Result<Self, LoadError> {
+        let (c0, chunk, z_dim) = (config.first_channels, config.chunk, config.z_dim());
+        let shared = tally.get(weights, "shared.weight", &[config.classes, config.embedding_width])?;
+        let linear = tally.get(weights, "linear.weight", &[16 * c0, chunk])?;
+        let bias = tally.get(weights, "linear.bias", &[16 * c0])?;
+        let mut style_rows = vec![z_rows([&linear], chunk, 0..chunk, 0, z_dim)];
+        let first = Linear::new(linear, bias, (1.0, 1.0), device);
+        let mut blocks = Vec::new();
+        for (i, block) in config.blocks.iter().enumerate() {
+            let (block, rows) = Block::load(i, block, config.condition(), weights, device, tally)?;
+            blocks.push(block);
+            if config.is_split {
+                let columns = config.embedding_width..config.condition();
+                style_rows.push(z_rows(&rows, config.condition(), columns, (i + 1) * chunk, z_dim));
+            }
+        }
+        let channels = config.blocks[config.blocks.len() - 1].outputs;
+        let names = ["output_layer.0.stored_mean", "output_layer.0.stored_var"];
+        let statistics = Statistics::load(names, channels, LAST_NORM_EPSILON, weights, device, tally)?;
+        let norm = ["output_layer.0.gain", "output_layer.0.bias"];
+        let outputs = config.picture_channels;
+        let to_picture = ToPicture::load(statistics, norm, "output_layer.2", outputs, weights, device, tally)?;
+        let embeddings = Embeddings::new(shared, config.embedding_width, device);
+        Ok(BigGan { config: config.clone(), embeddings, first, blocks, to_picture, style_rows })
+    }
+}
+
+impl Block {
+    /// Also hands out the weights of gains and biases.
+    fn load(
+        index: usize,
+        config: &BlockConfig,
+        condition: usize,
+        weights: &Weights,
+        device: &Device,
+        tally: &mut Tally,
+    ) -> Result<(Self, Vec<Vec<f32>>), LoadError> {
+        let BlockConfig { inputs, hidden, outputs, has_attention } = *config;
+        let prefix = format!("blocks.{index}.0");
+        let mut norm = |j: usize, channels: usize| {
+            let name = |part: &str| format!("{prefix}.bn{j}.{part}");
+            let names = NormNames {
+                gain: name("gain.weight"),
+                bias: name("bias.weight"),
+                mean: name("stored_mean"),
+                variance: name("stored_var"),
+            };
+            let epsilon = weights.batch_norm_epsilon;
+            ConditionalNorm::load(&names, [channels, condition], epsilon, weights, device, tally)
+        };
+        let (first_norm, first_rows) = norm(1, inputs)?;
+        let (second_norm, second_rows) = norm(2, hidden)?;
+        let mut get = |name: &str, outputs: usize, inputs: usize, kernel: usize| {
+            let weight = tally.get(weights, &format!("{prefix}.{name}.weight"), &[outputs, inputs, kernel, kernel])?;
+            let bias = tally.get(weights, &format!("{prefix}.{name}.bias"), &[outputs])?;
+            Ok::<_, LoadError>((weight, Some(bias)))
+        };
+        let (weight, bias) = get("conv1", hidden, inputs, 3)?;
+        let conv1 = Conv::after_nearest_up(weight, [hidden, inputs], 1.0, bias, device);
+        let (weight, bias) = get("conv2", outputs, hidden, 3)?;
+        let conv2 = Conv::new(weight, [outputs, hidden, 3], 1.0, bias, device);
+        let (weight, bias) = get("conv_sc", outputs, inputs, 1)?;
+        let shortcut = Conv::new(weight, [outputs, inputs, 1], 1.0, bias, device);
+        let mut attention = None;
+        if has_attention {
+            let names = ["theta.weight", "phi.weight", "g.weight", "o.weight", "gamma"];
+            let names = names.map(|name| format!("blocks.{index}.1.{name}"));
+            let names = names.each_ref().map(String::as_str);
+            attention = Some(Attention::load(names, outputs, weights, device, tally)?);
+        }
+        let norms = [first_norm, second_norm];
+        let rows = first_rows.into_iter().chain(second_rows).collect();
+        Ok((Block { norms, convs: [conv1, conv2], shortcut, attention }, rows))
+    }
+
+    /// `[N, inputs, H, W]` -> `[N, outputs, 2H, 2W]`. There is one row of statistics, whatever psi is.
+    fn forward(&self, x: Tensor<4>, condition: &Tensor<2>) -> Tensor<4> {
+        let branch = self
+            .norms
+            .iter()
+            .zip(&self.convs)
+            .fold(x.clone(), |x, (norm, conv)| conv.forward(norm.relu(x, condition, 1.0)));
+        let x = branch + nearest_up(self.shortcut.forward(x));
+        match &self.attention {
+            Some(attention) => attention.forward(x),
+            None => x,
+        }
+    }
+}
+
+impl Network for BigGan {
+    fn stages(&self) -> Vec<Stage> {
+        let first = Stage { name: "4x4".into(), layers: vec![0], ..Stage::default() };
+        let of_block = |i: usize| Stage {
+            name: format!("{0}x{0}", 8 << i),
+            layers: if self.config.is_split { vec![i + 1] } else { vec![] },
+            reads_label: true,
+            ..Stage::default()
+        };
+        let picture = Stage { name: "picture".into(), ..Stage::default() };
+        std::iter::once(first).chain((0..self.blocks.len()).map(of_block)).chain([picture]).collect()
+    }
+
+    fn prior(&self) -> Prior {
+        Prior::TruncatedNormal
+    }
+
+    fn code_from_z(&self, z: &[f32], _label: &Label) -> Result<Vec<f32>, ReadBackError> {
+        Ok(z.to_vec())
+    }
+
+    fn mean_code(&self, _layer: usize) -> Option<&[f32]> {
+        None
+    }
+
+    fn run(
+        &self,
+        stage: usize,
+        input: Option<&Activation>,
+        codes: &[Tensor<2>],
+        _noise: &NoiseInput,
+        conditions: &Conditions,
+    ) -> Activation {
+        let chunk = |z: &Tensor<2>| z.clone().narrow(1, stage * self.config.chunk, self.config.chunk);
+        let Some(input) = input else {
+            let z = chunk(&codes[0]);
+            let (n, channels) = (z.dims()[0], self.config.first_channels);
+            return Activation { features: self.first.forward(z).reshape([n, channels, 4, 4]), picture: None };
+        };
+        let x = input.features.clone();
+        let Some(block) = self.blocks.get(stage - 1) else {
+            let picture = self.to_picture.forward(x, 1.0);
+            return Activation { features: picture.clone(), picture: Some(picture) };
+        };
+        let n = x.dims()[0];
+        let mut condition = self.embeddings.of(&conditions.label, n);
+        if let Some(z) = codes.first() {
+            condition = Tensor::cat(vec![condition, chunk(z)], 1);
+        }
+        Activation { features: block.forward(x, &condition), picture: None }
+    }
+
+    fn style_rows(&self, layer: usize, _weighting: Weighting) -> Vec<&StyleRows> {
+        vec![&self.style_rows[layer]]
+    }
+}

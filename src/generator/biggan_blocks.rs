@@ -1,0 +1,294 @@
+//! What BigGAN and BigGAN-deep have in common: class-conditional batch norm, self-attention, the way to the picture.
+
+use burn::tensor::activation::{relu, softmax};
+use burn::tensor::module::max_pool2d;
+use burn::tensor::ops::MaxPoolOptions;
+use burn::tensor::{Device, Tensor};
+
+use super::layers::{Conv, Linear, tensor};
+use super::{Label, LoadError, Tally};
+use crate::layout::{LayoutError, Weights};
+use crate::sefa::StyleRows;
+
+/// BigGAN's customary truncation.
+pub(super) const DEFAULT_PSI: f32 = 0.5;
+
+/// Class embeddings, one row each.
+pub(super) struct Embeddings {
+    /// Row-major `[classes, width]`
+    table: Vec<f32>,
+    width: usize,
+    device: Device,
+}
+
+impl Embeddings {
+    pub(super) fn new(table: Vec<f32>, width: usize, device: &Device) -> Self {
+        Embeddings { table, width, device: device.clone() }
+    }
+
+    /// `[n, width]`, the same row n times.
+    pub(super) fn of(&self, label: &Label, n: usize) -> Tensor<2> {
+        tensor(label.embed(&self.table, self.width), [1, self.width], &self.device).repeat(&[n, 1])
+    }
+}
+
+/// Means and variances of a batch norm. Hugging Face's networks have a row for every fiftieth of psi; others have one.
+pub(super) struct Statistics {
+    /// Row-major `[rows, channels]`
+    means: Vec<f32>,
+    variances: Vec<f32>,
+    channels: usize,
+    epsilon: f32,
+    device: Device,
+}
+
+impl Statistics {
+    /// `[rows, channels]` of the tensor of that name.
+    pub(super) fn shape(weights: &Weights, means: &str) -> Result<[usize; 2], LayoutError> {
+        match weights.shape(means) {
+            Some(&[channels]) => Ok([1, channels]),
+            _ => weights.dims::<2>(means),
+        }
+    }
+
+    pub(super) fn load(
+        [means, variances]: [&str; 2],
+        channels: usize,
+        epsilon: f32,
+        weights: &Weights,
+        device: &Device,
+        tally: &mut Tally,
+    ) -> Result<Self, LoadError> {
+        let [rows, _] = Statistics::shape(weights, means)?;
+        let is_vector = weights.shape(means).is_some_and(|shape| shape.len() == 1);
+        let shape = if is_vector { vec![channels] } else { vec![rows, channels] };
+        let means = tally.get(weights, means, &shape)?;
+        let variances = tally.get(weights, variances, &shape)?;
+        Ok(Statistics { means, variances, channels, epsilon, device: device.clone() })
+    }
+
+    fn depends_on_psi(&self) -> bool {
+        self.means.len() > self.channels
+    }
+
+    /// Factor and offset of every channel, `[1, channels]`, that normalise it.
+    fn normalisation(&self, psi: f32) -> [Tensor<2>; 2] {
+        let mixture = row_mixture(psi, self.means.len() / self.channels);
+        let at = |table: &[f32], channel: usize| -> f64 {
+            mixture.iter().map(|&(row, weight)| f64::from(table[row * self.channels + channel]) * weight).sum()
+        };
+        let factors: Vec<f64> =
+            (0..self.channels).map(|c| 1.0 / (at(&self.variances, c) + f64::from(self.epsilon)).sqrt()).collect();
+        let offsets = factors.iter().enumerate().map(|(c, factor)| (-at(&self.means, c) * factor) as f32).collect();
+        let factors = factors.iter().map(|&factor| factor as f32).collect();
+        [factors, offsets].map(|values| tensor(values, [1, self.channels], &self.device))
+    }
+}
+
+/// Rows of the statistics with their weights at a psi of 0..=1; beyond, the nearest end.
+///
+/// As the reference has it, in double precision: with q = psi / step, the row below q has the *fraction* of q as its weight,
+/// and the row above has the rest. Rounding makes 0.14 a hair more than its row, and 0.58 a hair less; so psi must be the
+/// decimal that was written, 0.4 rather than the 32-bit number nearest to it.
+fn row_mixture(psi: f32, rows: usize) -> Vec<(usize, f64)> {
+    if rows < 2 {
+        return vec![(0, 1.0)];
+    }
+    let psi: f64 = psi.clamp(0.0, 1.0).to_string().parse().unwrap_or(1.0);
+    let position = psi / (1.0 / (rows - 1) as f64);
+    let (row, fraction) = (position.floor() as usize, position.fract());
+    match fraction {
+        0.0 => vec![(row, 1.0)],
+        _ => vec![(row, fraction), (row + 1, 1.0 - fraction)],
+    }
+}
+
+/// Batch norm whose gain and bias are linear in the condition.
+pub(super) struct ConditionalNorm {
+    statistics: Statistics,
+    /// condition -> gain less 1
+    gain: Linear,
+    bias: Linear,
+}
+
+/// Names of a conditional batch norm's tensors.
+pub(super) struct NormNames {
+    pub gain: String,
+    pub bias: String,
+    pub mean: String,
+    pub variance: String,
+}
+
+impl ConditionalNorm {
+    /// Also hands out the weights of gain and bias, `[channels, condition]`.
+    pub(super) fn load(
+        names: &NormNames,
+        [channels, condition]: [usize; 2],
+        epsilon: f32,
+        weights: &Weights,
+        device: &Device,
+        tally: &mut Tally,
+    ) -> Result<(Self, [Vec<f32>; 2]), LoadError> {
+        let statistics = Statistics::load([&names.mean, &names.variance], channels, epsilon, weights, device, tally)?;
+        let gain = tally.get(weights, &names.gain, &[channels, condition])?;
+        let bias = tally.get(weights, &names.bias, &[channels, condition])?;
+        let linear = |weight: &[f32]| Linear::new(weight.to_vec(), vec![0.0; channels], (1.0, 1.0), device);
+        let norm = ConditionalNorm { statistics, gain: linear(&gain), bias: linear(&bias) };
+        Ok((norm, [gain, bias]))
+    }
+
+    pub(super) fn depends_on_psi(&self) -> bool {
+        self.statistics.depends_on_psi()
+    }
+
+    /// Normalises, then cuts off what is below zero. x `[N, C, H, W]`, condition `[N, width]`
+    pub(super) fn relu(&self, x: Tensor<4>, condition: &Tensor<2>, psi: f32) -> Tensor<4> {
+        let [factor, offset] = self.statistics.normalisation(psi);
+        let gain = self.gain.forward(condition.clone()).add_scalar(1.0);
+        let bias = self.bias.forward(condition.clone()) + offset * gain.clone();
+        let [n, channels] = gain.dims();
+        let per_channel = |values: Tensor<2>| values.reshape([n, channels, 1, 1]);
+        relu(x * per_channel(gain * factor) + per_channel(bias))
+    }
+}
+
+/// Self-attention (Zhang et al., ICML 2019), with keys and values pooled by two.
+pub(super) struct Attention {
+    theta: Conv,
+    phi: Conv,
+    g: Conv,
+    output: Conv,
+    gamma: f32,
+}
+
+impl Attention {
+    /// `names` are those of theta, phi, g, the output convolution and gamma.
+    pub(super) fn load(
+        names: [&str; 5],
+        channels: usize,
+        weights: &Weights,
+        device: &Device,
+        tally: &mut Tally,
+    ) -> Result<Self, LoadError> {
+        let [theta, phi, g, output, gamma] = names;
+        let [key_width, ..] = weights.dims::<4>(theta)?;
+        let [value_width, ..] = weights.dims::<4>(g)?;
+        let mut conv = |name: &str, outputs: usize, inputs: usize| -> Result<Conv, LoadError> {
+            let weight = tally.get(weights, name, &[outputs, inputs, 1, 1])?;
+            Ok(Conv::new(weight, [outputs, inputs, 1], 1.0, None, device))
+        };
+        let (theta, phi) = (conv(theta, key_width, channels)?, conv(phi, key_width, channels)?);
+        let (g, output) = (conv(g, value_width, channels)?, conv(output, channels, value_width)?);
+        let shape = weights.shape(gamma).filter(|shape| shape.iter().product::<usize>() == 1).unwrap_or_default();
+        let gamma = tally.get(weights, gamma, &shape.to_vec())?.first().copied().unwrap_or(0.0);
+        Ok(Attention { theta, phi, g, output, gamma })
+    }
+
+    /// Bytes of the matrix of weights on a map of that side.
+    pub(super) fn largest_tensor_bytes(side: u64) -> u64 {
+        side.pow(4)
+    }
+
+    /// `[N, C, H, W]` -> the same shape
+    pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let [n, _, height, width] = x.dims();
+        let rows = |x: Tensor<4>| {
+            let [n, channels, height, width] = x.dims();
+            x.reshape([n, channels, height * width])
+        };
+        let pooled = |x| max_pool2d(x, MaxPoolOptions { stride: [2, 2], ..MaxPoolOptions::new([2, 2]) });
+        let theta = rows(self.theta.forward(x.clone())).swap_dims(1, 2);
+        let phi = rows(pooled(self.phi.forward(x.clone())));
+        let g = rows(pooled(self.g.forward(x.clone())));
+        let attention = softmax(theta.matmul(phi), 2);
+        let values = g.matmul(attention.swap_dims(1, 2));
+        let value_width = values.dims()[1];
+        let values = self.output.forward(values.reshape([n, value_width, height, width]));
+        x + values.mul_scalar(self.gamma)
+    }
+}
+
+/// Batch norm, convolution, tanh: from the last block to the picture.
+pub(super) struct ToPicture {
+    statistics: Statistics,
+    gain: Tensor<2>,
+    bias: Tensor<2>,
+    conv: Conv,
+}
+
+impl ToPicture {
+    /// `norm` are the names of gain and bias, `conv` the prefix of the convolution.
+    pub(super) fn load(
+        statistics: Statistics,
+        norm: [&str; 2],
+        conv: &str,
+        outputs: usize,
+        weights: &Weights,
+        device: &Device,
+        tally: &mut Tally,
+    ) -> Result<Self, LoadError> {
+        let channels = statistics.channels;
+        let [gain, bias] = [tally.get(weights, norm[0], &[channels])?, tally.get(weights, norm[1], &[channels])?];
+        let weight = tally.get(weights, &format!("{conv}.weight"), &[outputs, channels, 3, 3])?;
+        let conv_bias = tally.get(weights, &format!("{conv}.bias"), &[outputs])?;
+        Ok(ToPicture {
+            statistics,
+            gain: tensor(gain, [1, channels], device),
+            bias: tensor(bias, [1, channels], device),
+            conv: Conv::new(weight, [outputs, channels, 3], 1.0, Some(conv_bias), device),
+        })
+    }
+
+    pub(super) fn depends_on_psi(&self) -> bool {
+        self.statistics.depends_on_psi()
+    }
+
+    /// `[N, C, H, W]` -> `[N, picture channels, H, W]`
+    pub(super) fn forward(&self, x: Tensor<4>, psi: f32) -> Tensor<4> {
+        let [factor, offset] = self.statistics.normalisation(psi);
+        let channels = self.statistics.channels;
+        let per_channel = |values: Tensor<2>| values.reshape([1, channels, 1, 1]);
+        let bias = self.bias.clone() + offset * self.gain.clone();
+        let x = relu(x * per_channel(self.gain.clone() * factor) + per_channel(bias));
+        self.conv.forward(x).tanh()
+    }
+}
+
+/// SeFa's rows of weights `[rows, width]`, of which `used` columns read the part of z that starts at `at`; zero elsewhere.
+pub(super) fn z_rows<'a>(
+    weights: impl IntoIterator<Item = &'a Vec<f32>>,
+    width: usize,
+    used: std::ops::Range<usize>,
+    at: usize,
+    z_dim: usize,
+) -> StyleRows {
+    let mut values = Vec::new();
+    for row in weights.into_iter().flat_map(|weight| weight.chunks_exact(width)) {
+        values.extend(std::iter::repeat_n(0.0, at));
+        values.extend_from_slice(&row[used.clone()]);
+        values.extend(std::iter::repeat_n(0.0, z_dim - at - used.len()));
+    }
+    StyleRows { values, dim: z_dim }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statistics_are_looked_up_as_the_reference_does_with_its_rounding() {
+        let whole = |psi: f32| {
+            let heaviest = row_mixture(psi, 51).into_iter().max_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
+            assert!(heaviest.1 > 1.0 - 1e-9, "{psi}: {heaviest:?}");
+            heaviest.0
+        };
+        // Multiples of the step, and those that rounding moves to a neighbour.
+        assert_eq!([0.0, 0.02, 0.4, 0.5, 0.96, 1.0].map(whole), [0, 1, 20, 25, 48, 50]);
+        assert_eq!([0.14, 0.28, 0.56, 0.58, 0.94].map(whole), [8, 15, 29, 28, 46]);
+        assert_eq!([-1.0, 7.0].map(whole), [0, 50]);
+        let between = row_mixture(0.435, 51);
+        assert_eq!([between[0].0, between[1].0], [21, 22]);
+        assert!((between[0].1 - 0.75).abs() < 1e-9 && (between[1].1 - 0.25).abs() < 1e-9);
+        assert_eq!(row_mixture(0.3, 1), [(0, 1.0)]);
+    }
+}

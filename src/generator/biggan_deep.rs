@@ -1,0 +1,360 @@
+//! BigGAN-deep (Brock et al., ICLR 2019, "Large Scale GAN Training for High Fidelity Natural Image Synthesis", appendix B).
+//!
+//! Reference: huggingface/pytorch-pretrained-BigGAN, `model.py` (names and conventions), and ajbrock/BigGAN-PyTorch,
+//! `BigGANdeep.py`. Differences, none of which changes the result beyond rounding: spectral norms are folded into the
+//! weights when the file is read; a batch norm is one factor and one offset per channel; nearest up-sampling and the
+//! convolution after it are one transposed convolution.
+
+use burn::tensor::{Device, Tensor};
+
+use super::biggan_blocks::{
+    Attention, ConditionalNorm, DEFAULT_PSI, Embeddings, NormNames, Statistics, ToPicture, z_rows,
+};
+use super::info::LayerInfo;
+use super::layers::{Conv, Linear, nearest_up};
+use super::{
+    Activation, Blueprint, Conditions, Facts, Label, LoadError, MAX_BLOCKS, Network, NoiseInput, Prior, ReadBackError,
+    Stage, Tally, problem,
+};
+use crate::edit::{Truncation, Weighting};
+use crate::layout::{LayoutError, Weights};
+use crate::sefa::StyleRows;
+
+/// Of the last batch norm in Brock's code, whatever the others have.
+const LAST_NORM_EPSILON: f32 = 1e-5;
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Config {
+    z_dim: usize,
+    embedding_width: usize,
+    classes: usize,
+    picture_channels: usize,
+    first_channels: usize,
+    /// In the order of the file's list.
+    items: Vec<Item>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Item {
+    Block {
+        /// Position among the blocks, counted from 0: every second one doubles the size.
+        number: usize,
+        inputs: usize,
+        bottleneck: usize,
+        outputs: usize,
+    },
+    Attention {
+        channels: usize,
+    },
+}
+
+impl Item {
+    fn doubles(self) -> bool {
+        matches!(self, Item::Block { number, .. } if number % 2 == 1)
+    }
+}
+
+fn prefix(index: usize) -> String {
+    format!("generator.layers.{index}")
+}
+
+impl Config {
+    pub(super) fn read(weights: &Weights) -> Result<Self, LayoutError> {
+        let [embedding_width, classes] = weights.dims::<2>("embeddings.weight")?;
+        let [rows, condition] = weights.dims::<2>("generator.gen_z.weight")?;
+        let z_dim = condition.checked_sub(embedding_width).filter(|&z_dim| z_dim > 0).ok_or_else(|| {
+            let what = format!("expected more inputs than the {embedding_width} of the class, found {condition}");
+            problem(weights, "generator.gen_z.weight", what)
+        })?;
+        let first_channels = rows / 16;
+        let [picture_channels, ..] = weights.dims::<4>("generator.conv_to_rgb.weight")?;
+        let mut items: Vec<Item> = Vec::new();
+        let (mut channels, mut number) = (first_channels, 0);
+        loop {
+            let prefix = prefix(items.len());
+            if weights.shape(&format!("{prefix}.snconv1x1_theta.weight")).is_some() {
+                items.push(Item::Attention { channels });
+            } else if weights.shape(&format!("{prefix}.conv_0.weight")).is_some() {
+                let [bottleneck, ..] = weights.dims::<4>(&format!("{prefix}.conv_0.weight"))?;
+                let [outputs, ..] = weights.dims::<4>(&format!("{prefix}.conv_3.weight"))?;
+                if outputs > channels {
+                    let what = format!("expected at most {channels} outputs, found {outputs}");
+                    return Err(problem(weights, &format!("{prefix}.conv_3.weight"), what));
+                }
+                items.push(Item::Block { number, inputs: channels, bottleneck, outputs });
+                number += 1;
+                channels = outputs;
+            } else {
+                break;
+            }
+            // Two blocks a size, and room for attention.
+            if number > 2 * MAX_BLOCKS || items.len() > 4 * MAX_BLOCKS {
+                return Err(problem(weights, &prefix, format!("expected at most {} blocks", 2 * MAX_BLOCKS)));
+            }
+        }
+        if number == 0 {
+            return Err(problem(weights, &prefix(0), "expected a block, found none".into()));
+        }
+        Ok(Config { z_dim, embedding_width, classes, picture_channels, first_channels, items })
+    }
+
+    fn condition(&self) -> usize {
+        self.z_dim + self.embedding_width
+    }
+
+    /// Width and height after each item.
+    fn resolutions(&self) -> impl Iterator<Item = usize> {
+        self.items.iter().scan(4, |resolution, item| {
+            *resolution <<= usize::from(item.doubles());
+            Some(*resolution)
+        })
+    }
+}
+
+impl Blueprint for Config {
+    fn facts(&self) -> Facts {
+        let first =
+            LayerInfo { index: 0, name: "generator.gen_z".into(), resolution: 4, channels: 16 * self.first_channels };
+        let mut layers = vec![first];
+        for ((index, item), resolution) in self.items.iter().enumerate().zip(self.resolutions()) {
+            if let Item::Block { number, inputs, bottleneck, .. } = *item {
+                let channels = 2 * (inputs + 3 * bottleneck);
+                layers.push(LayerInfo { index: number + 1, name: prefix(index), resolution, channels });
+            }
+        }
+        Facts {
+            resolution: self.resolutions().last().unwrap_or(4),
+            channels: self.picture_channels,
+            z_dim: self.z_dim,
+            w_dim: None,
+            layers,
+            classes: Some(self.classes),
+            default_truncation: Some(Truncation { psi: DEFAULT_PSI, cutoff: None }),
+            has_noise: false,
+            slider_range: 3.0,
+        }
+    }
+
+    fn largest_tensor_bytes(&self) -> u64 {
+        let of_item = |(item, resolution): (&Item, usize)| {
+            let side = resolution as u64;
+            match *item {
+                // The first normalised map has the block's own input channels, but at half the size.
+                Item::Block { inputs, bottleneck, outputs, .. } => {
+                    let before = if item.doubles() { side / 2 } else { side };
+                    (4 * inputs as u64 * before.pow(2)).max(4 * bottleneck.max(outputs) as u64 * side.pow(2))
+                }
+                Item::Attention { channels } => {
+                    Attention::largest_tensor_bytes(side).max(4 * channels as u64 * side.pow(2))
+                }
+            }
+        };
+        let first = 4 * 16 * self.first_channels as u64 * self.condition() as u64;
+        self.items.iter().zip(self.resolutions()).map(of_item).max().unwrap_or(0).max(first)
+    }
+
+    fn load(&self, weights: &Weights, device: &Device, tally: &mut Tally) -> Result<Box<dyn Network>, LoadError> {
+        Ok(Box::new(BigGanDeep::load(self, weights, device, tally)?))
+    }
+}
+
+struct BigGanDeep {
+    config: Config,
+    embeddings: Embeddings,
+    /// Condition -> the 4x4 map, channels last.
+    first: Linear,
+    items: Vec<LoadedItem>,
+    to_picture: ToPicture,
+    /// Of the first layer, then of each block.
+    style_rows: Vec<StyleRows>,
+}
+
+enum LoadedItem {
+    Block(Block),
+    Attention(Attention),
+}
+
+struct Block {
+    norms: Vec<ConditionalNorm>,
+    convs: Vec<Conv>,
+    outputs: usize,
+    doubles: bool,
+}
+
+impl BigGanDeep {
+    fn load(config: &Config, weights: &Weights, device: &Device, tally: &mut Tally) -> Result<Self, LoadError> {
+        let (classes, width, condition) = (config.classes, config.embedding_width, config.condition());
+        let columns = tally.get(weights, "embeddings.weight", &[width, classes])?;
+        let table = (0..classes).flat_map(|c| (0..width).map(move |i| i * classes + c)).map(|at| columns[at]).collect();
+        let c0 = config.first_channels;
+        let gen_z = tally.get(weights, "generator.gen_z.weight", &[16 * c0, condition])?;
+        let bias = tally.get(weights, "generator.gen_z.bias", &[16 * c0])?;
+        let rows_of_z = |weights: &[Vec<f32>]| z_rows(weights, condition, 0..config.z_dim, 0, config.z_dim);
+        let mut style_rows = vec![rows_of_z(std::slice::from_ref(&gen_z))];
+        let first = Linear::new(gen_z, bias, (1.0, 1.0), device);
+        let mut items = Vec::new();
+        let mut channels = c0;
+        for (index, item) in config.items.iter().enumerate() {
+            let prefix = prefix(index);
+            items.push(match *item {
+                Item::Attention { channels } => {
+                    let names = [
+                        "snconv1x1_theta.weight",
+                        "snconv1x1_phi.weight",
+                        "snconv1x1_g.weight",
+                        "snconv1x1_o_conv.weight",
+                        "gamma",
+                    ]
+                    .map(|name| format!("{prefix}.{name}"));
+                    let names = names.each_ref().map(String::as_str);
+                    LoadedItem::Attention(Attention::load(names, channels, weights, device, tally)?)
+                }
+                Item::Block { inputs, bottleneck, outputs, .. } => {
+                    channels = outputs;
+                    let sizes = [inputs, bottleneck, bottleneck, bottleneck];
+                    let (norms, rows) = load_norms(&prefix, sizes, condition, weights, device, tally)?;
+                    style_rows.push(rows_of_z(&rows));
+                    let mut conv = |j: usize, outputs: usize, inputs: usize, kernel: usize, up: bool| {
+                        let shape = [outputs, inputs, kernel, kernel];
+                        let weight = tally.get(weights, &format!("{prefix}.conv_{j}.weight"), &shape)?;
+                        let bias = Some(tally.get(weights, &format!("{prefix}.conv_{j}.bias"), &[outputs])?);
+                        Ok::<Conv, LoadError>(match up {
+                            true => Conv::after_nearest_up(weight, [outputs, inputs], 1.0, bias, device),
+                            false => Conv::new(weight, [outputs, inputs, kernel], 1.0, bias, device),
+                        })
+                    };
+                    let convs = vec![
+                        conv(0, bottleneck, inputs, 1, false)?,
+                        conv(1, bottleneck, bottleneck, 3, item.doubles())?,
+                        conv(2, bottleneck, bottleneck, 3, false)?,
+                        conv(3, outputs, bottleneck, 1, false)?,
+                    ];
+                    LoadedItem::Block(Block { norms, convs, outputs, doubles: item.doubles() })
+                }
+            });
+        }
+        let names = ["generator.bn.running_means", "generator.bn.running_vars"];
+        let [rows, _] = Statistics::shape(weights, names[0])?;
+        let epsilon = if rows == 1 { LAST_NORM_EPSILON } else { weights.batch_norm_epsilon };
+        let statistics = Statistics::load(names, channels, epsilon, weights, device, tally)?;
+        let norm = ["generator.bn.weight", "generator.bn.bias"];
+        let outputs = config.picture_channels;
+        let to_picture = ToPicture::load(statistics, norm, "generator.conv_to_rgb", outputs, weights, device, tally)?;
+        let embeddings = Embeddings::new(table, width, device);
+        Ok(BigGanDeep { config: config.clone(), embeddings, first, items, to_picture, style_rows })
+    }
+
+    /// z `[N, z_dim]` -> `[N, z_dim + embedding]`
+    fn condition(&self, z: &Tensor<2>, label: &Label) -> Tensor<2> {
+        let n = z.dims()[0];
+        Tensor::cat(vec![z.clone(), self.embeddings.of(label, n)], 1)
+    }
+}
+
+/// A block's batch norms, and the weights of their gains and biases.
+fn load_norms(
+    prefix: &str,
+    channels: [usize; 4],
+    condition: usize,
+    weights: &Weights,
+    device: &Device,
+    tally: &mut Tally,
+) -> Result<(Vec<ConditionalNorm>, Vec<Vec<f32>>), LoadError> {
+    let (mut norms, mut rows) = (Vec::new(), Vec::new());
+    for (j, channels) in channels.into_iter().enumerate() {
+        let name = |part: &str| format!("{prefix}.bn_{j}.{part}");
+        let names = NormNames {
+            gain: name("scale.weight"),
+            bias: name("offset.weight"),
+            mean: name("running_means"),
+            variance: name("running_vars"),
+        };
+        let epsilon = weights.batch_norm_epsilon;
+        let (norm, weights) = ConditionalNorm::load(&names, [channels, condition], epsilon, weights, device, tally)?;
+        norms.push(norm);
+        rows.extend(weights);
+    }
+    Ok((norms, rows))
+}
+
+impl Block {
+    fn forward(&self, x: Tensor<4>, condition: &Tensor<2>, psi: f32) -> Tensor<4> {
+        let branch = self
+            .norms
+            .iter()
+            .zip(&self.convs)
+            .fold(x.clone(), |x, (norm, conv)| conv.forward(norm.relu(x, condition, psi)));
+        let kept = x.narrow(1, 0, self.outputs);
+        branch + if self.doubles { nearest_up(kept) } else { kept }
+    }
+}
+
+impl Network for BigGanDeep {
+    fn stages(&self) -> Vec<Stage> {
+        let first = Stage { name: "4x4 input".into(), layers: vec![0], reads_label: true, ..Stage::default() };
+        let mut stages = vec![first];
+        let mut layer = 0;
+        for (item, r) in self.items.iter().zip(self.config.resolutions()) {
+            stages.push(match item {
+                LoadedItem::Attention(_) => Stage { name: format!("{r}x{r} attention"), ..Stage::default() },
+                LoadedItem::Block(block) => {
+                    layer += 1;
+                    Stage {
+                        name: format!("{r}x{r}"),
+                        layers: vec![layer],
+                        reads_label: true,
+                        reads_psi: block.norms.iter().any(ConditionalNorm::depends_on_psi),
+                        ..Stage::default()
+                    }
+                }
+            });
+        }
+        let reads_psi = self.to_picture.depends_on_psi();
+        stages.push(Stage { name: "picture".into(), reads_psi, ..Stage::default() });
+        stages
+    }
+
+    fn prior(&self) -> Prior {
+        Prior::TruncatedNormal
+    }
+
+    fn code_from_z(&self, z: &[f32], _label: &Label) -> Result<Vec<f32>, ReadBackError> {
+        Ok(z.to_vec())
+    }
+
+    fn mean_code(&self, _layer: usize) -> Option<&[f32]> {
+        None
+    }
+
+    fn run(
+        &self,
+        stage: usize,
+        input: Option<&Activation>,
+        codes: &[Tensor<2>],
+        _noise: &NoiseInput,
+        conditions: &Conditions,
+    ) -> Activation {
+        let Some(input) = input else {
+            let condition = self.condition(&codes[0], &conditions.label);
+            let (n, channels) = (condition.dims()[0], self.config.first_channels);
+            let features = self.first.forward(condition).reshape([n, 4, 4, channels]).permute([0, 3, 1, 2]);
+            return Activation { features, picture: None };
+        };
+        let x = input.features.clone();
+        let features = match self.items.get(stage - 1) {
+            Some(LoadedItem::Block(block)) => {
+                block.forward(x, &self.condition(&codes[0], &conditions.label), conditions.psi)
+            }
+            Some(LoadedItem::Attention(attention)) => attention.forward(x),
+            None => {
+                let picture = self.to_picture.forward(x, conditions.psi);
+                return Activation { features: picture.clone(), picture: Some(picture) };
+            }
+        };
+        Activation { features, picture: None }
+    }
+
+    fn style_rows(&self, layer: usize, _weighting: Weighting) -> Vec<&StyleRows> {
+        vec![&self.style_rows[layer]]
+    }
+}

@@ -1,0 +1,172 @@
+//! The filtered nonlinearity of StyleGAN3 (Karras et al., NeurIPS 2021, "Alias-Free Generative Adversarial Networks",
+//! section 3.2): up-sample, activate, down-sample, so that the activation's harmonics do not alias.
+
+use std::f64::consts::SQRT_2;
+
+use burn::tensor::module::{conv_transpose2d, conv2d};
+use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
+use burn::tensor::{Device, Tensor};
+
+use super::layers::{lrelu, tensor};
+
+/// Bytes of the up-sampled map that are held at a time. It has up to 16 times the values of the maps around it, and channels
+/// do not depend on each other.
+const PIECE_BYTES: usize = 32 << 20;
+
+/// A low-pass filter as the file has it.
+#[derive(Clone, Debug)]
+pub(super) enum Taps {
+    Separable(Vec<f32>),
+    /// `[taps, taps]`, row-major
+    Radial(Vec<f32>),
+}
+
+impl Taps {
+    fn len(&self) -> usize {
+        match self {
+            Taps::Separable(taps) => taps.len(),
+            Taps::Radial(taps) => taps.len().isqrt(),
+        }
+    }
+}
+
+/// How sizes change: all of one axis, both are alike.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Resampling {
+    pub up: usize,
+    pub down: usize,
+    /// What the up-sampled map starts at and how long it is, in the full result of the transposed convolution.
+    start: usize,
+    length: usize,
+}
+
+impl Resampling {
+    /// From `input` values an axis to `output`; `None` if the filters cannot do it.
+    pub(super) fn new(
+        [input, output]: [usize; 2],
+        [up, down]: [usize; 2],
+        [up_taps, down_taps]: [usize; 2],
+    ) -> Option<Self> {
+        let signed = |n: usize| i64::try_from(n).ok();
+        // What the filters and the last kept sample need, as padding of the zero-inserted input; negative crops.
+        let needed = signed((output.checked_sub(1)? * down + 1).checked_add(up_taps + down_taps)?.checked_sub(2)?)?;
+        let padding = needed - signed(input.checked_mul(up)?)?;
+        let low = (padding + signed(up)?).div_euclid(2);
+        // Sample j of the padded and filtered map is sample j + taps - 1 - low of the full transposed convolution.
+        let start = usize::try_from(signed(up_taps)? - 1 - low).ok()?;
+        let length = (output - 1) * down + down_taps;
+        (start + length <= input.checked_sub(1)? * up + up_taps).then_some(Resampling { up, down, start, length })
+    }
+}
+
+/// Bias, up-sampling, activation, clamp and down-sampling.
+pub(super) struct FilteredActivation {
+    resampling: Resampling,
+    /// Transposed convolution along y, then along x, `[1, 1, taps, 1]` and `[1, 1, 1, taps]`, of gain `up` each.
+    up: Option<[Tensor<4>; 2]>,
+    /// Convolutions with stride, `[1, 1, ...]`.
+    down: Vec<(Tensor<4>, [usize; 2])>,
+    /// `[1, C, 1, 1]`
+    bias: Tensor<4>,
+    /// The last layer, which makes the picture, has no activation.
+    is_linear: bool,
+    clamp: Option<f32>,
+}
+
+impl FilteredActivation {
+    pub(super) fn new(
+        resampling: Resampling,
+        up: Option<&[f32]>,
+        down: Option<&Taps>,
+        bias: Vec<f32>,
+        is_linear: bool,
+        clamp: Option<f32>,
+        device: &Device,
+    ) -> Self {
+        let channels = bias.len();
+        let factor = resampling.down;
+        let axes = |taps: &[f32]| {
+            let count = taps.len();
+            [tensor(taps.to_vec(), [1, 1, count, 1], device), tensor(taps.to_vec(), [1, 1, 1, count], device)]
+        };
+        let down = match down {
+            None => vec![],
+            Some(Taps::Separable(taps)) => {
+                let [along_y, along_x] = axes(taps);
+                vec![(along_y, [factor, 1]), (along_x, [1, factor])]
+            }
+            Some(radial @ Taps::Radial(taps)) => {
+                vec![(tensor(taps.clone(), [1, 1, radial.len(), radial.len()], device), [factor, factor])]
+            }
+        };
+        FilteredActivation {
+            resampling,
+            up: up.map(|taps| axes(taps).map(|kernel| kernel.mul_scalar(resampling.up as f64))),
+            down,
+            bias: tensor(bias, [1, channels, 1, 1], device),
+            is_linear,
+            clamp,
+        }
+    }
+
+    /// `[N, C, h, h]` -> `[N, C, H, H]`
+    pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let x = x + self.bias.clone();
+        let [n, channels, height, width] = x.dims();
+        // Channels go through as pictures of their own, so that the convolutions need no groups.
+        let planes = n * channels;
+        let x = x.reshape([planes, 1, height, width]);
+        let piece = (PIECE_BYTES / (4 * self.resampling.length.pow(2)).max(1)).clamp(1, planes);
+        let pieces: Vec<Tensor<4>> = (0..planes)
+            .step_by(piece)
+            .map(|at| self.resample(x.clone().narrow(0, at, piece.min(planes - at))))
+            .collect();
+        let x = if pieces.len() == 1 { pieces.into_iter().next() } else { Some(Tensor::cat(pieces, 0)) };
+        let x = x.expect("there is a plane, so there is a piece");
+        let [_, _, height, width] = x.dims();
+        x.reshape([n, channels, height, width])
+    }
+
+    /// `[planes, 1, h, h]` -> `[planes, 1, H, H]`
+    fn resample(&self, x: Tensor<4>) -> Tensor<4> {
+        let Resampling { up, start, length, .. } = self.resampling;
+        let x = match &self.up {
+            None => x,
+            Some([along_y, along_x]) => {
+                let options = |stride| ConvTransposeOptions::new(stride, [0, 0], [0, 0], [1, 1], 1);
+                let x = conv_transpose2d(x, along_y.clone(), None, options([up, 1])).narrow(2, start, length);
+                conv_transpose2d(x, along_x.clone(), None, options([1, up])).narrow(3, start, length)
+            }
+        };
+        let x = if self.is_linear { x } else { lrelu(x).mul_scalar(SQRT_2) };
+        let x = match self.clamp {
+            Some(limit) => x.clamp(-limit, limit),
+            None => x,
+        };
+        self.down.iter().fold(x, |x, (kernel, stride)| {
+            conv2d(x, kernel.clone(), None, ConvOptions::new(*stride, [0, 0], [1, 1], 1))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_of_the_public_networks_fit_and_others_are_refused() {
+        // StyleGAN3-T: an ordinary layer, one that doubles, one that crops its margin, and the last one. Inputs are those of
+        // the filters: the convolution before has added two.
+        for (sizes, factors, taps) in [
+            ([38, 36], [2, 2], [12, 12]),
+            ([38, 52], [4, 2], [24, 12]),
+            ([54, 32], [2, 2], [12, 12]),
+            ([32, 32], [1, 1], [1, 1]),
+        ] {
+            let found = Resampling::new(sizes, factors, taps);
+            assert!(found.is_some_and(|r| r.length == (sizes[1] - 1) * factors[1] + taps[1]), "{sizes:?}: {found:?}");
+        }
+        assert_eq!(Resampling::new([8, 64], [2, 2], [12, 12]), None);
+        assert_eq!(Resampling::new([0, 0], [2, 2], [12, 12]), None);
+    }
+}

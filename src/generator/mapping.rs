@@ -1,0 +1,196 @@
+//! z -> w, the mapping network of the style-based generators (Karras et al., CVPR 2019), with or without classes.
+
+use std::f64::consts::SQRT_2;
+
+use burn::tensor::{Device, Tensor};
+
+use super::layers::{Linear, lrelu, pixel_norm, tensor};
+use super::{Label, LoadError, ReadBackError, Tally, problem, read_back};
+use crate::latent;
+use crate::layout::{LayoutError, Weights};
+
+/// Learning-rate multiplier of the mapping network, the same in every public model.
+const LEARNING_RATE: f64 = 0.01;
+const MAX_LAYERS: usize = 64;
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct MappingConfig {
+    /// "fc" or "dense".
+    layer_name: &'static str,
+    pub z_dim: usize,
+    pub w_dim: usize,
+    /// `[outputs, inputs]` of each layer.
+    layers: Vec<[usize; 2]>,
+    embedding: Embedding,
+}
+
+/// How a class reaches the mapping network.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Embedding {
+    None,
+    /// A row per class, normalised together with z (the TensorFlow networks' "LabelConcat").
+    Joint {
+        classes: usize,
+        width: usize,
+    },
+    /// A linear layer, normalised by itself (StyleGAN2-ADA and StyleGAN3).
+    Separate {
+        classes: usize,
+        width: usize,
+    },
+}
+
+impl MappingConfig {
+    pub(super) fn read(weights: &Weights, layer_name: &'static str) -> Result<Self, LayoutError> {
+        let name = |i: usize| format!("mapping.{layer_name}{i}.weight");
+        let mut layers = vec![weights.dims::<2>(&name(0))?];
+        while weights.shape(&name(layers.len())).is_some() {
+            layers.push(weights.dims::<2>(&name(layers.len()))?);
+            if layers.len() > MAX_LAYERS {
+                return Err(problem(weights, &name(0), format!("expected at most {MAX_LAYERS} mapping layers")));
+            }
+        }
+        if let Some(i) = layers.windows(2).position(|pair| pair[0][0] != pair[1][1]) {
+            let what = format!("expected {} inputs, found {}", layers[i][0], layers[i + 1][1]);
+            return Err(problem(weights, &name(i + 1), what));
+        }
+        let embedding = if weights.shape("mapping.label_weight").is_some() {
+            let [classes, width] = weights.dims::<2>("mapping.label_weight")?;
+            Embedding::Joint { classes, width }
+        } else if weights.shape("mapping.embed.weight").is_some() {
+            let [width, classes] = weights.dims::<2>("mapping.embed.weight")?;
+            Embedding::Separate { classes, width }
+        } else {
+            Embedding::None
+        };
+        let (inputs, width) = (layers[0][1], embedding.width());
+        let z_dim = inputs.checked_sub(width).filter(|&z_dim| z_dim > 0).ok_or_else(|| {
+            problem(weights, &name(0), format!("expected more inputs than the {width} of the class, found {inputs}"))
+        })?;
+        let w_dim = layers[layers.len() - 1][0];
+        Ok(MappingConfig { layer_name, z_dim, w_dim, layers, embedding })
+    }
+
+    pub(super) fn classes(&self) -> Option<usize> {
+        match self.embedding {
+            Embedding::None => None,
+            Embedding::Joint { classes, .. } | Embedding::Separate { classes, .. } => Some(classes),
+        }
+    }
+
+    /// Bias gain of the layers: StyleGAN has the gain of the activation in the weights alone, its successors after it.
+    pub(super) fn load(
+        &self,
+        bias_gain: f64,
+        weights: &Weights,
+        device: &Device,
+        tally: &mut Tally,
+    ) -> Result<Mapping, LoadError> {
+        let mut layers = Vec::new();
+        for (i, &[outputs, inputs]) in self.layers.iter().enumerate() {
+            let prefix = format!("mapping.{}{i}", self.layer_name);
+            let weight = tally.get(weights, &format!("{prefix}.weight"), &[outputs, inputs])?;
+            let bias = tally.get(weights, &format!("{prefix}.bias"), &[outputs])?;
+            let gains = (SQRT_2 * LEARNING_RATE / (inputs as f64).sqrt(), bias_gain * LEARNING_RATE);
+            layers.push(Linear::new(weight, bias, gains, device));
+        }
+        let embedding = match self.embedding {
+            Embedding::None => None,
+            Embedding::Joint { classes, width } => {
+                // Stored [classes, width]: transposed to a linear layer's [outputs, inputs].
+                let table = tally.get(weights, "mapping.label_weight", &[classes, width])?;
+                let weight =
+                    (0..width).flat_map(|x| (0..classes).map(move |c| c * width + x)).map(|i| table[i]).collect();
+                Some(Linear::new(weight, vec![0.0; width], (1.0, 1.0), device))
+            }
+            Embedding::Separate { classes, width } => {
+                let weight = tally.get(weights, "mapping.embed.weight", &[width, classes])?;
+                let bias = tally.get(weights, "mapping.embed.bias", &[width])?;
+                Some(Linear::new(weight, bias, (1.0 / (classes as f64).sqrt(), 1.0), device))
+            }
+        };
+        Ok(Mapping { config: self.clone(), layers, embedding, device: device.clone() })
+    }
+}
+
+impl Embedding {
+    fn width(self) -> usize {
+        match self {
+            Embedding::None => 0,
+            Embedding::Joint { width, .. } | Embedding::Separate { width, .. } => width,
+        }
+    }
+}
+
+pub(super) struct Mapping {
+    config: MappingConfig,
+    layers: Vec<Linear>,
+    embedding: Option<Linear>,
+    device: Device,
+}
+
+impl Mapping {
+    /// z, `[z_dim]` -> w, `[w_dim]`
+    pub(super) fn w(&self, z: &[f32], label: &Label) -> Result<Vec<f32>, ReadBackError> {
+        let z = tensor(z.to_vec(), [1, z.len()], &self.device);
+        let label = self.config.classes().map(|classes| tensor(label.one_hot(classes), [1, classes], &self.device));
+        read_back(self.forward(z, label))
+    }
+
+    /// z `[N, z_dim]`, label `[N, classes]` -> w `[N, w_dim]`
+    fn forward(&self, z: Tensor<2>, label: Option<Tensor<2>>) -> Tensor<2> {
+        let embedded = self.embedding.as_ref().zip(label).map(|(embedding, label)| embedding.forward(label));
+        let x = match (embedded, self.config.embedding) {
+            (Some(class), Embedding::Separate { .. }) => Tensor::cat(vec![pixel_norm(z), pixel_norm(class)], 1),
+            (Some(class), _) => pixel_norm(Tensor::cat(vec![z, class], 1)),
+            (None, _) => pixel_norm(z),
+        };
+        self.layers.iter().fold(x, |x, layer| lrelu(layer.forward(x)))
+    }
+
+    /// The mean w of every layer: stored once for all, or per layer, or else the mean of 4096 mapped z, which is what
+    /// rosinality's training files leave to the reader.
+    pub(super) fn means(
+        &self,
+        name: &str,
+        num_layers: usize,
+        weights: &Weights,
+        tally: &mut Tally,
+    ) -> Result<MeanCodes, LoadError> {
+        let w_dim = self.config.w_dim;
+        let stored: Option<usize> = weights.shape(name).map(|shape| shape.iter().product());
+        let values = match stored {
+            Some(count) if count == num_layers * w_dim => {
+                let shape = weights.shape(name).unwrap_or_default().to_vec();
+                tally.get(weights, name, &shape)?
+            }
+            Some(_) => tally.get(weights, name, &[w_dim])?,
+            None => self.estimated_mean()?,
+        };
+        Ok(MeanCodes { values, w_dim })
+    }
+
+    fn estimated_mean(&self) -> Result<Vec<f32>, LoadError> {
+        const SAMPLES: usize = 4096;
+        let z_dim = self.config.z_dim;
+        let z = tensor(latent::z_from_seed(0, SAMPLES * z_dim), [SAMPLES, z_dim], &self.device);
+        // Every class equally often.
+        let label = self.config.classes().map(|classes| {
+            let rows = (0..SAMPLES).flat_map(|n| Label::class(n % classes).one_hot(classes)).collect();
+            tensor(rows, [SAMPLES, classes], &self.device)
+        });
+        Ok(read_back(self.forward(z, label).mean_dim(0))?)
+    }
+}
+
+/// Mean w, `[w_dim]` or `[layers, w_dim]`.
+pub(super) struct MeanCodes {
+    values: Vec<f32>,
+    w_dim: usize,
+}
+
+impl MeanCodes {
+    pub(super) fn of_layer(&self, layer: usize) -> &[f32] {
+        if self.values.len() == self.w_dim { &self.values } else { &self.values[layer * self.w_dim..][..self.w_dim] }
+    }
+}

@@ -1,0 +1,199 @@
+//! PGGAN (Karras et al., ICLR 2018, "Progressive Growing of GANs for Improved Quality, Stability, and Variation").
+//!
+//! Reference: tkarras/progressive_growing_of_gans, `networks.py` (`G_paper`), and genforce/genforce,
+//! `models/pggan_generator.py` (names). Differences, none of which changes the result beyond rounding: the first
+//! convolution, on a 1x1 picture, is a matrix product; nearest up-sampling and the convolution after it are one transposed
+//! convolution, whether the file has them fused or not; blocks above the stored level of detail are not run.
+
+use std::f64::consts::SQRT_2;
+
+use burn::tensor::{Device, Tensor};
+
+use super::info::LayerInfo;
+use super::layers::{Conv, Growth, Linear, lrelu, pixel_norm, tensor};
+use super::{
+    Activation, Blueprint, Conditions, Facts, Label, LoadError, MAX_BLOCKS, Network, NoiseInput, ReadBackError, Stage,
+    Tally, problem, read_back,
+};
+use crate::edit::Weighting;
+use crate::layout::{LayoutError, Weights};
+use crate::sefa::StyleRows;
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Config {
+    z_dim: usize,
+    /// Classes enter beside z as a one-hot label; 0 for none.
+    classes: usize,
+    picture_channels: usize,
+    /// Output channels of each block, from 4x4 up.
+    channels: Vec<usize>,
+}
+
+impl Config {
+    pub(super) fn read(weights: &Weights) -> Result<Self, LayoutError> {
+        let name = |block: usize| format!("layer{}.bias", 2 * block + 1);
+        let blocks = (0..=MAX_BLOCKS).take_while(|&block| weights.shape(&name(block)).is_some()).count();
+        if blocks == 0 || blocks > MAX_BLOCKS {
+            return Err(problem(weights, &name(0), format!("expected 1 to {MAX_BLOCKS} blocks, found {blocks}")));
+        }
+        let channels: Result<Vec<usize>, LayoutError> =
+            (0..blocks).map(|block| Ok(weights.dims::<1>(&name(block))?[0])).collect();
+        let [_, inputs, ..] = weights.dims::<4>("layer0.weight")?;
+        let [picture_channels, ..] = weights.dims::<4>(&format!("output{}.weight", blocks - 1))?;
+        let classes = weights.metadata.get("label_size").and_then(|size| size.parse().ok()).unwrap_or(0);
+        let z_dim = inputs.checked_sub(classes).filter(|&z_dim| z_dim > 0).ok_or_else(|| {
+            problem(
+                weights,
+                "layer0.weight",
+                format!("expected more inputs than the {classes} classes, found {inputs}"),
+            )
+        })?;
+        Ok(Config { z_dim, classes, picture_channels, channels: channels? })
+    }
+}
+
+impl Blueprint for Config {
+    fn facts(&self) -> Facts {
+        Facts {
+            resolution: 2 << self.channels.len(),
+            channels: self.picture_channels,
+            z_dim: self.z_dim,
+            w_dim: None,
+            // z enters once, so there is one latent layer.
+            layers: vec![LayerInfo { index: 0, name: "layer0".into(), resolution: 4, channels: 16 * self.channels[0] }],
+            classes: (self.classes > 0).then_some(self.classes),
+            default_truncation: None,
+            has_noise: false,
+            slider_range: 5.0, // SeFa's own interface
+        }
+    }
+
+    fn largest_tensor_bytes(&self) -> u64 {
+        let of_block = |(block, &channels): (usize, &usize)| 4 * channels as u64 * (4u64 << block).pow(2);
+        self.channels.iter().enumerate().map(of_block).max().unwrap_or(0)
+    }
+
+    fn load(&self, weights: &Weights, device: &Device, tally: &mut Tally) -> Result<Box<dyn Network>, LoadError> {
+        Ok(Box::new(Pggan::load(self, weights, device, tally)?))
+    }
+}
+
+struct Pggan {
+    classes: usize,
+    /// z and label -> the 4x4 map, `[z + classes, channels * 16]`
+    first: Linear,
+    blocks: Vec<Block>,
+    growth: Growth,
+    style_rows: StyleRows,
+    device: Device,
+}
+
+struct Block {
+    /// Doubles the size; absent in the 4x4 block.
+    up: Option<Conv>,
+    conv: Conv,
+    rgb: Conv,
+}
+
+impl Pggan {
+    fn load(config: &Config, weights: &Weights, device: &Device, tally: &mut Tally) -> Result<Self, LoadError> {
+        let (c0, inputs) = (config.channels[0], config.z_dim + config.classes);
+        let stored = tally.get(weights, "layer0.weight", &[c0, inputs, 4, 4])?;
+        // Row (o, y, x) of the matrix product: the kernel reversed, since it slides over one value with padding 3.
+        let rows = |width: usize| {
+            let value = |o, at, i| stored[(o * inputs + i) * 16 + 15 - at];
+            let row = move |o| (0..16).flat_map(move |at| (0..width).map(move |i| (o, at, i)));
+            (0..c0).flat_map(row).map(move |(o, at, i)| value(o, at, i)).collect::<Vec<f32>>()
+        };
+        let bias = tally.get(weights, "layer0.bias", &[c0])?.iter().flat_map(|&b| [b; 16]).collect();
+        let gains = (SQRT_2 / (16.0 * inputs as f64).sqrt(), 1.0);
+        let first = Linear::new(rows(inputs), bias, gains, device);
+        let style_rows = StyleRows { values: rows(config.z_dim), dim: config.z_dim };
+        let mut blocks = Vec::new();
+        let mut conv = |n: usize, shape @ [outputs, inputs]: [usize; 2], up: bool| -> Result<Conv, LoadError> {
+            let weight = tally.get(weights, &format!("layer{n}.weight"), &[outputs, inputs, 3, 3])?;
+            let bias = Some(tally.get(weights, &format!("layer{n}.bias"), &[outputs])?);
+            let gain = SQRT_2 / (9.0 * inputs as f64).sqrt();
+            Ok(match up {
+                true => Conv::after_nearest_up(weight, shape, gain, bias, device),
+                false => Conv::new(weight, [outputs, inputs, 3], gain, bias, device),
+            })
+        };
+        let mut convs = Vec::new();
+        for (b, &channels) in config.channels.iter().enumerate() {
+            let up = if b > 0 { Some(conv(2 * b, [channels, config.channels[b - 1]], true)?) } else { None };
+            convs.push((up, conv(2 * b + 1, [channels, channels], false)?));
+        }
+        for (b, (up, conv)) in convs.into_iter().enumerate() {
+            let (inputs, outputs) = (config.channels[b], config.picture_channels);
+            let weight = tally.get(weights, &format!("output{b}.weight"), &[outputs, inputs, 1, 1])?;
+            let bias = tally.get(weights, &format!("output{b}.bias"), &[outputs])?;
+            let gain = 1.0 / (inputs as f64).sqrt();
+            blocks.push(Block { up, conv, rgb: Conv::new(weight, [outputs, inputs, 1], gain, Some(bias), device) });
+        }
+        let lod = tally.find(weights, "lod", &[])?.and_then(|lod| lod.first().copied()).unwrap_or(0.0);
+        let growth = Growth::new(lod, blocks.len());
+        Ok(Pggan { classes: config.classes, first, blocks, growth, style_rows, device: device.clone() })
+    }
+}
+
+impl Network for Pggan {
+    fn stages(&self) -> Vec<Stage> {
+        let stage = |block: usize| Stage {
+            name: format!("{0}x{0}", 4 << block),
+            layers: if block == 0 { vec![0] } else { vec![] },
+            reads_label: block == 0 && self.classes > 0,
+            ..Stage::default()
+        };
+        (0..self.blocks.len()).map(stage).collect()
+    }
+
+    /// Moves start from the sphere that the network was trained on.
+    fn code_from_z(&self, z: &[f32], _label: &Label) -> Result<Vec<f32>, ReadBackError> {
+        read_back(pixel_norm(tensor(z.to_vec(), [1, z.len()], &self.device)))
+    }
+
+    fn mean_code(&self, _layer: usize) -> Option<&[f32]> {
+        None
+    }
+
+    fn run(
+        &self,
+        stage: usize,
+        input: Option<&Activation>,
+        codes: &[Tensor<2>],
+        _noise: &NoiseInput,
+        conditions: &Conditions,
+    ) -> Activation {
+        let block = &self.blocks[stage];
+        let (mut x, before) = match input {
+            Some(input) => (input.features.clone(), input.picture.clone()),
+            None => (self.first_map(codes[0].clone(), &conditions.label), None),
+        };
+        if self.growth.runs(stage) {
+            let layer = |x, conv: &Conv| lrelu(conv.forward(pixel_norm(x)));
+            x = block.up.iter().chain([&block.conv]).fold(x, layer);
+        }
+        let picture = self.growth.picture(stage, before, || block.rgb.forward(pixel_norm(x.clone())));
+        Activation { features: x, picture }
+    }
+
+    fn style_rows(&self, _layer: usize, _weighting: Weighting) -> Vec<&StyleRows> {
+        vec![&self.style_rows]
+    }
+}
+
+impl Pggan {
+    /// code `[N, z_dim]` -> `[N, C, 4, 4]`
+    fn first_map(&self, code: Tensor<2>, label: &Label) -> Tensor<4> {
+        let n = code.dims()[0];
+        let mut x = pixel_norm(code);
+        if self.classes > 0 {
+            let label: Tensor<2> = tensor(label.one_hot(self.classes), [1, self.classes], &self.device);
+            x = Tensor::cat(vec![x, label.repeat(&[n, 1])], 1);
+        }
+        let x = self.first.forward(pixel_norm(x));
+        let channels = x.dims()[1] / 16;
+        lrelu(x.reshape([n, channels, 4, 4]))
+    }
+}

@@ -1,0 +1,275 @@
+//! StyleGAN (Karras et al., CVPR 2019, "A Style-Based Generator Architecture for Generative Adversarial Networks").
+//!
+//! Reference: NVlabs/stylegan, `training/networks_stylegan.py` (`G_style`), and genforce/genforce,
+//! `models/stylegan_generator.py` (names). Difference, which does not change the result beyond rounding: nearest up-sampling
+//! and the convolution after it are one transposed convolution at every resolution. From 128 pixels on the reference does
+//! so too, and thereby reads the kernel reversed.
+
+use std::f64::consts::SQRT_2;
+
+use burn::tensor::module::conv2d;
+use burn::tensor::ops::ConvOptions;
+use burn::tensor::{Device, Tensor};
+
+use super::info::LayerInfo;
+use super::layers::{Conv, Growth, Linear, lrelu, tensor};
+use super::mapping::{Mapping, MappingConfig, MeanCodes};
+use super::{
+    Activation, Blueprint, Conditions, Facts, Label, LayerNoise, LoadError, MAX_BLOCKS, Network, NoiseInput,
+    ReadBackError, Stage, Tally, problem,
+};
+use crate::edit::{Truncation, Weighting};
+use crate::layout::{LayoutError, Weights};
+use crate::sefa::StyleRows;
+
+/// Resolution from which on the reference fuses up-sampling with the convolution.
+const FUSED_FROM: usize = 128;
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Config {
+    picture_channels: usize,
+    mapping: MappingConfig,
+    /// Output channels of each block, from 4x4 up.
+    channels: Vec<usize>,
+}
+
+impl Config {
+    pub(super) fn read(weights: &Weights) -> Result<Self, LayoutError> {
+        let name = |block: usize| format!("synthesis.layer{}.bias", 2 * block + 1);
+        let blocks = (0..=MAX_BLOCKS).take_while(|&block| weights.shape(&name(block)).is_some()).count();
+        if blocks == 0 || blocks > MAX_BLOCKS {
+            return Err(problem(weights, &name(0), format!("expected 1 to {MAX_BLOCKS} blocks, found {blocks}")));
+        }
+        let channels: Result<Vec<usize>, LayoutError> =
+            (0..blocks).map(|block| Ok(weights.dims::<1>(&name(block))?[0])).collect();
+        let [picture_channels, ..] = weights.dims::<4>(&format!("synthesis.output{}.weight", blocks - 1))?;
+        let mapping = MappingConfig::read(weights, "dense")?;
+        Ok(Config { picture_channels, mapping, channels: channels? })
+    }
+
+    fn num_layers(&self) -> usize {
+        2 * self.channels.len()
+    }
+}
+
+impl Blueprint for Config {
+    fn facts(&self) -> Facts {
+        let layer = |index: usize| LayerInfo {
+            index,
+            name: format!("synthesis.layer{index}"),
+            resolution: 4 << (index / 2),
+            channels: 2 * self.channels[index / 2],
+        };
+        Facts {
+            resolution: 2 << self.channels.len(),
+            channels: self.picture_channels,
+            z_dim: self.mapping.z_dim,
+            w_dim: Some(self.mapping.w_dim),
+            layers: (0..self.num_layers()).map(layer).collect(),
+            classes: self.mapping.classes(),
+            default_truncation: Some(Truncation { psi: 0.7, cutoff: Some(8) }),
+            has_noise: true,
+            slider_range: 2.0, // SeFa's own interface
+        }
+    }
+
+    fn largest_tensor_bytes(&self) -> u64 {
+        let of_block = |(block, &channels): (usize, &usize)| 4 * channels as u64 * (4u64 << block).pow(2);
+        self.channels.iter().enumerate().map(of_block).max().unwrap_or(0)
+    }
+
+    fn load(&self, weights: &Weights, device: &Device, tally: &mut Tally) -> Result<Box<dyn Network>, LoadError> {
+        Ok(Box::new(StyleGan::load(self, weights, device, tally)?))
+    }
+}
+
+struct StyleGan {
+    mapping: Mapping,
+    w_mean: MeanCodes,
+    constant: Tensor<4>,
+    blocks: Vec<Block>,
+    growth: Growth,
+    style_rows: Vec<StyleRows>,
+}
+
+struct Block {
+    /// The block's two layers; the first one of the 4x4 block has no convolution.
+    layers: [Layer; 2],
+    rgb: Conv,
+}
+
+impl StyleGan {
+    fn load(config: &Config, weights: &Weights, device: &Device, tally: &mut Tally) -> Result<Self, LoadError> {
+        let mapping = config.mapping.load(1.0, weights, device, tally)?;
+        let w_mean = mapping.means("truncation.w_avg", config.num_layers(), weights, tally)?;
+        let c0 = config.channels[0];
+        let constant = tally.get(weights, "synthesis.layer0.const", &[1, c0, 4, 4])?;
+        let mut blocks = Vec::new();
+        let mut style_rows = Vec::new();
+        for (b, &channels) in config.channels.iter().enumerate() {
+            let mut loader = LayerLoader { w_dim: config.mapping.w_dim, weights, device, resolution: 4 << b, tally };
+            let inputs = if b > 0 { Some(config.channels[b - 1]) } else { None };
+            let (first, first_rows) = loader.layer(2 * b, inputs, channels)?;
+            let (second, second_rows) = loader.layer(2 * b + 1, Some(channels), channels)?;
+            style_rows.extend([first_rows, second_rows]);
+            let outputs = config.picture_channels;
+            let weight = tally.get(weights, &format!("synthesis.output{b}.weight"), &[outputs, channels, 1, 1])?;
+            let bias = tally.get(weights, &format!("synthesis.output{b}.bias"), &[outputs])?;
+            let gain = 1.0 / (channels as f64).sqrt();
+            let rgb = Conv::new(weight, [outputs, channels, 1], gain, Some(bias), device);
+            blocks.push(Block { layers: [first, second], rgb });
+        }
+        let lod = tally.find(weights, "synthesis.lod", &[])?.and_then(|lod| lod.first().copied()).unwrap_or(0.0);
+        let growth = Growth::new(lod, blocks.len());
+        let constant = tensor(constant, [1, c0, 4, 4], device);
+        Ok(StyleGan { mapping, w_mean, constant, blocks, growth, style_rows })
+    }
+}
+
+impl Network for StyleGan {
+    fn stages(&self) -> Vec<Stage> {
+        let stage = |block: usize| Stage {
+            name: format!("{0}x{0}", 4 << block),
+            layers: vec![2 * block, 2 * block + 1],
+            reads_noise: true,
+            ..Stage::default()
+        };
+        (0..self.blocks.len()).map(stage).collect()
+    }
+
+    fn code_from_z(&self, z: &[f32], label: &Label) -> Result<Vec<f32>, ReadBackError> {
+        self.mapping.w(z, label)
+    }
+
+    fn mean_code(&self, layer: usize) -> Option<&[f32]> {
+        Some(self.w_mean.of_layer(layer))
+    }
+
+    fn run(
+        &self,
+        stage: usize,
+        input: Option<&Activation>,
+        codes: &[Tensor<2>],
+        noise: &NoiseInput,
+        _conditions: &Conditions,
+    ) -> Activation {
+        let block = &self.blocks[stage];
+        let (mut x, before) = match input {
+            Some(input) => (input.features.clone(), input.picture.clone()),
+            None => (self.constant.clone(), None),
+        };
+        if self.growth.runs(stage) {
+            for (i, (layer, w)) in block.layers.iter().zip(codes).enumerate() {
+                x = layer.forward(x, w.clone(), noise.of_layer(2 * stage + i, 4 << stage));
+            }
+        }
+        let picture = self.growth.picture(stage, before, || block.rgb.forward(x.clone()));
+        Activation { features: x, picture }
+    }
+
+    fn style_rows(&self, layer: usize, _weighting: Weighting) -> Vec<&StyleRows> {
+        vec![&self.style_rows[layer]]
+    }
+}
+
+struct LayerLoader<'a, 'b> {
+    w_dim: usize,
+    weights: &'a Weights,
+    device: &'a Device,
+    resolution: usize,
+    tally: &'a mut Tally<'b>,
+}
+
+impl LayerLoader<'_, '_> {
+    /// Layer n; `inputs` is `None` for the layer that starts from the constant.
+    fn layer(&mut self, n: usize, inputs: Option<usize>, outputs: usize) -> Result<(Layer, StyleRows), LoadError> {
+        let (device, r, w_dim) = (self.device, self.resolution, self.w_dim);
+        let mut get =
+            |part: &str, shape: &[usize]| self.tally.get(self.weights, &format!("synthesis.layer{n}.{part}"), shape);
+        let up = n.is_multiple_of(2);
+        let conv = match inputs {
+            None => None,
+            Some(inputs) => {
+                let weight = get("weight", &[outputs, inputs, 3, 3])?;
+                let gain = SQRT_2 / (9.0 * inputs as f64).sqrt();
+                Some(match up {
+                    false => Conv::new(weight, [outputs, inputs, 3], gain, None, device),
+                    true if r < FUSED_FROM => Conv::after_nearest_up(weight, [outputs, inputs], gain, None, device),
+                    true => Conv::fused_up(weight, [outputs, inputs], gain, None, device),
+                })
+            }
+        };
+        let bias = get("bias", &[outputs])?;
+        let noise = get("apply_noise.noise", &[1, 1, r, r])?;
+        let strength = get("apply_noise.weight", &[outputs])?;
+        let style_weight = get("style.weight", &[2 * outputs, w_dim])?;
+        let style_bias = get("style.bias", &[2 * outputs])?;
+        let rows = StyleRows { values: style_weight.clone(), dim: w_dim };
+        let layer = Layer {
+            blur: (up && conv.is_some()).then(|| blur_kernel(outputs, device)),
+            conv,
+            bias: tensor(bias, [1, outputs, 1, 1], device),
+            noise_const: tensor(noise, [1, 1, r, r], device),
+            noise_strength: tensor(strength, [1, outputs, 1, 1], device),
+            style: Linear::new(style_weight, style_bias, (1.0 / (w_dim as f64).sqrt(), 1.0), device),
+        };
+        Ok((layer, rows))
+    }
+}
+
+/// The outer product of [1, 2, 1] / 4 with itself for every channel, `[channels, 1, 3, 3]`.
+fn blur_kernel(channels: usize, device: &Device) -> Tensor<4> {
+    const TAPS: [f32; 3] = [0.25, 0.5, 0.25];
+    let values = TAPS.iter().flat_map(|a| TAPS.iter().map(move |b| a * b)).collect();
+    tensor(values, [1, 1, 3, 3], device).repeat(&[channels, 1, 1, 1])
+}
+
+/// Convolution, noise, bias, activation, and adaptive instance normalisation.
+struct Layer {
+    conv: Option<Conv>,
+    /// After a convolution that doubles the size, `[outputs, 1, 3, 3]`.
+    blur: Option<Tensor<4>>,
+    bias: Tensor<4>,
+    /// `[1, 1, r, r]`
+    noise_const: Tensor<4>,
+    /// Per channel, `[1, outputs, 1, 1]`.
+    noise_strength: Tensor<4>,
+    /// w -> factors less 1, then offsets, `[w_dim, 2 * outputs]`
+    style: Linear,
+}
+
+impl Layer {
+    /// `[N, inputs, h, w]`, w `[N, w_dim]` -> `[N, outputs, r, r]`
+    fn forward(&self, x: Tensor<4>, w: Tensor<2>, noise: LayerNoise) -> Tensor<4> {
+        let mut x = match &self.conv {
+            Some(conv) => conv.forward(x),
+            None => x,
+        };
+        let channels = x.dims()[1];
+        if let Some(kernel) = &self.blur {
+            x = conv2d(x, kernel.clone(), None, ConvOptions::new([1, 1], [1, 1], [1, 1], channels));
+        }
+        x = match noise {
+            LayerNoise::Const => x + self.noise_const.clone() * self.noise_strength.clone(),
+            LayerNoise::None => x,
+            LayerNoise::Given(noise) => x + noise * self.noise_strength.clone(),
+        };
+        let x = instance_norm(lrelu(x + self.bias.clone()));
+        let style = self.style.forward(w);
+        let n = style.dims()[0];
+        let style = style.reshape([n, 2 * channels, 1, 1]);
+        let (scale, offset) = (style.clone().narrow(1, 0, channels), style.narrow(1, channels, channels));
+        x * scale.add_scalar(1.0) + offset
+    }
+}
+
+/// Zero mean and unit variance per picture and channel.
+fn instance_norm(x: Tensor<4>) -> Tensor<4> {
+    let [n, channels, height, width] = x.dims();
+    let rows = x.reshape([n, channels, height * width]);
+    let mean = rows.clone().mean_dim(2);
+    let rows = rows - mean;
+    let variance = rows.clone().square().mean_dim(2);
+    let rows = rows * variance.add_scalar(1e-8).sqrt().recip();
+    rows.reshape([n, channels, height, width])
+}

@@ -1,0 +1,383 @@
+//! StyleGAN3 (Karras et al., NeurIPS 2021, "Alias-Free Generative Adversarial Networks"), configurations T and R.
+//!
+//! Reference: NVlabs/stylegan3, `training/networks_stylegan3.py` (names and conventions). Differences, none of which changes
+//! the result beyond rounding: weights are shared by a batch (input channels are scaled by the style and output channels by
+//! the demodulation); styles are normalised per sample, which the demodulation cancels; filters are read from the file
+//! instead of designed; sines are taken of angles less their whole turns.
+
+use std::f64::consts::TAU;
+
+use burn::tensor::module::conv2d;
+use burn::tensor::ops::ConvOptions;
+use burn::tensor::{Device, Tensor};
+
+use super::filtered::{FilteredActivation, Resampling, Taps};
+use super::info::LayerInfo;
+use super::layers::{Linear, tensor};
+use super::mapping::{Mapping, MappingConfig, MeanCodes};
+use super::{
+    Activation, Blueprint, Conditions, Facts, Label, LoadError, Network, NoiseInput, ReadBackError, Stage, Tally,
+    problem,
+};
+use crate::edit::{Truncation, Weighting};
+use crate::layout::{LayoutError, Weights};
+use crate::sefa::StyleRows;
+
+/// Pixels around the picture that every layer but the last ones carries along.
+const MARGIN: usize = 10;
+/// Of the Fourier features, in periods over the picture; it matters to user transforms that scale.
+const BANDWIDTH: f64 = 2.0;
+/// Taps of a filter per unit of its factor.
+const TAPS_PER_FACTOR: usize = 6;
+/// The picture's scale in the last layer's output.
+const PICTURE_GAIN: f64 = 0.25;
+const MAX_SIZE: usize = 8192 + 2 * MARGIN;
+const MAX_LAYERS: usize = 64;
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Config {
+    mapping: MappingConfig,
+    input_channels: usize,
+    layers: Vec<LayerConfig>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct LayerConfig {
+    prefix: String,
+    inputs: usize,
+    outputs: usize,
+    kernel: usize,
+    /// Width and height of the output.
+    size: usize,
+    resampling: Resampling,
+}
+
+impl Config {
+    pub(super) fn read(weights: &Weights) -> Result<Self, LayoutError> {
+        let mapping = MappingConfig::read(weights, "fc")?;
+        let [input_channels, _] = weights.dims::<2>("synthesis.input.freqs")?;
+        let mut named: Vec<(usize, usize, String)> = weights.names().filter_map(parse_layer).collect();
+        named.sort();
+        let in_order = named.iter().enumerate().all(|(i, &(index, ..))| i == index);
+        if named.is_empty() || named.len() > MAX_LAYERS || !in_order {
+            let what = format!("expected layers L0 to at most L{}, one of each, found {}", MAX_LAYERS - 1, named.len());
+            return Err(problem(weights, "synthesis.L0_*.bias", what));
+        }
+        let mut layers: Vec<LayerConfig> = Vec::new();
+        for (_, size, prefix) in named {
+            let (inputs, input_size) =
+                layers.last().map_or((input_channels, size), |before| (before.outputs, before.size));
+            layers.push(LayerConfig::read(weights, prefix, inputs, [input_size, size])?);
+        }
+        if layers[0].size <= 2 * MARGIN {
+            let what = format!("expected a first layer of more than {} pixels, found {}", 2 * MARGIN, layers[0].size);
+            return Err(problem(weights, &layers[0].prefix, what));
+        }
+        Ok(Config { mapping, input_channels, layers })
+    }
+
+    fn last(&self) -> &LayerConfig {
+        &self.layers[self.layers.len() - 1]
+    }
+}
+
+/// Number, size and prefix of the layer whose bias has this name, such as "synthesis.L3_52_128.bias".
+fn parse_layer(name: &str) -> Option<(usize, usize, String)> {
+    let prefix = name.strip_suffix(".bias")?;
+    let mut parts = prefix.strip_prefix("synthesis.L")?.split('_');
+    let index = parts.next()?.parse().ok()?;
+    let size = parts.next()?.parse().ok()?;
+    let _channels: usize = parts.next()?.parse().ok()?;
+    parts.next().is_none().then(|| (index, size, prefix.to_owned()))
+}
+
+impl LayerConfig {
+    fn read(
+        weights: &Weights,
+        prefix: String,
+        inputs: usize,
+        [input_size, size]: [usize; 2],
+    ) -> Result<Self, LayoutError> {
+        let [outputs, _, kernel, _] = weights.dims::<4>(&format!("{prefix}.weight"))?;
+        let taps = |filter: &str| -> Result<usize, LayoutError> {
+            let name = format!("{prefix}.{filter}");
+            match weights.shape(&name) {
+                None => Ok(1),
+                Some(&[taps, ..]) if taps % TAPS_PER_FACTOR == 0 => Ok(taps),
+                Some(shape) => Err(problem(
+                    weights,
+                    &name,
+                    format!("expected a multiple of {TAPS_PER_FACTOR} taps, found {shape:?}"),
+                )),
+            }
+        };
+        let taps = [taps("up_filter")?, taps("down_filter")?];
+        let factors = taps.map(|taps| (taps / TAPS_PER_FACTOR).max(1));
+        let fits = size <= MAX_SIZE && (1..=3).contains(&kernel) && factors.iter().all(|&factor| factor <= 16);
+        let resampling = fits.then(|| Resampling::new([input_size + kernel - 1, size], factors, taps)).flatten();
+        match resampling {
+            Some(resampling) => Ok(LayerConfig { prefix, inputs, outputs, kernel, size, resampling }),
+            None => {
+                let what = format!(
+                    "expected sizes that the filters can make, found {input_size} to {size} pixels with filters of {taps:?} taps"
+                );
+                Err(problem(weights, &prefix, what))
+            }
+        }
+    }
+}
+
+impl Blueprint for Config {
+    fn facts(&self) -> Facts {
+        let input =
+            LayerInfo { index: 0, name: "synthesis.input".into(), resolution: self.layers[0].size, channels: 4 };
+        let of_layer = |(i, layer): (usize, &LayerConfig)| LayerInfo {
+            index: i + 1,
+            name: layer.prefix.clone(),
+            resolution: layer.size,
+            channels: layer.inputs,
+        };
+        Facts {
+            resolution: self.last().size,
+            channels: self.last().outputs,
+            z_dim: self.mapping.z_dim,
+            w_dim: Some(self.mapping.w_dim),
+            layers: std::iter::once(input).chain(self.layers.iter().enumerate().map(of_layer)).collect(),
+            classes: self.mapping.classes(),
+            default_truncation: Some(Truncation::default()),
+            has_noise: false,
+            slider_range: 15.0,
+        }
+    }
+
+    /// Filters work in pieces, so the largest maps are those around them.
+    fn largest_tensor_bytes(&self) -> u64 {
+        let of_layer = |layer: &LayerConfig| {
+            let side = (layer.size + layer.kernel - 1) as u64;
+            4 * layer.inputs.max(layer.outputs) as u64 * side.pow(2)
+        };
+        self.layers.iter().map(of_layer).max().unwrap_or(0)
+    }
+
+    fn load(&self, weights: &Weights, device: &Device, tally: &mut Tally) -> Result<Box<dyn Network>, LoadError> {
+        Ok(Box::new(StyleGan3::load(self, weights, device, tally)?))
+    }
+}
+
+struct StyleGan3 {
+    mapping: Mapping,
+    w_mean: MeanCodes,
+    input: FourierInput,
+    layers: Vec<Layer>,
+    /// Of the layers after the input.
+    style_rows: Vec<StyleRows>,
+}
+
+impl StyleGan3 {
+    fn load(config: &Config, weights: &Weights, device: &Device, tally: &mut Tally) -> Result<Self, LoadError> {
+        // sqrt(2) of the mapping's activation goes into weights and biases.
+        let mapping = config.mapping.load(std::f64::consts::SQRT_2, weights, device, tally)?;
+        let w_mean = mapping.means("mapping.w_avg", config.layers.len() + 1, weights, tally)?;
+        let w_dim = config.mapping.w_dim;
+        let input = FourierInput::load(config, weights, device, tally)?;
+        let (mut layers, mut style_rows) = (Vec::new(), Vec::new());
+        for (i, layer) in config.layers.iter().enumerate() {
+            let is_last = i + 1 == config.layers.len();
+            let (layer, rows) = Layer::load(layer, is_last, w_dim, weights, device, tally)?;
+            layers.push(layer);
+            style_rows.push(rows);
+        }
+        Ok(StyleGan3 { mapping, w_mean, input, layers, style_rows })
+    }
+}
+
+impl Network for StyleGan3 {
+    fn stages(&self) -> Vec<Stage> {
+        let input = Stage { name: "input".into(), layers: vec![0], ..Stage::default() };
+        let of_layer = |(i, layer): (usize, &Layer)| Stage {
+            name: format!("L{i} {0}x{0}", layer.size),
+            layers: vec![i + 1],
+            ..Stage::default()
+        };
+        std::iter::once(input).chain(self.layers.iter().enumerate().map(of_layer)).collect()
+    }
+
+    fn code_from_z(&self, z: &[f32], label: &Label) -> Result<Vec<f32>, ReadBackError> {
+        self.mapping.w(z, label)
+    }
+
+    fn mean_code(&self, layer: usize) -> Option<&[f32]> {
+        Some(self.w_mean.of_layer(layer))
+    }
+
+    fn run(
+        &self,
+        stage: usize,
+        input: Option<&Activation>,
+        codes: &[Tensor<2>],
+        _noise: &NoiseInput,
+        _conditions: &Conditions,
+    ) -> Activation {
+        let w = codes[0].clone();
+        let Some(input) = input else {
+            return Activation { features: self.input.forward(w), picture: None };
+        };
+        let features = self.layers[stage - 1].forward(input.features.clone(), w);
+        let picture = (stage == self.layers.len()).then(|| features.clone().mul_scalar(PICTURE_GAIN));
+        Activation { features, picture }
+    }
+
+    /// The input layer's four numbers turn and shift the picture; SeFa leaves them out.
+    fn style_rows(&self, layer: usize, _weighting: Weighting) -> Vec<&StyleRows> {
+        layer.checked_sub(1).map(|layer| &self.style_rows[layer]).into_iter().collect()
+    }
+}
+
+/// Fourier features, turned and shifted by the first code.
+struct FourierInput {
+    /// w -> (cos, sin, shift x, shift y), the first two up to a common factor
+    affine: Linear,
+    /// `[1, C, 2]`, periods over the picture
+    frequencies: Tensor<3>,
+    /// `[1, C, 1]`, in turns
+    phases: Tensor<3>,
+    /// `[1, 3, 3]`, inverse transform of the picture
+    transform: Tensor<3>,
+    /// x, y and 1 of every pixel, `[1, 3, size * size]`
+    grid: Tensor<3>,
+    /// `[1, C, C]`, divided by sqrt(C)
+    mixing: Tensor<3>,
+    size: usize,
+}
+
+impl FourierInput {
+    fn load(config: &Config, weights: &Weights, device: &Device, tally: &mut Tally) -> Result<Self, LoadError> {
+        let (channels, size, w_dim) = (config.input_channels, config.layers[0].size, config.mapping.w_dim);
+        let mut get = |part: &str, shape: &[usize]| tally.get(weights, &format!("synthesis.input.{part}"), shape);
+        let frequencies = get("freqs", &[channels, 2])?;
+        let phases = get("phases", &[channels])?;
+        let transform = get("transform", &[3, 3])?;
+        let mixing = get("weight", &[channels, channels])?;
+        let (affine, bias) = (get("affine.weight", &[4, w_dim])?, get("affine.bias", &[4])?);
+        let rate = (size - 2 * MARGIN) as f64;
+        let at = |pixel: usize| ((pixel as f64 + 0.5 - size as f64 / 2.0) / rate) as f32;
+        let pixels = || (0..size).flat_map(|y| (0..size).map(move |x| (x, y)));
+        let grid = pixels().map(|(x, _)| at(x)).chain(pixels().map(|(_, y)| at(y))).chain(pixels().map(|_| 1.0));
+        Ok(FourierInput {
+            affine: Linear::new(affine, bias, (1.0 / (w_dim as f64).sqrt(), 1.0), device),
+            frequencies: tensor(frequencies, [1, channels, 2], device),
+            phases: tensor(phases, [1, channels, 1], device),
+            transform: tensor(transform, [1, 3, 3], device),
+            grid: tensor(grid.collect(), [1, 3, size * size], device),
+            mixing: tensor(mixing, [1, channels, channels], device).mul_scalar(1.0 / (channels as f64).sqrt()),
+            size,
+        })
+    }
+
+    /// w `[N, w_dim]` -> `[N, C, size, size]`
+    fn forward(&self, w: Tensor<2>) -> Tensor<4> {
+        let t = self.affine.forward(w);
+        let n = t.dims()[0];
+        let number = |i: usize| t.clone().narrow(1, i, 1);
+        let length = (number(0).square() + number(1).square()).sqrt();
+        let [cos, sin, x, y] = [0, 1, 2, 3].map(|i| number(i) / length.clone());
+        // The upper rows of turn * shift, then the user's transform; the lower row stays 0, 0, 1.
+        let shift_x = sin.clone() * y.clone() - cos.clone() * x.clone();
+        let shift_y = (sin.clone() * x + cos.clone() * y).neg();
+        let rows = Tensor::cat(vec![cos.clone(), sin.clone().neg(), shift_x, sin, cos, shift_y], 1);
+        let channels = self.frequencies.dims()[1];
+        let transform = rows.reshape([n, 2, 3]).matmul(self.transform.clone().repeat(&[n, 1, 1]));
+        // Frequencies in the first two columns, the change of phase in the third.
+        let waves = self.frequencies.clone().repeat(&[n, 1, 1]).matmul(transform);
+        let frequencies = waves.clone().narrow(2, 0, 2);
+        let phases = waves.narrow(2, 2, 1) + self.phases.clone();
+        // Frequencies that a transform has driven beyond what the grid can show fade out.
+        let rate = (self.size - 2 * MARGIN) as f64;
+        let norms = frequencies.clone().square().sum_dim(2).sqrt();
+        let amplitudes =
+            norms.sub_scalar(BANDWIDTH).div_scalar(-(rate / 2.0 - BANDWIDTH)).add_scalar(1.0).clamp(0.0, 1.0);
+        let turns = Tensor::cat(vec![frequencies, phases], 2).matmul(self.grid.clone().repeat(&[n, 1, 1]));
+        let turns = turns.clone() - turns.round();
+        let features = turns.mul_scalar(TAU).sin() * amplitudes;
+        let features = self.mixing.clone().repeat(&[n, 1, 1]).matmul(features);
+        features.reshape([n, channels, self.size, self.size])
+    }
+}
+
+/// A modulated convolution and a filtered activation.
+struct Layer {
+    style: Linear,
+    /// `[outputs, inputs, k, k]`; of unit mean square per output, except in the last layer
+    weight: Tensor<4>,
+    /// Sums of the squared kernels, `[inputs, outputs]`; the last layer does not demodulate.
+    squares: Option<Tensor<2>>,
+    /// Input magnitude's reciprocal.
+    gain: f64,
+    activation: FilteredActivation,
+    size: usize,
+}
+
+impl Layer {
+    fn load(
+        config: &LayerConfig,
+        is_last: bool,
+        w_dim: usize,
+        weights: &Weights,
+        device: &Device,
+        tally: &mut Tally,
+    ) -> Result<(Self, StyleRows), LoadError> {
+        let LayerConfig { prefix, inputs, outputs, kernel, size, resampling } = config;
+        let (inputs, outputs, kernel) = (*inputs, *outputs, *kernel);
+        let name = |part: &str| format!("{prefix}.{part}");
+        let mut get = |part: &str, shape: &[usize]| tally.get(weights, &name(part), shape);
+        let weight = get("weight", &[outputs, inputs, kernel, kernel])?;
+        let bias = get("bias", &[outputs])?;
+        let magnitude = get("magnitude_ema", &[])?.first().copied().unwrap_or(1.0);
+        let rows = get("affine.weight", &[inputs, w_dim])?;
+        let style_bias = get("affine.bias", &[inputs])?;
+        let stored = |part: &str| weights.shape(&name(part)).map(<[usize]>::to_vec);
+        let up = stored("up_filter").map(|shape| get("up_filter", &shape)).transpose()?;
+        let down = match stored("down_filter") {
+            None => None,
+            Some(shape) if shape.len() == 1 => Some(Taps::Separable(get("down_filter", &shape)?)),
+            Some(shape) => Some(Taps::Radial(get("down_filter", &[shape[0], shape[0]])?)),
+        };
+        // The last layer is not demodulated, so there the gain of the weights counts.
+        let style_gain = if is_last { 1.0 / ((inputs * kernel * kernel) as f64).sqrt() } else { 1.0 };
+        let to_style = 1.0 / (w_dim as f64).sqrt() * style_gain;
+        let style = Linear::new(rows.clone(), style_bias, (to_style, style_gain), device);
+        let mut weight = tensor(weight, [outputs, inputs, kernel, kernel], device);
+        let mut squares = None;
+        if !is_last {
+            let sums = weight.clone().square().sum_dim(3).sum_dim(2).sum_dim(1);
+            weight = weight * sums.div_scalar((inputs * kernel * kernel) as f64).sqrt().recip();
+            squares = Some(weight.clone().square().sum_dim(3).sum_dim(2).reshape([outputs, inputs]).transpose());
+        }
+        let clamp = weights.conv_clamp;
+        let activation =
+            FilteredActivation::new(*resampling, up.as_deref(), down.as_ref(), bias, is_last, clamp, device);
+        let gain = 1.0 / f64::from(magnitude).sqrt();
+        let layer = Layer { style, weight, squares, gain, activation, size: *size };
+        Ok((layer, StyleRows { values: rows, dim: w_dim }))
+    }
+
+    /// `[N, inputs, h, h]`, w `[N, w_dim]` -> `[N, outputs, size, size]`
+    fn forward(&self, x: Tensor<4>, w: Tensor<2>) -> Tensor<4> {
+        let mut style = self.style.forward(w);
+        let [n, inputs] = style.dims();
+        let [outputs, _, kernel, _] = self.weight.dims();
+        let mut demodulation = None;
+        if let Some(squares) = &self.squares {
+            style = style.clone() * style.square().mean_dim(1).sqrt().recip();
+            let sums = style.clone().square().matmul(squares.clone());
+            demodulation = Some(sums.add_scalar(1e-8).sqrt().recip().reshape([n, outputs, 1, 1]));
+        }
+        let x = x * style.mul_scalar(self.gain).reshape([n, inputs, 1, 1]);
+        let padding = [kernel - 1, kernel - 1];
+        let x = conv2d(x, self.weight.clone(), None, ConvOptions::new([1, 1], padding, [1, 1], 1));
+        self.activation.forward(match demodulation {
+            Some(demodulation) => x * demodulation,
+            None => x,
+        })
+    }
+}

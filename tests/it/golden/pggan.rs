@@ -1,0 +1,58 @@
+//! PGGAN, plain and fused, grown to the end and not.
+
+use sefa_studio::edit::LayerSet;
+use sefa_studio::generator::Family;
+
+use super::{Case, PICTURE, assert_basis};
+
+const FOLDERS: [&str; 2] = ["pggan_genforce", "pggan_genforce_fused"];
+
+fn cases() -> impl Iterator<Item = Case> {
+    FOLDERS.iter().flat_map(|folder| Case::all(folder, &["model.pth", "model_tf.pkl"]))
+}
+
+#[test]
+fn pggan_renders_as_the_reference() {
+    for case in cases() {
+        let mut engine = case.open();
+        let info = engine.info().unwrap();
+        assert_eq!((info.family, info.resolution, info.code_dim(), info.num_layers), (Family::Pggan, 32, 16, 1));
+        for n in case.samples() {
+            let mut edit = case.from_z(n, 1.0);
+            case.assert_picture(&mut engine, &edit, "image", n, PICTURE);
+            edit.moves.push(case.stored_move("all", 0, 3.0, "0"));
+            case.assert_picture(&mut engine, &edit, "edit/image", n, PICTURE);
+        }
+    }
+}
+
+#[test]
+fn pggan_activations_match_stage_by_stage() {
+    for case in cases() {
+        let generator = case.load();
+        for n in case.samples() {
+            let code = case.assert_code(&generator, "z_norm", n);
+            case.assert_stages(&generator, &code, 1.0, n, &["layer1", "layer3", "layer5", "layer7"]);
+        }
+    }
+}
+
+#[test]
+fn pggan_fades_between_resolutions_as_the_reference() {
+    for case in FOLDERS.iter().flat_map(|folder| Case::all(folder, &["model.pth"])) {
+        for lod in ["1.0", "1.5", "2.25"] {
+            let grown = case.with_tensor("lod", &[lod.parse().unwrap()]);
+            let mut engine = grown.open();
+            for n in case.samples() {
+                grown.assert_picture(&mut engine, &grown.from_z(n, 1.0), &format!("image_lod{lod}"), n, PICTURE);
+            }
+        }
+    }
+}
+
+#[test]
+fn pggan_has_the_directions_of_the_reference() {
+    for case in cases().filter(Case::is_cpu) {
+        assert_basis(&mut case.open(), &LayerSet::range(0, 0), &case.expected, "all");
+    }
+}

@@ -55,6 +55,9 @@ pub struct Conv(Form<cpu::Packed>);
 /// (StyleGAN2, `upsample_conv_2d`).
 pub struct ConvUp(Form<cpu::PackedUp>);
 
+/// Transposed 4x4 convolution of stride 2 and padding 1, which doubles the size.
+pub struct ConvTranspose(Form<cpu::PackedUp>);
+
 enum Form<Packed> {
     /// Weight, and for [`ConvUp`] the filter, as the tensor operations take them.
     Tensors {
@@ -101,7 +104,7 @@ impl ConvUp {
             return Self::of_tensors(weight, [outputs, inputs], device);
         }
         let at = |o, i, y, x| weight[((o * inputs + i) * 3 + y) * 3 + x];
-        ConvUp(Form::Cpu(cpu::PackedUp::new([outputs, inputs], at)))
+        ConvUp(Form::Cpu(cpu::PackedUp::of_3x3([outputs, inputs], at)))
     }
 
     fn of_tensors(weight: &[f32], [outputs, inputs]: [usize; 2], device: &Device) -> Self {
@@ -127,6 +130,36 @@ impl ConvUp {
             }
             Form::Cpu(packed) => on_host(x, style, after, |x, [height, width], style, after| {
                 let values = cpu::conv_up(x, [height, width], style, packed, after);
+                (values, packed.outputs(), [2 * height, 2 * width])
+            }),
+        }
+    }
+}
+
+impl ConvTranspose {
+    /// `weight` is `[inputs, outputs, 4, 4]`, row-major, as transposed convolutions are stored.
+    pub fn new(weight: &[f32], [inputs, outputs]: [usize; 2], device: &Device) -> Self {
+        if !is_cpu(device) {
+            return Self::of_tensors(weight, [inputs, outputs], device);
+        }
+        let at = |o, i, y, x| weight[((i * outputs + o) * 4 + y) * 4 + x];
+        ConvTranspose(Form::Cpu(cpu::PackedUp::of_4x4([outputs, inputs], at)))
+    }
+
+    fn of_tensors(weight: &[f32], [inputs, outputs]: [usize; 2], device: &Device) -> Self {
+        let weight = Tensor::from_data(TensorData::new(weight.to_vec(), [inputs, outputs, 4, 4]), device);
+        ConvTranspose(Form::Tensors { weight, filter: None })
+    }
+
+    /// x `[N, inputs, h, w]` -> `[N, outputs, 2h, 2w]`
+    pub fn forward(&self, x: Tensor<4>, after: &After) -> Tensor<4> {
+        match &self.0 {
+            Form::Tensors { weight, .. } => {
+                let options = ConvTransposeOptions::new([2, 2], [1, 1], [0, 0], [1, 1], 1);
+                after.apply(conv_transpose2d(x, weight.clone(), None, options))
+            }
+            Form::Cpu(packed) => on_host(x, None, after, |x, [height, width], style, after| {
+                let values = cpu::conv_transpose(x, [height, width], style, packed, after);
                 (values, packed.outputs(), [2 * height, 2 * width])
             }),
         }
@@ -257,6 +290,19 @@ mod tests {
             let weight = weights(outputs * inputs * 9);
             let fast = ConvUp::new(&weight, [outputs, inputs], &device).forward(x.clone(), style.clone(), &after);
             let plain = ConvUp::of_tensors(&weight, [outputs, inputs], &device).forward(x, style, &after);
+            assert_equal(fast, plain);
+        }
+    }
+
+    #[test]
+    fn fast_transposed_convolutions_equal_plain_ones() {
+        let device = Device::flex();
+        for (n, inputs, outputs, side) in [(1, 6, 4, 4), (2, 24, 10, 16)] {
+            let x = numbers([n, inputs, side, side], 1, &device);
+            let after = everything(n, outputs, 2 * side, &device);
+            let weight = weights(outputs * inputs * 16);
+            let fast = ConvTranspose::new(&weight, [inputs, outputs], &device).forward(x.clone(), &after);
+            let plain = ConvTranspose::of_tensors(&weight, [inputs, outputs], &device).forward(x, &after);
             assert_equal(fast, plain);
         }
     }

@@ -183,20 +183,44 @@ pub(super) fn conv(
     result
 }
 
-/// The four kernels of a stride-2 transposed 3x3 convolution: one per parity of output row and column.
+/// The four kernels of a stride-2 transposed convolution: one per parity of output row and column.
 pub(super) struct PackedUp {
     /// (even, even), (even, odd), (odd, even), (odd, odd)
     phases: [Packed; 4],
+    /// Kernel row (or column) and input row (or column) that reach an even and an odd output: (kernel index, offset).
+    reach: [&'static [(usize, isize)]; 2],
 }
 
 impl PackedUp {
-    /// `weight(o, i, ky, kx)` as the transposed convolution uses it: `t[2y + ky, 2x + kx] += x[y, x] * weight`.
-    pub(super) fn new([outputs, inputs]: [usize; 2], weight: impl Fn(usize, usize, usize, usize) -> f32) -> Self {
-        let phase = |rows: &[usize], columns: &[usize]| {
-            let taps: Vec<_> = rows.iter().flat_map(|&y| columns.iter().map(move |&x| (y, x))).collect();
-            Packed::new([outputs, inputs, taps.len()], |o, i, tap| weight(o, i, taps[tap].0, taps[tap].1))
-        };
-        PackedUp { phases: [phase(&[0, 2], &[0, 2]), phase(&[0, 2], &[1]), phase(&[1], &[0, 2]), phase(&[1], &[1])] }
+    /// 3x3 without padding, the size becomes 2h+1: output 2y + k takes input y with kernel index k.
+    pub(super) fn of_3x3(shape: [usize; 2], weight: impl Fn(usize, usize, usize, usize) -> f32) -> Self {
+        Self::new(shape, [&[(0, 0), (2, -1)], &[(1, 0)]], weight)
+    }
+
+    /// 4x4 with padding 1, the size becomes 2h: output 2y + k - 1 takes input y with kernel index k.
+    pub(super) fn of_4x4(shape: [usize; 2], weight: impl Fn(usize, usize, usize, usize) -> f32) -> Self {
+        Self::new(shape, [&[(1, 0), (3, -1)], &[(0, 1), (2, 0)]], weight)
+    }
+
+    /// `weight(output, input, kernel row, kernel column)`
+    fn new(
+        [outputs, inputs]: [usize; 2],
+        reach: [&'static [(usize, isize)]; 2],
+        weight: impl Fn(usize, usize, usize, usize) -> f32,
+    ) -> Self {
+        let phases = std::array::from_fn(|phase| {
+            let taps = pairs(reach[phase / 2], reach[phase % 2]);
+            Packed::new([outputs, inputs, taps.len()], |o, i, tap| weight(o, i, taps[tap].0.0, taps[tap].1.0))
+        });
+        PackedUp { phases, reach }
+    }
+
+    /// Where the taps of each phase read in rows of length `row`.
+    fn taps(&self, row: usize) -> [Vec<isize>; 4] {
+        std::array::from_fn(|phase| {
+            let taps = pairs(self.reach[phase / 2], self.reach[phase % 2]);
+            taps.iter().map(|((_, y), (_, x))| y * row as isize + x).collect()
+        })
     }
 
     pub(super) fn outputs(&self) -> usize {
@@ -204,20 +228,40 @@ impl PackedUp {
     }
 }
 
-/// Stride-2 transposed 3x3 convolution followed by the filter [1,3,3,1] x [1,3,3,1] / 16 (pad 1), of one sample.
-///
-/// `x` is `[inputs, height, width]`. Returns `[outputs, 2 height, 2 width]`. The map of size 2h+1 never exists.
-pub(super) fn conv_up(
+type Reach = (usize, isize);
+
+fn pairs(rows: &[Reach], columns: &[Reach]) -> Vec<(Reach, Reach)> {
+    rows.iter().flat_map(|&y| columns.iter().map(move |&x| (y, x))).collect()
+}
+
+/// Sum maps of one group of outputs on the rows of a part.
+struct PhaseSums<'a> {
+    sums: &'a [Vec<f32>; 4],
+    /// Distance between outputs.
+    stride: usize,
+    row: usize,
+}
+
+impl PhaseSums<'_> {
+    /// Even and odd columns of one output's map row: of this parity, number `m` counted from the row before the part's first.
+    fn map_row(&self, output: usize, parity: usize, m: usize) -> [&[f32]; 2] {
+        let from = output * self.stride + m * self.row;
+        [&self.sums[2 * parity][from..from + self.row], &self.sums[2 * parity + 1][from..from + self.row]]
+    }
+}
+
+/// Stride-2 transposed convolution of one sample, its four phases handed to `finish(output, y, sums, columns, row)`, which
+/// fills row `y` of the result. `x` is `[inputs, height, width]`. Returns `[outputs, 2 height, 2 width]`.
+fn double(
     x: &[f32],
     [height, width]: [usize; 2],
     style: Option<&[f32]>,
     packed: &PackedUp,
     after: After,
+    finish: impl Fn(usize, usize, &PhaseSums, &mut [Vec<f32>; 2], &mut [f32]) + Sync,
 ) -> Vec<f32> {
     let row = width + 2;
-    let up = row as isize;
-    // Even rows m of the sum map take input row m with kernel row 0 and row m-1 with kernel row 2; odd rows take row m.
-    let taps: [&[isize]; 4] = [&[0, -1, -up, -up - 1], &[0, -up], &[0, -1], &[0]];
+    let taps = packed.taps(row);
     let [first_phase, ..] = &packed.phases;
     let outputs = packed.outputs();
     let (up_height, up_width) = (2 * height, 2 * width);
@@ -226,43 +270,28 @@ pub(super) fn conv_up(
     let target = Disjoint::new(&mut result);
     Parts::new([height, width], first_phase, 8).run(|part, scratch| {
         scratch.strip.fill(&source, part.first, part.end);
-        // Sum maps of the rows first-1 ..= end.
-        let positions = (part.end - part.first + 2) * row;
+        let rows = part.end - part.first + 2;
         // Room for the rounding of runs that start one row in.
-        let stride = positions.next_multiple_of(POSITIONS) + POSITIONS;
+        let stride = (rows * row).next_multiple_of(POSITIONS) + POSITIONS;
         let Scratch { strip, sums, columns } = scratch;
         sums.iter_mut().for_each(|sums| sums.resize(OUTPUTS * stride, 0.0));
         columns.iter_mut().for_each(|column| column.resize(row, 0.0));
         for group in part.groups {
-            for (phase, sums) in sums.iter_mut().enumerate() {
-                // Even rows start at `first`; the row before it is not read.
-                let skip = if phase < 2 { 1 } else { 0 };
+            for (phase, (sums, taps)) in sums.iter_mut().zip(&taps).enumerate() {
+                // A map row that reads above or below the strip is not read by `finish` either.
+                let skip_first = usize::from(taps.iter().any(|&tap| tap < -1));
+                let skip_last = usize::from(taps.iter().any(|&tap| tap > 1));
+                let positions = (rows - skip_first - skip_last) * row;
                 let weights = packed.phases[phase].group(group);
-                let input = strip.input(skip, taps[phase]);
-                accumulate(&input, weights, &mut sums[skip * row..], stride, positions - skip * row);
+                accumulate(&strip.input(skip_first, taps), weights, &mut sums[skip_first * row..], stride, positions);
             }
+            let phases = PhaseSums { sums, stride, row };
             for (o, channel) in (group * OUTPUTS..outputs.min((group + 1) * OUTPUTS)).enumerate() {
-                for y in 2 * part.first..2 * part.end {
-                    let map_row = |parity: usize, m: usize| {
-                        let from = o * stride + m * row;
-                        [&sums[2 * parity][from..from + row], &sums[2 * parity + 1][from..from + row]]
-                    };
-                    // Rows y-1 ..= y+2 of the sum map; row m of the buffers is map row 2 (first - 1 + m) + parity.
-                    let m = y / 2 - part.first + 1;
-                    let taken = match y % 2 {
-                        0 => [map_row(1, m - 1), map_row(0, m), map_row(1, m), map_row(0, m + 1)],
-                        _ => [map_row(0, m), map_row(1, m), map_row(0, m + 1), map_row(1, m + 1)],
-                    };
-                    for (parity, column) in columns.iter_mut().enumerate() {
-                        let [a, b, c, d] = taken.map(|rows| &rows[parity][..column.len()]);
-                        for (n, x) in column.iter_mut().enumerate() {
-                            *x = (a[n] + d[n]) + 3.0 * (b[n] + c[n]);
-                        }
-                    }
-                    let pixel = y * up_width;
+                for y in 0..2 * (part.end - part.first) {
+                    let pixel = (2 * part.first + y) * up_width;
                     // SAFETY: a part owns its rows of its groups' channels, and no other part has them.
                     let row = unsafe { target.slice(channel * up_height * up_width + pixel, up_width) };
-                    interleave(&columns[0], &columns[1], row);
+                    finish(o, y, &phases, columns, row);
                     after.finish(row, channel, pixel);
                 }
             }
@@ -271,8 +300,48 @@ pub(super) fn conv_up(
     result
 }
 
+/// Stride-2 transposed 3x3 convolution followed by the filter [1,3,3,1] x [1,3,3,1] / 16 (pad 1), of one sample.
+///
+/// `x` is `[inputs, height, width]`. Returns `[outputs, 2 height, 2 width]`. The map of size 2h+1 never exists.
+pub(super) fn conv_up(x: &[f32], size: [usize; 2], style: Option<&[f32]>, packed: &PackedUp, after: After) -> Vec<f32> {
+    double(x, size, style, packed, after, |output, y, sums, columns, row| {
+        // Rows y-1 ..= y+2 of the sum map; rows are counted from the one before the part's first.
+        let m = y / 2 + 1;
+        let map_row = |parity, m| sums.map_row(output, parity, m);
+        let taken = match y % 2 {
+            0 => [map_row(1, m - 1), map_row(0, m), map_row(1, m), map_row(0, m + 1)],
+            _ => [map_row(0, m), map_row(1, m), map_row(0, m + 1), map_row(1, m + 1)],
+        };
+        for (parity, column) in columns.iter_mut().enumerate() {
+            let [a, b, c, d] = taken.map(|rows| &rows[parity][..column.len()]);
+            for (n, x) in column.iter_mut().enumerate() {
+                *x = (a[n] + d[n]) + 3.0 * (b[n] + c[n]);
+            }
+        }
+        filter_columns(&columns[0], &columns[1], row);
+    })
+}
+
+/// Stride-2 transposed 4x4 convolution with padding 1, of one sample.
+///
+/// `x` is `[inputs, height, width]`. Returns `[outputs, 2 height, 2 width]`.
+pub(super) fn conv_transpose(
+    x: &[f32],
+    size: [usize; 2],
+    style: Option<&[f32]>,
+    packed: &PackedUp,
+    after: After,
+) -> Vec<f32> {
+    double(x, size, style, packed, after, |output, y, sums, _, row| {
+        let [even, odd] = sums.map_row(output, y % 2, y / 2 + 1);
+        for (pair, (even, odd)) in row.as_chunks_mut::<2>().0.iter_mut().zip(even[1..].iter().zip(&odd[1..])) {
+            *pair = [*even, *odd];
+        }
+    })
+}
+
 /// Filters along a row: `even` and `odd` hold the columns of the sum map at bordered indices (index 1 is column 0).
-fn interleave(even: &[f32], odd: &[f32], row: &mut [f32]) {
+fn filter_columns(even: &[f32], odd: &[f32], row: &mut [f32]) {
     let columns = odd.windows(3).zip(even[1..].windows(2));
     for (pair, (odd, even)) in row.chunks_exact_mut(2).zip(columns) {
         let ([o0, o1, o2], [e1, e2]) = ([odd[0], odd[1], odd[2]], [even[0], even[1]]);
@@ -357,10 +426,32 @@ mod tests {
     }
 
     #[test]
+    fn transposed_convolutions_equal_their_definition() {
+        for (h, w, inputs, outputs) in [(4, 4, 3, 5), (1, 1, 2, 8), (5, 9, 4, 12), (40, 32, 48, 9)] {
+            let (x, weight) = (numbers(inputs * h * w, 1), numbers(outputs * inputs * 16, 2));
+            let packed = PackedUp::of_4x4([outputs, inputs], |o, i, y, x| weight[((o * inputs + i) * 4 + y) * 4 + x]);
+            let found = conv_transpose(&x, [h, w], None, &packed, After::default());
+            let mut expected = vec![0.0; outputs * 4 * h * w];
+            for (o, i) in (0..outputs * inputs).map(|n| (n / inputs, n % inputs)) {
+                for (y, px) in (0..h * w).map(|n| (n / w, n % w)) {
+                    for (ky, kx) in (0..16).map(|n| (n / 4, n % 4)) {
+                        let (ty, tx) = ((2 * y + ky).wrapping_sub(1), (2 * px + kx).wrapping_sub(1));
+                        if ty < 2 * h && tx < 2 * w {
+                            expected[(o * 2 * h + ty) * 2 * w + tx] += f64::from(x[(i * h + y) * w + px])
+                                * f64::from(weight[((o * inputs + i) * 4 + ky) * 4 + kx]);
+                        }
+                    }
+                }
+            }
+            assert_close(&found, &expected, &format!("{h}x{w} {inputs}->{outputs}"));
+        }
+    }
+
+    #[test]
     fn up_convolutions_equal_transposed_convolution_and_filter() {
         for (h, w, inputs, outputs) in [(4, 4, 3, 5), (1, 1, 2, 8), (5, 9, 4, 12), (40, 32, 48, 9)] {
             let (x, weight) = (numbers(inputs * h * w, 1), numbers(outputs * inputs * 9, 2));
-            let packed = PackedUp::new([outputs, inputs], |o, i, y, x| weight[((o * inputs + i) * 3 + y) * 3 + x]);
+            let packed = PackedUp::of_3x3([outputs, inputs], |o, i, y, x| weight[((o * inputs + i) * 3 + y) * 3 + x]);
             let found = conv_up(&x, [h, w], None, &packed, After::default());
             let (mh, mw) = (2 * h + 1, 2 * w + 1);
             let mut map = vec![0.0; outputs * mh * mw];

@@ -11,7 +11,7 @@ use crate::generator::Family;
 /// Blocks, attention not counted; the deepest public network has 14.
 const MAX_BLOCKS: usize = 64;
 /// Classes of a network without a shared embedding, whose one-hot table is made up here.
-const MAX_CLASSES: usize = 4096;
+const MAX_CLASSES: usize = 2048;
 
 pub(super) fn matches(state: &StateDict) -> bool {
     state.has("linear.weight") && state.has("blocks.0.0.conv1.weight") && state.has("blocks.0.0.bn1.gain.weight")

@@ -84,6 +84,10 @@ pub(super) fn assemble(state: &StateDict) -> Result<Assembled, LayoutProblem> {
     assembly.put("generator.gen_z.bias", "generator.gen_z.bias".into(), &[rows])?;
     let [sets, _] = assembly.axes("generator.bn.running_means")?;
     let mut channels = rows / 16;
+    if channels.saturating_mul(16) != rows {
+        let expected = format!("[a multiple of 16, {condition}]");
+        return Err(LayoutProblem::Shape { found: assembly.shape(&first), tensor: first, expected });
+    }
     let mut depth = Depth { blocks: 0 };
     for n in 0..layers {
         let name = layer(n);

@@ -28,6 +28,7 @@ fn recognise(checkpoint: Checkpoint) -> Result<Weights, LayoutProblem> {
     network.strip_prefixes();
     refuse_foreign(&network.state)?;
     let mut assembled = assemble(&mut network)?;
+    check_extent(&assembled, checkpoint.file_len)?;
     apply_metadata(&mut assembled, &checkpoint)?;
     let mut ignored = network.ignored;
     if !assembled.unused.is_empty() {
@@ -92,6 +93,21 @@ fn assemble(network: &mut Network) -> Result<Assembled, LayoutProblem> {
         Match::Nearly(remark) => Err(unknown(state, Some(remark))),
         Match::No => Err(unknown(state, None)),
     }
+}
+
+/// Tensors of one network do not overlap, but those of a hostile file may all be views of one large storage: then reading
+/// each of them would cost far more than the file is long.
+fn check_extent(assembled: &Assembled, file_len: u64) -> Result<(), LayoutProblem> {
+    /// Elements per byte of the file, which may be compressed, and what goes without saying.
+    const PER_BYTE: u64 = 4;
+    const SMALL: u64 = 1 << 22;
+    let lengths = assembled.tensors.values().map(|entry| entry.tensor.len() as u64);
+    let elements = lengths.fold(0u64, u64::saturating_add);
+    if elements <= file_len.saturating_mul(PER_BYTE).saturating_add(SMALL) {
+        return Ok(());
+    }
+    let what = format!("a file whose tensors overlap ({elements} numbers in {file_len} bytes)");
+    Err(LayoutProblem::foreign(what, "The tensors of a generator do not: fetch the file from its source again"))
 }
 
 fn with_mean(mut assembled: Assembled) -> Assembled {

@@ -105,6 +105,38 @@ fn metadata_that_contradicts_the_tensors_is_refused() {
     assert!(with("stylegan9").unwrap_err().to_string().contains("family stylegan9"));
 }
 
+/// All kernels of a StyleGAN2 as views of one storage: each is sound, together they are not.
+#[test]
+fn networks_that_are_one_storage_many_times_are_refused() {
+    use std::io::Write;
+    let mut program = b"\x80\x02}(".to_vec();
+    let text = |text: &str| [b"X".as_slice(), &(text.len() as u32).to_le_bytes(), text.as_bytes()].concat();
+    let int = |value: usize| [b"J".as_slice(), &(value as u32).to_le_bytes()].concat();
+    for (name, shape, _) in tensors(&open("stylegan2_ada_skip/model.pth").unwrap()) {
+        // Every width becomes 1000: nine million numbers a kernel.
+        let is_width = |axis: usize| matches!(axis, 8 | 16 | 24) && !name.ends_with("noise_const");
+        let shape: Vec<usize> = shape.iter().map(|&axis| if is_width(axis) { 1000 } else { axis }).collect();
+        let strides: Vec<usize> = (0..shape.len()).map(|axis| shape[axis + 1..].iter().product()).collect();
+        let tuple =
+            |values: &[usize]| [b"(".to_vec(), values.iter().flat_map(|&v| int(v)).collect(), b"t".to_vec()].concat();
+        program.extend([text(&name), b"ctorch._utils\n_rebuild_tensor_v2\n((".to_vec(), text("storage")].concat());
+        program.extend(
+            [b"ctorch\nByteStorage\n".to_vec(), text("0"), text("cpu"), int(9_000_000), b"tQ".to_vec()].concat(),
+        );
+        program.extend([int(0), tuple(&shape), tuple(&strides), b"\x89NtR".to_vec()].concat());
+    }
+    program.extend(b"u.");
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, content) in [("x/data.pkl", program), ("x/data/0", vec![0; 9_000_000])] {
+        let options = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+        zip.start_file(name, options).unwrap();
+        zip.write_all(&content).unwrap();
+    }
+    let file = zip.finish().unwrap().into_inner();
+    let message = detect(Checkpoint::from_bytes(file, "test.pth").unwrap()).unwrap_err().to_string();
+    assert!(message.contains("a file whose tensors overlap"), "{message}");
+}
+
 /// One tensor taken away from every family: the message names it.
 #[test]
 fn missing_tensors_are_listed() {

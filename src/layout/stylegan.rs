@@ -167,9 +167,11 @@ fn fused(state: &StateDict, size: usize) -> bool {
 /// The renderer has the taps [1, 2, 1] built in, as all public models do.
 fn check_blur(state: &StateDict) -> Result<(), LayoutProblem> {
     const TAPS: [f32; 3] = [0.25, 0.5, 0.25];
+    // One kernel per channel, more than any layer has.
+    const MAX_BLUR: usize = 9 * 16_384;
     let is_blur = |name: &str| name.starts_with("synthesis.layer") && name.ends_with(".blur.kernel");
     for (name, tensor) in state.iter().filter(|(name, _)| is_blur(name)) {
-        if !tensor.shape().ends_with(&[3, 3]) {
+        if !tensor.shape().ends_with(&[3, 3]) || tensor.len() > MAX_BLUR {
             return Err(LayoutProblem::Shape {
                 tensor: name.into(),
                 expected: "of 3x3 kernels".into(),

@@ -47,7 +47,8 @@ fn other_networks_are_called_by_their_names() {
 fn files_beside_the_network_are_called_by_their_names() {
     let optimiser = pickled(&[b"\x80\x02}(U\x05state}U\x0cparam_groups]u."]).unwrap_err().to_string();
     assert!(optimiser.contains("the state of an optimiser") && optimiser.contains("G_ema.pth"), "{optimiser}");
-    let counters = pickled(&[b"\x80\x02}(U\x03itrK\x05U\x05epochK\x02u."]).unwrap_err().to_string();
+    let counters =
+        pickled(&[b"\x80\x02}(U\x03itrK\x05U\x05epochK\x02U\x06config}U\x01aK\x01su."]).unwrap_err().to_string();
     assert!(counters.contains("the progress of a training"), "{counters}");
 }
 

@@ -7,11 +7,14 @@ use super::{rosinality, tensorflow};
 use crate::checkpoint::{Tensor, Tree, Value};
 
 /// Where files keep the network to use, best first: moving averages before the networks in training.
-const PREFERRED: [&str; 16] = [
+const PREFERRED: [&str; 19] = [
     "Gs",
     "g_ema",
     "G_ema",
     "generator_smooth",
+    "generator_ema",
+    "netG_ema",
+    "params_ema",
     "ema",
     "generator",
     "g",
@@ -77,7 +80,7 @@ pub(super) fn unwrap(tree: &Tree) -> Result<Network, LayoutProblem> {
         let keys = tree.entries(value).unwrap_or_default().iter().filter_map(|&(key, _)| tree.text(key));
         let keys: Vec<String> = keys.map(String::from).collect();
         let of = if keys.is_empty() { String::new() } else { format!(" ({})", Names(keys)) };
-        foreign::refuse_counters(tree, value)?;
+        foreign::refuse_counters(tree, tree.root())?;
         let seen = format!("{}{of}{place}, no tensors", tree.describe(value));
         return Err(LayoutProblem::Unknown { seen, nearest: known() });
     }

@@ -8,7 +8,7 @@ seconds=${1:-60}
 cargo run --quiet --release --example seeds
 for target in torch_zip pickle safetensors layout; do
     echo "== $target, $seconds s"
-    # A second and a gigabyte are far more than any file of this size may cost.
+    # Far more than any file of this size may cost, sanitizers included.
     cargo +nightly fuzz run --fuzz-dir . "$target" -- \
         -max_total_time="$seconds" -max_len=400000 -timeout=10 -rss_limit_mb=2048 -print_final_stats=1
 done

@@ -63,12 +63,8 @@ pub fn write_weights(path: &Path, weights: &Weights, precision: Precision, repor
 
 fn header(weights: &Weights, tensors: Vec<(String, TensorInfo)>) -> Result<String, SafeTensorError> {
     let mut about: HashMap<String, String> = weights.metadata.clone().into_iter().collect();
-    about.insert("format".into(), "sefa-studio".into());
-    about.insert("family".into(), weights.family.to_string());
+    about.extend(weights.settings());
     about.entry("source_layout".into()).or_insert_with(|| weights.layout.to_string());
-    if let Some(clamp) = weights.conv_clamp {
-        about.insert("conv_clamp".into(), clamp.to_string());
-    }
     let metadata = Metadata::new(Some(about), tensors)?;
     serde_json::to_string(&metadata).map_err(SafeTensorError::from)
 }

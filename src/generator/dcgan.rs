@@ -4,12 +4,10 @@
 //! into the transposed convolutions before them, and the first convolution, on a 1x1 picture, is a matrix product.
 
 use burn::tensor::activation::relu;
-use burn::tensor::module::conv_transpose2d;
-use burn::tensor::ops::ConvTransposeOptions;
 use burn::tensor::{Device, Tensor};
 
 use super::info::LayerInfo;
-use super::layers::{Linear, tensor};
+use super::layers::{Conv, Linear};
 use super::{
     Activation, Blueprint, Conditions, Facts, Label, LoadError, MAX_BLOCKS, Network, NoiseInput, ReadBackError, Stage,
     Tally, problem,
@@ -73,14 +71,8 @@ struct Dcgan {
     first: Linear,
     first_channels: usize,
     /// Transposed convolutions with their folded batch norms.
-    rest: Vec<Up>,
+    rest: Vec<Conv>,
     style_rows: StyleRows,
-}
-
-struct Up {
-    /// `[inputs, outputs, 4, 4]`
-    weight: Tensor<4>,
-    bias: Tensor<1>,
 }
 
 impl Dcgan {
@@ -105,8 +97,8 @@ impl Dcgan {
                 let layer = Linear::new(columns_to_rows(&weight, inputs), bias, (1.0, 1.0), device);
                 first = Some((layer, outputs, StyleRows { values: columns_to_rows(&stored, inputs), dim: inputs }));
             } else {
-                let weight = tensor(weight, [inputs, outputs, 4, 4], device);
-                rest.push(Up { weight, bias: tensor(bias, [outputs], device) });
+                let conv = Conv::transposed(&weight, [inputs, outputs], Some(bias), device);
+                rest.push(if is_last { conv } else { conv.with_relu() });
             }
             inputs = outputs;
         }
@@ -168,11 +160,9 @@ impl Network for Dcgan {
             let features = relu(self.first.forward(z)).reshape([n, self.first_channels, 4, 4]);
             return Activation { features, picture: None };
         };
-        let up = &self.rest[stage - 1];
-        let options = ConvTransposeOptions::new([2, 2], [1, 1], [0, 0], [1, 1], 1);
-        let x = conv_transpose2d(input.features.clone(), up.weight.clone(), Some(up.bias.clone()), options);
+        let x = self.rest[stage - 1].forward(input.features.clone());
         if stage < self.rest.len() {
-            return Activation { features: relu(x), picture: None };
+            return Activation { features: x, picture: None };
         }
         let picture = x.tanh();
         Activation { features: picture.clone(), picture: Some(picture) }

@@ -1,9 +1,9 @@
 //! Blocks that several families share.
 
 use burn::tensor::activation::leaky_relu;
-use burn::tensor::module::{conv_transpose2d, conv2d};
-use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 use burn::tensor::{Device, Tensor, TensorData};
+
+use crate::ops::{self, After};
 
 /// Values as a tensor on `device`; `values.len()` is the product of `shape`.
 pub(super) fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D], device: &Device) -> Tensor<D> {
@@ -45,25 +45,28 @@ impl Linear {
     }
 }
 
-/// A convolution with an odd square kernel and zero padding that keeps the size, or doubles it.
+/// A convolution with zero padding that keeps the size, or doubles it.
 pub(super) struct Conv {
-    /// `[outputs, inputs, k, k]`, or `[inputs, outputs, 4, 4]` of the transposed convolution that doubles the size
-    weight: Tensor<4>,
-    bias: Option<Tensor<1>>,
-    doubles: bool,
+    op: Op,
+    after: After,
+}
+
+enum Op {
+    Same(ops::Conv),
+    Double(ops::ConvTranspose),
 }
 
 impl Conv {
-    /// From a stored `[outputs, inputs, k, k]` weight, scaled once by `gain`, and the bias as it is.
+    /// From a stored `[outputs, inputs, k, k]` weight with k 1 or 3, scaled once by `gain`, and the bias as it is.
     pub(super) fn new(
-        weight: Vec<f32>,
-        [outputs, inputs, kernel]: [usize; 3],
+        mut weight: Vec<f32>,
+        shape: [usize; 3],
         gain: f64,
         bias: Option<Vec<f32>>,
         device: &Device,
     ) -> Self {
-        let weight = tensor(weight, [outputs, inputs, kernel, kernel], device).mul_scalar(gain);
-        Conv { weight, bias: bias.map(|bias| tensor(bias, [outputs], device)), doubles: false }
+        scale(&mut weight, gain);
+        Conv { op: Op::Same(ops::Conv::new(&weight, shape, device)), after: only_bias(bias, device) }
     }
 
     /// Nearest up-sampling by two, then correlation with a stored `[outputs, inputs, 3, 3]` weight.
@@ -89,26 +92,50 @@ impl Conv {
         bias: Option<Vec<f32>>,
         device: &Device,
     ) -> Self {
-        let mut spread = vec![0.0; 16 * weight.len() / 9];
-        for (from, to) in weight.as_chunks::<9>().0.iter().zip(spread.as_chunks_mut::<16>().0) {
+        let mut spread = vec![0.0; 16 * inputs * outputs];
+        for (index, from) in weight.as_chunks::<9>().0.iter().enumerate() {
+            // Transposed convolutions are stored with the inputs first.
+            let (output, input) = (index / inputs, index % inputs);
+            let to = &mut spread[16 * (input * outputs + output)..][..16];
             for (i, x) in from.iter().enumerate() {
                 let at = i / 3 * 4 + i % 3;
                 [at, at + 1, at + 4, at + 5].iter().for_each(|&at| to[at] += x);
             }
         }
-        let weight = tensor(spread, [outputs, inputs, 4, 4], device).mul_scalar(gain).swap_dims(0, 1);
-        Conv { weight, bias: bias.map(|bias| tensor(bias, [outputs], device)), doubles: true }
+        scale(&mut spread, gain);
+        Conv::transposed(&spread, [inputs, outputs], bias, device)
+    }
+
+    /// Transposed convolution of stride 2 with a stored `[inputs, outputs, 4, 4]` weight, padding 1.
+    pub(super) fn transposed(weight: &[f32], shape: [usize; 2], bias: Option<Vec<f32>>, device: &Device) -> Self {
+        Conv { op: Op::Double(ops::ConvTranspose::new(weight, shape, device)), after: only_bias(bias, device) }
+    }
+
+    /// With max(x, 0) after the bias.
+    pub(super) fn with_relu(mut self) -> Self {
+        self.after.slope = Some(0.0);
+        self
     }
 
     /// `[N, inputs, H, W]` -> `[N, outputs, H, W]` or `[N, outputs, 2H, 2W]`
     pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        if self.doubles {
-            let options = ConvTransposeOptions::new([2, 2], [1, 1], [0, 0], [1, 1], 1);
-            return conv_transpose2d(x, self.weight.clone(), self.bias.clone(), options);
+        match &self.op {
+            Op::Same(conv) => conv.forward(x, None, &self.after),
+            Op::Double(conv) => conv.forward(x, &self.after),
         }
-        let padding = self.weight.dims()[2] / 2;
-        conv2d(x, self.weight.clone(), self.bias.clone(), ConvOptions::new([1, 1], [padding, padding], [1, 1], 1))
     }
+}
+
+fn scale(weight: &mut [f32], gain: f64) {
+    weight.iter_mut().for_each(|x| *x = (f64::from(*x) * gain) as f32);
+}
+
+fn only_bias(bias: Option<Vec<f32>>, device: &Device) -> After {
+    let bias = bias.map(|bias| {
+        let length = bias.len();
+        tensor(bias, [length], device)
+    });
+    After { bias, ..After::default() }
 }
 
 /// `[N, C, H, W]` -> `[N, C, 2H, 2W]`, every value four times.
@@ -157,39 +184,17 @@ impl Growth {
     }
 }
 
-/// The outer product of [1, 3, 3, 1] with itself, scaled to the sum `gain`, as `[1, 1, 4, 4]`.
-fn fir_kernel(gain: f32, device: &Device) -> Tensor<4> {
-    const TAPS: [f32; 4] = [1.0, 3.0, 3.0, 1.0];
-    let values = TAPS.iter().flat_map(|a| TAPS.iter().map(move |b| a * b * gain / 64.0)).collect();
-    tensor(values, [1, 1, 4, 4], device)
-}
-
-/// Low-pass filter after a stride-2 transposed convolution: pad 1, correlate with [1,3,3,1] x [1,3,3,1] of sum 4.
-pub(super) struct BlurAfterUp {
-    kernel: Tensor<4>,
-}
-
-impl BlurAfterUp {
-    pub(super) fn new(channels: usize, device: &Device) -> Self {
-        // A repeated kernel, not an expanded view: convolutions want it laid out.
-        BlurAfterUp { kernel: fir_kernel(4.0, device).repeat(&[channels, 1, 1, 1]) }
-    }
-
-    /// `[N, C, 2H+1, 2W+1]` -> `[N, C, 2H, 2W]`
-    pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let channels = self.kernel.dims()[0];
-        conv2d(x, self.kernel.clone(), None, ConvOptions::new([1, 1], [1, 1], [1, 1], channels))
-    }
-}
-
-/// Up-sampling by two with the same filter; zeros outside the picture (StyleGAN2, `upsample_2d`).
+/// Up-sampling by two with the filter [1,3,3,1] x [1,3,3,1]; zeros outside the picture (StyleGAN2, `upsample_2d`).
 pub(super) struct Upsample {
-    kernel: Tensor<4>,
+    conv: ops::ConvTranspose,
 }
 
 impl Upsample {
     pub(super) fn new(device: &Device) -> Self {
-        Upsample { kernel: fir_kernel(4.0, device) }
+        const TAPS: [f32; 4] = [1.0, 3.0, 3.0, 1.0];
+        // Sum 4: every value is spread over four.
+        let kernel: Vec<f32> = TAPS.iter().flat_map(|a| TAPS.map(|b| a * b / 16.0)).collect();
+        Upsample { conv: ops::ConvTranspose::new(&kernel, [1, 1], device) }
     }
 
     /// `[N, C, H, W]` -> `[N, C, 2H, 2W]`
@@ -197,8 +202,6 @@ impl Upsample {
         let [n, channels, height, width] = picture.dims();
         // Channels go through as pictures of their own, so that the convolution needs no groups.
         let planes = picture.reshape([n * channels, 1, height, width]);
-        let options = ConvTransposeOptions::new([2, 2], [1, 1], [0, 0], [1, 1], 1);
-        let planes = conv_transpose2d(planes, self.kernel.clone(), None, options);
-        planes.reshape([n, channels, 2 * height, 2 * width])
+        self.conv.forward(planes, &After::default()).reshape([n, channels, 2 * height, 2 * width])
     }
 }

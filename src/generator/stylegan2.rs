@@ -8,12 +8,10 @@
 
 use std::f64::consts::{FRAC_1_SQRT_2, SQRT_2};
 
-use burn::tensor::module::{conv_transpose2d, conv2d};
-use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 use burn::tensor::{Device, Tensor};
 
 use super::info::LayerInfo;
-use super::layers::{BlurAfterUp, Conv, Linear, Upsample, lrelu, tensor};
+use super::layers::{Conv, Linear, Upsample, tensor};
 use super::mapping::{Mapping, MappingConfig, MeanCodes};
 use super::{
     Activation, Blueprint, Conditions, Facts, Label, LayerNoise, LoadError, MAX_BLOCKS, Network, NoiseInput,
@@ -21,6 +19,7 @@ use super::{
 };
 use crate::edit::{Truncation, Weighting};
 use crate::layout::{LayoutError, Weights};
+use crate::ops::{self, After};
 use crate::sefa::StyleRows;
 
 /// How blocks reach the picture.
@@ -313,15 +312,16 @@ impl LayerLoader<'_, '_> {
         let noise = self.tally.get(weights, &format!("{prefix}.noise_const"), &[r, r])?;
         let gain = SQRT_2 * scale;
         let noise_gain = f64::from(strength.first().copied().unwrap_or(0.0)) * gain;
-        let weight = tensor(weight, [outputs, inputs, 3, 3], device);
-        let squares = weight.clone().square().sum_dim(3).sum_dim(2).reshape([outputs, inputs]).transpose();
+        let sums = weight.as_chunks::<9>().0.iter().map(|kernel| kernel.iter().map(|x| x * x).sum()).collect();
         let conv = StyledConv {
             style,
-            // The stored weight is the kernel of the transposed convolution as it is (NVIDIA's convention).
-            weight: if up { weight.swap_dims(0, 1) } else { weight },
-            squares,
-            blur: up.then(|| BlurAfterUp::new(outputs, device)),
-            bias: tensor(bias, [1, outputs, 1, 1], device).mul_scalar(gain),
+            op: match up {
+                // The stored weight is the kernel of the transposed convolution as it is (NVIDIA's convention).
+                true => ModulatedConv::Up(ops::ConvUp::new(&weight, [outputs, inputs], device)),
+                false => ModulatedConv::Same(ops::Conv::new(&weight, [outputs, inputs, 3], device)),
+            },
+            squares: tensor(sums, [outputs, inputs], device).transpose(),
+            bias: tensor(bias, [outputs], device).mul_scalar(gain),
             gain,
             noise_const: tensor(noise, [1, 1, r, r], device).mul_scalar(noise_gain),
             noise_gain,
@@ -333,27 +333,27 @@ impl LayerLoader<'_, '_> {
     fn rgb(&mut self, prefix: &str, inputs: usize) -> Result<(ToRgb, StyleRows), LoadError> {
         let (style, rows) = self.affine(prefix, inputs)?;
         let outputs = self.config.picture_channels;
-        let weight = self.tally.get(self.weights, &format!("{prefix}.weight"), &[outputs, inputs, 1, 1])?;
+        let mut weight = self.tally.get(self.weights, &format!("{prefix}.weight"), &[outputs, inputs, 1, 1])?;
         let bias = self.tally.get(self.weights, &format!("{prefix}.bias"), &[outputs])?;
-        let weight = tensor(weight, [outputs, inputs, 1, 1], self.device).mul_scalar(1.0 / (inputs as f64).sqrt());
-        let bias = tensor(bias, [1, outputs, 1, 1], self.device);
-        Ok((ToRgb { style, weight, bias, clamp: self.weights.conv_clamp }, rows))
+        let gain = 1.0 / (inputs as f32).sqrt();
+        weight.iter_mut().for_each(|x| *x *= gain);
+        let conv = ops::Conv::new(&weight, [outputs, inputs, 1], self.device);
+        let bias = Some(tensor(bias, [outputs], self.device));
+        Ok((ToRgb { style, conv, after: After { bias, clamp: self.weights.conv_clamp, ..After::default() } }, rows))
     }
 }
 
-/// A 3x3 modulated convolution with noise, bias and activation; doubles the resolution if it has a `blur`.
+/// A 3x3 modulated convolution with noise, bias and activation, which may double the resolution.
 struct StyledConv {
     /// w -> style, the factors of the input channels.
     style: Linear,
-    /// `[outputs, inputs, 3, 3]`, or `[inputs, outputs, 3, 3]` for the transposed convolution.
-    weight: Tensor<4>,
+    op: ModulatedConv,
     /// Sums of the squared kernels, `[inputs, outputs]`, from which the demodulation follows.
     squares: Tensor<2>,
-    blur: Option<BlurAfterUp>,
     /// Of the activation: sqrt(2), or 1 in a residual block.
     gain: f64,
-    /// `[1, outputs, 1, 1]`, times the gain
-    bias: Tensor<4>,
+    /// `[outputs]`, times the gain
+    bias: Tensor<1>,
     /// `[1, 1, r, r]`, times strength and gain
     noise_const: Tensor<4>,
     /// strength times gain
@@ -361,32 +361,31 @@ struct StyledConv {
     clamp: Option<f32>,
 }
 
+enum ModulatedConv {
+    Same(ops::Conv),
+    Up(ops::ConvUp),
+}
+
 impl StyledConv {
     /// `[N, inputs, h, w]`, w `[N, w_dim]` -> `[N, outputs, r, r]`
     fn forward(&self, x: Tensor<4>, w: Tensor<2>, noise: LayerNoise) -> Tensor<4> {
         let style = self.style.forward(w);
-        let [n, inputs] = style.dims();
-        let demodulation =
-            style.clone().square().matmul(self.squares.clone()).add_scalar(1e-8).sqrt().recip().mul_scalar(self.gain);
-        let x = x * style.reshape([n, inputs, 1, 1]);
-        let x = match &self.blur {
-            None => conv2d(x, self.weight.clone(), None, ConvOptions::new([1, 1], [1, 1], [1, 1], 1)),
-            Some(blur) => {
-                let options = ConvTransposeOptions::new([2, 2], [0, 0], [0, 0], [1, 1], 1);
-                blur.forward(conv_transpose2d(x, self.weight.clone(), None, options))
-            }
+        let squares = style.clone().square().matmul(self.squares.clone());
+        let demodulation = squares.add_scalar(1e-8).sqrt().recip().mul_scalar(self.gain);
+        let after = After {
+            scale: Some(demodulation),
+            bias: Some(self.bias.clone()),
+            noise: match noise {
+                LayerNoise::Const => Some(self.noise_const.clone()),
+                LayerNoise::None => None,
+                LayerNoise::Given(noise) => Some(noise.mul_scalar(self.noise_gain)),
+            },
+            slope: Some(0.2),
+            clamp: self.clamp,
         };
-        let outputs = x.dims()[1];
-        let mut x = x * demodulation.reshape([n, outputs, 1, 1]) + self.bias.clone();
-        match noise {
-            LayerNoise::Const => x = x + self.noise_const.clone(),
-            LayerNoise::None => {}
-            LayerNoise::Given(noise) => x = x + noise.mul_scalar(self.noise_gain),
-        }
-        let x = lrelu(x);
-        match self.clamp {
-            Some(limit) => x.clamp(-limit, limit),
-            None => x,
+        match &self.op {
+            ModulatedConv::Same(conv) => conv.forward(x, Some(style), &after),
+            ModulatedConv::Up(conv) => conv.forward(x, Some(style), &after),
         }
     }
 }
@@ -394,22 +393,14 @@ impl StyledConv {
 /// A 1x1 modulated convolution to picture channels, without demodulation.
 struct ToRgb {
     style: Linear,
-    /// `[picture channels, inputs, 1, 1]`, divided by sqrt(inputs)
-    weight: Tensor<4>,
-    bias: Tensor<4>,
-    clamp: Option<f32>,
+    /// Weights divided by sqrt(inputs).
+    conv: ops::Conv,
+    after: After,
 }
 
 impl ToRgb {
     /// `[N, inputs, r, r]`, w `[N, w_dim]` -> `[N, picture channels, r, r]`
     fn forward(&self, x: Tensor<4>, w: Tensor<2>) -> Tensor<4> {
-        let style = self.style.forward(w);
-        let [n, inputs] = style.dims();
-        let x = x * style.reshape([n, inputs, 1, 1]);
-        let x = conv2d(x, self.weight.clone(), None, ConvOptions::new([1, 1], [0, 0], [1, 1], 1)) + self.bias.clone();
-        match self.clamp {
-            Some(limit) => x.clamp(-limit, limit),
-            None => x,
-        }
+        self.conv.forward(x, Some(self.style.forward(w)), &self.after)
     }
 }

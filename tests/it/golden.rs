@@ -83,7 +83,7 @@ impl Case {
     }
 
     /// The edit of the stored z.
-    fn from_z(&self, n: usize, psi: f32) -> Edit {
+    fn edit_of_z(&self, n: usize, psi: f32) -> Edit {
         self.edit(n, Code::Z(self.expected.row("z", n)), psi)
     }
 
@@ -191,8 +191,6 @@ fn edit(code: Code, psi: f32) -> Edit {
 fn assert_close(what: &str, found: &[f32], expected: &[f32], bound: f32) {
     assert_eq!(found.len(), expected.len(), "{what}: number of values");
     let worst = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        eprintln!("ERR {worst:.1e} {what}");
-    }
     assert!(worst <= bound, "{what}: off by {worst}, allowed {bound}");
 }
 

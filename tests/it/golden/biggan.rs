@@ -31,11 +31,11 @@ fn biggan_deep_picks_statistics_by_psi_and_renders_as_the_reference() {
             assert_eq!(info.num_layers, deep.items, "the first layer and the blocks");
             for n in case.samples() {
                 for psi in deep.psis {
-                    let edit = case.from_z(n, psi.parse().unwrap());
+                    let edit = case.edit_of_z(n, psi.parse().unwrap());
                     case.assert_picture(&mut engine, &edit, &format!("image_t{psi}"), n, PICTURE);
                 }
                 // The fixture moves z as a whole.
-                let mut edit = case.from_z(n, deep.psis[0].parse().unwrap());
+                let mut edit = case.edit_of_z(n, deep.psis[0].parse().unwrap());
                 let all = LayerSet::range(0, info.num_layers - 1).to_string();
                 edit.moves.push(case.stored_move("gen_z", 0, 2.0, &all));
                 case.assert_picture(&mut engine, &edit, "edit/image", n, PICTURE);
@@ -94,7 +94,7 @@ fn brocks_networks_render_as_the_reference() {
             let generator = case.load();
             for n in case.samples() {
                 case.assert_stages(&generator, &case.expected.row("z", n), 1.0, n, names);
-                case.assert_picture(&mut engine, &case.from_z(n, 1.0), "image", n, PICTURE);
+                case.assert_picture(&mut engine, &case.edit_of_z(n, 1.0), "image", n, PICTURE);
             }
         }
     }

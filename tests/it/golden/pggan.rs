@@ -18,7 +18,7 @@ fn pggan_renders_as_the_reference() {
         let info = engine.info().unwrap();
         assert_eq!((info.family, info.resolution, info.code_dim(), info.num_layers), (Family::Pggan, 32, 16, 1));
         for n in case.samples() {
-            let mut edit = case.from_z(n, 1.0);
+            let mut edit = case.edit_of_z(n, 1.0);
             case.assert_picture(&mut engine, &edit, "image", n, PICTURE);
             edit.moves.push(case.stored_move("all", 0, 3.0, "0"));
             case.assert_picture(&mut engine, &edit, "edit/image", n, PICTURE);
@@ -44,7 +44,7 @@ fn pggan_fades_between_resolutions_as_the_reference() {
             let grown = case.with_tensor("lod", &[lod.parse().unwrap()]);
             let mut engine = grown.open();
             for n in case.samples() {
-                grown.assert_picture(&mut engine, &grown.from_z(n, 1.0), &format!("image_lod{lod}"), n, PICTURE);
+                grown.assert_picture(&mut engine, &grown.edit_of_z(n, 1.0), &format!("image_lod{lod}"), n, PICTURE);
             }
         }
     }

@@ -17,7 +17,7 @@ fn stylegan_truncates_renders_and_edits_as_the_reference() {
         assert_eq!((info.family, info.resolution, info.num_layers), (Family::StyleGan, 128, 12));
         assert_eq!(info.default_truncation, Some(Truncation { psi: 0.7, cutoff: Some(8) }));
         for n in case.samples() {
-            let mut edit = case.from_z(n, 1.0);
+            let mut edit = case.edit_of_z(n, 1.0);
             case.assert_picture(&mut engine, &edit, "image", n, PICTURE);
             edit.truncation = info.default_truncation.unwrap();
             case.assert_picture(&mut engine, &edit, "image_trunc", n, PICTURE);

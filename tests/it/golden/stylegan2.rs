@@ -85,11 +85,11 @@ fn stylegan2_maps_truncates_and_renders_as_the_reference() {
             let mut engine = case.open();
             assert_eq!(engine.info().unwrap().family, Family::StyleGan2);
             for n in case.samples() {
-                let plain = case.from_z(n, 1.0);
+                let plain = case.edit_of_z(n, 1.0);
                 case.assert_picture(&mut engine, &plain, "image", n, PICTURE);
                 let w = case.edit(n, Code::W(case.expected.row("w", n)), 1.0);
                 case.assert_picture(&mut engine, &w, "image", n, PICTURE);
-                let mut truncated = case.from_z(n, network.psi);
+                let mut truncated = case.edit_of_z(n, network.psi);
                 truncated.truncation.cutoff = network.cutoff;
                 case.assert_picture(&mut engine, &truncated, "image_trunc", n, PICTURE);
                 let codes = case.edit(n, Code::WPlus(case.expected.rows(network.codes, n)), 0.123);
@@ -150,7 +150,7 @@ fn a_training_checkpoint_renders_as_the_reference_where_the_mean_does_not_matter
     for case in Case::all("stylegan2_rosinality", &["model_train.pt"]) {
         let mut engine = case.open();
         for n in case.samples() {
-            case.assert_picture(&mut engine, &case.from_z(n, 1.0), "image", n, PICTURE);
+            case.assert_picture(&mut engine, &case.edit_of_z(n, 1.0), "image", n, PICTURE);
         }
     }
 }
@@ -160,7 +160,7 @@ fn truncation_with_a_cutoff_is_that_of_genforce() {
     for case in Case::all("stylegan2_genforce", &["model.pth"]) {
         let mut engine = case.open();
         for n in case.samples() {
-            let mut edit = case.from_z(n, 0.7);
+            let mut edit = case.edit_of_z(n, 0.7);
             edit.truncation.cutoff = Some(3);
             case.assert_picture(&mut engine, &edit, "image_trunc_psi0.7_layers3", n, PICTURE);
         }
@@ -213,7 +213,7 @@ fn a_move_along_a_stored_direction_gives_the_stored_picture() {
         for case in Case::all(folder, &["model.pth"]) {
             let mut engine = case.open();
             for n in case.samples() {
-                let mut edit = case.from_z(n, 0.5);
+                let mut edit = case.edit_of_z(n, 0.5);
                 edit.moves.push(case.stored_move("2-5", 1, 3.0, "2-5"));
                 case.assert_picture(&mut engine, &edit, "edit/image", n, PICTURE);
             }

@@ -19,7 +19,7 @@ fn stylegan3_truncates_and_renders_as_the_reference() {
         let info = engine.info().unwrap();
         assert_eq!((info.family, info.resolution, info.num_layers), (Family::StyleGan3, 32, 8));
         for n in case.samples() {
-            let mut edit = case.from_z(n, 1.0);
+            let mut edit = case.edit_of_z(n, 1.0);
             case.assert_picture(&mut engine, &edit, "image", n, PICTURE);
             (edit.truncation.psi, edit.truncation.cutoff) = (0.6, Some(4));
             case.assert_picture(&mut engine, &edit, "image_trunc", n, PICTURE);
@@ -51,7 +51,7 @@ fn stylegan3_turns_and_shifts_the_picture_as_the_reference() {
             let turned = case.with_tensor("synthesis.input.transform", &case.expected.get("transform"));
             let mut engine = turned.open();
             for n in case.samples() {
-                turned.assert_picture(&mut engine, &turned.from_z(n, 1.0), "image_transform", n, PICTURE);
+                turned.assert_picture(&mut engine, &turned.edit_of_z(n, 1.0), "image_transform", n, PICTURE);
             }
         }
     }

@@ -180,7 +180,7 @@ impl Attention {
         let (theta, phi) = (conv(theta, key_width, channels)?, conv(phi, key_width, channels)?);
         let (g, output) = (conv(g, value_width, channels)?, conv(output, channels, value_width)?);
         let shape = weights.shape(gamma).filter(|shape| shape.iter().product::<usize>() == 1).unwrap_or_default();
-        let gamma = tally.get(weights, gamma, &shape.to_vec())?.first().copied().unwrap_or(0.0);
+        let gamma = tally.get(weights, gamma, shape)?.first().copied().unwrap_or(0.0);
         Ok(Attention { theta, phi, g, output, gamma })
     }
 

@@ -171,7 +171,7 @@ struct BigGanDeep {
 
 enum LoadedItem {
     Block(Block),
-    Attention(Attention),
+    Attention(Box<Attention>),
 }
 
 struct Block {
@@ -207,7 +207,7 @@ impl BigGanDeep {
                     ]
                     .map(|name| format!("{prefix}.{name}"));
                     let names = names.each_ref().map(String::as_str);
-                    LoadedItem::Attention(Attention::load(names, channels, weights, device, tally)?)
+                    LoadedItem::Attention(Box::new(Attention::load(names, channels, weights, device, tally)?))
                 }
                 Item::Block { inputs, bottleneck, outputs, .. } => {
                     channels = outputs;

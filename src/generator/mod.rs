@@ -62,6 +62,7 @@ pub enum NoiseInput<'a> {
 }
 
 /// Noise of one layer.
+#[expect(clippy::large_enum_variant, reason = "one at a time exists, and only on its way to a layer")]
 enum LayerNoise {
     Const,
     None,

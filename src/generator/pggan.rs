@@ -22,8 +22,6 @@ use crate::sefa::StyleRows;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Config {
     z_dim: usize,
-    /// Classes enter beside z as a one-hot label; 0 for none.
-    classes: usize,
     picture_channels: usize,
     /// Output channels of each block, from 4x4 up.
     channels: Vec<usize>,
@@ -38,17 +36,9 @@ impl Config {
         }
         let channels: Result<Vec<usize>, LayoutError> =
             (0..blocks).map(|block| Ok(weights.dims::<1>(&name(block))?[0])).collect();
-        let [_, inputs, ..] = weights.dims::<4>("layer0.weight")?;
+        let [_, z_dim, ..] = weights.dims::<4>("layer0.weight")?;
         let [picture_channels, ..] = weights.dims::<4>(&format!("output{}.weight", blocks - 1))?;
-        let classes = weights.metadata.get("label_size").and_then(|size| size.parse().ok()).unwrap_or(0);
-        let z_dim = inputs.checked_sub(classes).filter(|&z_dim| z_dim > 0).ok_or_else(|| {
-            problem(
-                weights,
-                "layer0.weight",
-                format!("expected more inputs than the {classes} classes, found {inputs}"),
-            )
-        })?;
-        Ok(Config { z_dim, classes, picture_channels, channels: channels? })
+        Ok(Config { z_dim, picture_channels, channels: channels? })
     }
 }
 
@@ -61,7 +51,7 @@ impl Blueprint for Config {
             w_dim: None,
             // z enters once, so there is one latent layer.
             layers: vec![LayerInfo { index: 0, name: "layer0".into(), resolution: 4, channels: 16 * self.channels[0] }],
-            classes: (self.classes > 0).then_some(self.classes),
+            classes: None,
             default_truncation: None,
             has_noise: false,
             slider_range: 5.0, // SeFa's own interface
@@ -79,8 +69,7 @@ impl Blueprint for Config {
 }
 
 struct Pggan {
-    classes: usize,
-    /// z and label -> the 4x4 map, `[z + classes, channels * 16]`
+    /// z -> the 4x4 map, `[z_dim, channels * 16]`
     first: Linear,
     blocks: Vec<Block>,
     growth: Growth,
@@ -97,18 +86,15 @@ struct Block {
 
 impl Pggan {
     fn load(config: &Config, weights: &Weights, device: &Device, tally: &mut Tally) -> Result<Self, LoadError> {
-        let (c0, inputs) = (config.channels[0], config.z_dim + config.classes);
-        let stored = tally.get(weights, "layer0.weight", &[c0, inputs, 4, 4])?;
+        let (c0, z_dim) = (config.channels[0], config.z_dim);
+        let stored = tally.get(weights, "layer0.weight", &[c0, z_dim, 4, 4])?;
         // Row (o, y, x) of the matrix product: the kernel reversed, since it slides over one value with padding 3.
-        let rows = |width: usize| {
-            let value = |o, at, i| stored[(o * inputs + i) * 16 + 15 - at];
-            let row = move |o| (0..16).flat_map(move |at| (0..width).map(move |i| (o, at, i)));
-            (0..c0).flat_map(row).map(move |(o, at, i)| value(o, at, i)).collect::<Vec<f32>>()
-        };
+        let row = |o| (0..16).flat_map(move |at| (0..z_dim).map(move |i| (o * z_dim + i) * 16 + 15 - at));
+        let rows: Vec<f32> = (0..c0).flat_map(row).map(|at| stored[at]).collect();
         let bias = tally.get(weights, "layer0.bias", &[c0])?.iter().flat_map(|&b| [b; 16]).collect();
-        let gains = (SQRT_2 / (16.0 * inputs as f64).sqrt(), 1.0);
-        let first = Linear::new(rows(inputs), bias, gains, device);
-        let style_rows = StyleRows { values: rows(config.z_dim), dim: config.z_dim };
+        let gains = (SQRT_2 / (16.0 * z_dim as f64).sqrt(), 1.0);
+        let first = Linear::new(rows.clone(), bias, gains, device);
+        let style_rows = StyleRows { values: rows, dim: z_dim };
         let mut blocks = Vec::new();
         let mut conv = |n: usize, shape @ [outputs, inputs]: [usize; 2], up: bool| -> Result<Conv, LoadError> {
             let weight = tally.get(weights, &format!("layer{n}.weight"), &[outputs, inputs, 3, 3])?;
@@ -133,7 +119,7 @@ impl Pggan {
         }
         let lod = tally.find(weights, "lod", &[])?.and_then(|lod| lod.first().copied()).unwrap_or(0.0);
         let growth = Growth::new(lod, blocks.len());
-        Ok(Pggan { classes: config.classes, first, blocks, growth, style_rows, device: device.clone() })
+        Ok(Pggan { first, blocks, growth, style_rows, device: device.clone() })
     }
 }
 
@@ -142,7 +128,6 @@ impl Network for Pggan {
         let stage = |block: usize| Stage {
             name: format!("{0}x{0}", 4 << block),
             layers: if block == 0 { vec![0] } else { vec![] },
-            reads_label: block == 0 && self.classes > 0,
             ..Stage::default()
         };
         (0..self.blocks.len()).map(stage).collect()
@@ -163,12 +148,12 @@ impl Network for Pggan {
         input: Option<&Activation>,
         codes: &[Tensor<2>],
         _noise: &NoiseInput,
-        conditions: &Conditions,
+        _conditions: &Conditions,
     ) -> Activation {
         let block = &self.blocks[stage];
         let (mut x, before) = match input {
             Some(input) => (input.features.clone(), input.picture.clone()),
-            None => (self.first_map(codes[0].clone(), &conditions.label), None),
+            None => (self.first_map(codes[0].clone()), None),
         };
         if self.growth.runs(stage) {
             let layer = |x, conv: &Conv| lrelu(conv.forward(pixel_norm(x)));
@@ -185,15 +170,10 @@ impl Network for Pggan {
 
 impl Pggan {
     /// code `[N, z_dim]` -> `[N, C, 4, 4]`
-    fn first_map(&self, code: Tensor<2>, label: &Label) -> Tensor<4> {
-        let n = code.dims()[0];
-        let mut x = pixel_norm(code);
-        if self.classes > 0 {
-            let label: Tensor<2> = tensor(label.one_hot(self.classes), [1, self.classes], &self.device);
-            x = Tensor::cat(vec![x, label.repeat(&[n, 1])], 1);
-        }
-        let x = self.first.forward(pixel_norm(x));
-        let channels = x.dims()[1] / 16;
-        lrelu(x.reshape([n, channels, 4, 4]))
+    fn first_map(&self, code: Tensor<2>) -> Tensor<4> {
+        // Once as the network's own first step, once before the layer, as every layer has it.
+        let x = self.first.forward(pixel_norm(pixel_norm(code)));
+        let [n, values] = x.dims();
+        lrelu(x.reshape([n, values / 16, 4, 4]))
     }
 }

@@ -51,7 +51,7 @@ pub enum ProjectError {
     #[error("{path} is a picture without an edit inside; only pictures exported by SeFa Studio carry one")]
     NoEdit { path: PathBuf },
     #[error("cannot read the picture {path}")]
-    Picture { path: PathBuf, source: ExportError },
+    Picture { path: PathBuf, source: Box<ExportError> },
     #[error("the edit in {path} does not fit the model {model}: {problem}")]
     Misfit { path: PathBuf, model: String, problem: String },
 }
@@ -81,7 +81,7 @@ impl Project {
         match export::embedded_project(&content) {
             Ok(Some(text)) => Self::from_json(path, text.as_bytes()),
             Ok(None) => Err(ProjectError::NoEdit { path: path.into() }),
-            Err(source) => Err(ProjectError::Picture { path: path.into(), source }),
+            Err(source) => Err(ProjectError::Picture { path: path.into(), source: Box::new(source) }),
         }
     }
 

@@ -58,6 +58,7 @@ pub struct ConvUp(Form<cpu::PackedUp>);
 /// Transposed 4x4 convolution of stride 2 and padding 1, which doubles the size.
 pub struct ConvTranspose(Form<cpu::PackedUp>);
 
+#[expect(clippy::large_enum_variant, reason = "one per layer for the life of a model, never moved about")]
 enum Form<Packed> {
     /// Weight, and for [`ConvUp`] the filter, as the tensor operations take them.
     Tensors {

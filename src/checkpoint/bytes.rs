@@ -46,6 +46,23 @@ impl Bytes {
         let start = self.range.start + range.start;
         Some(Bytes { owner: self.owner.clone(), range: start..start + range.len() })
     }
+
+    /// Says that these bytes have been read and need no memory any more. They can be read again all the same.
+    pub fn release(&self) {
+        /// Below this, the call costs more than the memory is worth.
+        const WORTHWHILE: usize = 256 << 10;
+        #[cfg(unix)]
+        if let Owner::Map(map) = &self.owner
+            && self.len() >= WORTHWHILE
+        {
+            // SAFETY: the map is private, read-only and backed by its file (`map`), so a dropped page comes back from the
+            // file with what it held. Where the system refuses, the pages simply stay.
+            #[expect(unsafe_code, reason = "peak memory at load: without it a file counts twice, mapped and converted")]
+            let _ = unsafe {
+                map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, self.range.start, self.range.len())
+            };
+        }
+    }
 }
 
 impl Deref for Bytes {

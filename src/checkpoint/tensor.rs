@@ -172,8 +172,19 @@ impl Tensor {
         (count <= rows).then(|| Tensor { shape, len, ..self.clone() })
     }
 
-    /// All elements in row-major order.
+    /// All elements in row-major order. The memory that the stored ones took is given back.
     pub fn to_f32(&self) -> Vec<f32> {
+        let values = self.convert();
+        self.release();
+        values
+    }
+
+    /// See [`Bytes::release`].
+    pub fn release(&self) {
+        self.storage.release();
+    }
+
+    fn convert(&self) -> Vec<f32> {
         match self.dtype {
             DType::F16 => self.gather(|b| f16::from_le_bytes(b).to_f32()),
             DType::BF16 => self.gather(|b| bf16::from_le_bytes(b).to_f32()),

@@ -56,6 +56,11 @@ impl Entry {
         values
     }
 
+    /// Gives back the memory of the stored bytes, which can be read again.
+    pub(super) fn release(&self) {
+        self.tensor.release();
+    }
+
     /// The stored bytes, if they already are what [`Entry::to_f32`] gives.
     pub(super) fn f32_bytes(&self) -> Option<&[u8]> {
         if self.changes.is_empty() { self.tensor.f32_bytes() } else { None }

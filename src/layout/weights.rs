@@ -159,6 +159,7 @@ impl Weights {
                 Some(bytes) => {
                     self.check_finite(name, bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)))?;
                     hasher.update(bytes);
+                    entry.release();
                 }
                 None => {
                     let values = entry.to_f32();

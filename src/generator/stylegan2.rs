@@ -131,9 +131,10 @@ struct StyleGan2 {
     constant: Tensor<4>,
     blocks: Vec<Block>,
     upsample: Upsample,
-    /// SeFa's matrices per layer: of the conv (last: RGB) layer, and of the first RGB layer.
+    /// SeFa's matrices per layer, of the conv (last: RGB) layer.
     style_rows: Vec<StyleRows>,
-    first_rgb_rows: StyleRows,
+    /// Of the RGB layer of the 4x4 block, which only the skip architecture has.
+    first_rgb_rows: Option<StyleRows>,
 }
 
 struct Block {
@@ -180,7 +181,9 @@ impl StyleGan2 {
             let mut rgb = None;
             if config.has_rgb(b) {
                 let (layer, rows) = loader.rgb(&format!("{prefix}.torgb"), channels)?;
-                first_rgb_rows.get_or_insert_with(|| rows.clone());
+                if b == 0 {
+                    first_rgb_rows = Some(rows.clone());
+                }
                 if b + 1 == config.channels.len() {
                     style_rows.push(rows);
                 }
@@ -196,7 +199,7 @@ impl StyleGan2 {
             blocks,
             upsample: Upsample::new(device),
             style_rows,
-            first_rgb_rows: first_rgb_rows.ok_or(LoadError::NoLayers)?,
+            first_rgb_rows,
         })
     }
 }
@@ -272,7 +275,7 @@ impl Network for StyleGan2 {
         match weighting {
             Weighting::RowNormalised => vec![rows],
             Weighting::Raw if layer + 1 == self.style_rows.len() => vec![],
-            Weighting::Raw if layer == 1 => vec![rows, &self.first_rgb_rows],
+            Weighting::Raw if layer == 1 => std::iter::once(rows).chain(&self.first_rgb_rows).collect(),
             Weighting::Raw => vec![rows],
         }
     }

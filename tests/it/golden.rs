@@ -20,6 +20,7 @@ use sefa_studio::gpu::RenderDevice;
 use sefa_studio::layout::{self, Weights};
 use sefa_studio::progress;
 use sefa_studio::render::{Engine, Example, Source};
+use tempfile::TempPath;
 
 use crate::support::{Arrays, devices, fixture, run_stages, sampled};
 
@@ -33,6 +34,8 @@ struct Case {
     file: PathBuf,
     device: RenderDevice,
     expected: Arrays,
+    /// Removes the file in the end, if a test made it.
+    _temporary: Option<TempPath>,
 }
 
 impl Case {
@@ -42,6 +45,7 @@ impl Case {
             file: fixture(&format!("{folder}/{file}")),
             device: device.clone(),
             expected: Arrays::read(&fixture(&format!("{folder}/expected.safetensors"))),
+            _temporary: None,
         };
         devices().iter().flat_map(|device| files.iter().map(move |file| case(file, device))).collect()
     }
@@ -157,10 +161,10 @@ impl Case {
             (tensor.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap())
         });
         let settings: HashMap<String, String> = weights.settings().into_iter().collect();
-        let file = tempfile::Builder::new().suffix(".safetensors").tempfile().unwrap().keep().unwrap().1;
+        let file = tempfile::Builder::new().suffix(".safetensors").tempfile().unwrap().into_temp_path();
         std::fs::write(&file, safetensors::serialize(views, Some(settings)).unwrap()).unwrap();
         let expected = Arrays::read(&self.folder().join("expected.safetensors"));
-        Case { file, device: self.device.clone(), expected }
+        Case { file: file.to_path_buf(), device: self.device.clone(), expected, _temporary: Some(file) }
     }
 
     fn folder(&self) -> &Path {

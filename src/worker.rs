@@ -1,7 +1,8 @@
 //! The one thread that owns tensors: [`Job`] in, [`Event`] out.
 //!
 //! The latest render wins: jobs that arrive while a picture is being made are drained and coalesced, so the window never
-//! waits and at most one frame is in flight.
+//! waits and at most one frame is in flight. While a newer edit waits already, a slow render shows the smaller picture that
+//! the network has on its way and gives up; the newest edit is always rendered to the end.
 
 use std::collections::VecDeque;
 use std::error::Error;
@@ -95,6 +96,9 @@ pub enum Task {
     Render,
     Export,
 }
+
+/// Two frames of a 60 Hz screen: a picture that takes longer is felt to lag behind the hand.
+const PREVIEW_AFTER: Duration = Duration::from_millis(33);
 
 /// Handle of the thread. Dropping it stops the present work and waits for the thread.
 pub struct Worker {
@@ -212,11 +216,13 @@ impl<Notify: Fn(Event)> Desk<Notify> {
                 let all = waiting.len();
                 waiting = coalesce(waiting.into()).into();
                 self.signals.pending.fetch_sub(all - waiting.len(), Ordering::SeqCst);
-                if let Some(job) = waiting.pop_front() {
-                    self.answer(job);
-                    self.signals.cancel.store(false, Ordering::SeqCst);
-                    self.signals.pending.fetch_sub(1, Ordering::SeqCst);
+                let Some(job) = waiting.pop_front() else { continue };
+                match self.answer(&job) {
+                    Answer::Done => _ = self.signals.pending.fetch_sub(1, Ordering::SeqCst),
+                    // Rendered to the end after all, unless a newer edit takes its place.
+                    Answer::Preview => waiting.push_front(job),
                 }
+                self.signals.cancel.store(false, Ordering::SeqCst);
             }
         }
     }
@@ -227,21 +233,17 @@ impl<Notify: Fn(Event)> Desk<Notify> {
     }
 
     /// Does one job; if a GPU fails under it, goes on with the CPU and does it again there.
-    fn answer(&mut self, job: Job) {
+    fn answer(&mut self, job: &Job) -> Answer {
         let task = job.task();
-        let failure = match self.attempt(&job) {
-            Ok(()) => return,
+        let mut outcome = self.attempt(job);
+        if let Err(Failure::Device(reason)) = &outcome
+            && self.engine.device().wgpu().is_some()
+        {
+            outcome = self.move_to_cpu(reason).and_then(|_| self.attempt(job));
+        }
+        let failure = match outcome {
+            Ok(answer) => return answer,
             Err(failure) => failure,
-        };
-        let failure = match failure {
-            Failure::Device(reason) if self.engine.device().wgpu().is_some() => match self.move_to_cpu(&reason) {
-                Ok(()) => match self.attempt(&job) {
-                    Ok(()) => return,
-                    Err(failure) => failure,
-                },
-                Err(failure) => failure,
-            },
-            other => other,
         };
         (self.notify)(match failure {
             Failure::Cancelled => Event::Cancelled(task),
@@ -250,9 +252,10 @@ impl<Notify: Fn(Event)> Desk<Notify> {
                 Event::Failed { task, headline: "the engine stopped unexpectedly".into(), causes: vec![reason] }
             }
         });
+        Answer::Done
     }
 
-    fn attempt(&mut self, job: &Job) -> Result<(), Failure> {
+    fn attempt(&mut self, job: &Job) -> Result<Answer, Failure> {
         // burn and wgpu report lost devices and exhausted memory by panicking. The engine stays sound: a stage's output
         // is stored only when it is complete.
         let outcome = catch_unwind(AssertUnwindSafe(|| self.perform(job)));
@@ -263,7 +266,7 @@ impl<Notify: Fn(Event)> Desk<Notify> {
         })
     }
 
-    fn move_to_cpu(&mut self, reason: &str) -> Result<(), Failure> {
+    fn move_to_cpu(&mut self, reason: &str) -> Result<Answer, Failure> {
         let label = self.engine.device().label().to_owned();
         let first_line = reason.lines().next().unwrap_or_default();
         let note = format!("{label} failed ({first_line}); pictures are made on the CPU now");
@@ -272,12 +275,15 @@ impl<Notify: Fn(Event)> Desk<Notify> {
         self.announce_device();
         match self.source.clone() {
             Some(source) => self.attempt(&Job::Open(source)),
-            None => Ok(()),
+            None => Ok(Answer::Done),
         }
     }
 
-    fn perform(&mut self, job: &Job) -> Result<(), Failure> {
+    fn perform(&mut self, job: &Job) -> Result<Answer, Failure> {
         let start = Instant::now();
+        let pending = self.signals.pending.load(Ordering::SeqCst);
+        // A frame that takes longer than the hand notices, while something newer waits.
+        let is_late = || start.elapsed() > PREVIEW_AFTER && self.signals.pending.load(Ordering::SeqCst) > pending;
         let task = job.task();
         let notify = &self.notify;
         let mut report = |progress| {
@@ -294,20 +300,25 @@ impl<Notify: Fn(Event)> Desk<Notify> {
                 notify(Event::Factorized(self.engine.factorize(layers, *weighting)?));
             }
             Job::Render { edit, purpose } => {
-                let picture = self.engine.render(edit)?;
+                let picture = self.engine.render_until(edit, is_late)?;
                 let image = match &mut self.screen {
                     Some(screen) => FrameImage::Texture(screen.show(&picture).map_err(RenderError::from)?),
                     None => FrameImage::Pixels(Arc::new(picture.to_pixels()?)),
                 };
+                let info = self.engine.info().ok_or(RenderError::NoModel)?;
                 let frame = Frame {
-                    model: self.engine.info().map(|info| info.identity.clone()).unwrap_or_default(),
+                    model: info.identity.clone(),
                     edit: edit.clone(),
-                    size: [picture.width(), picture.height()],
+                    size: [info.resolution; 2],
+                    is_exact: picture.is_exact(),
                     took: start.elapsed(),
                     stages_run: picture.stages_run(),
                     image,
                 };
                 notify(Event::Rendered { frame, purpose: *purpose });
+                if !picture.is_exact() {
+                    return Ok(Answer::Preview);
+                }
             }
             Job::Export { project, path } => {
                 let pixels = self.engine.render(&project.edit)?.to_pixels()?;
@@ -319,8 +330,15 @@ impl<Notify: Fn(Event)> Desk<Notify> {
                 notify(Event::Exported { path });
             }
         }
-        Ok(())
+        Ok(Answer::Done)
     }
+}
+
+/// How a job ended that did not fail.
+enum Answer {
+    Done,
+    /// A preview was shown; the exact picture is still to be made.
+    Preview,
 }
 
 /// Why a job was not done.

@@ -181,6 +181,13 @@ impl Engine {
 
     /// Makes the picture of an edit, re-running only the stages whose input changed.
     pub fn render(&mut self, edit: &Edit) -> Result<Picture, RenderError> {
+        self.render_until(edit, || false)
+    }
+
+    /// As [`Engine::render`], but `enough` is asked after every stage: if it says so and the network has a smaller picture
+    /// by then, that one is the result ([`Picture::is_exact`] tells). What ran is kept, so that the next render of the
+    /// same edit goes on from there.
+    pub fn render_until(&mut self, edit: &Edit, enough: impl Fn() -> bool) -> Result<Picture, RenderError> {
         self.check(edit)?;
         let device = self.device.device().clone();
         let model = self.model()?;
@@ -189,11 +196,17 @@ impl Engine {
             output.as_ref().is_some_and(|(made_from, _)| made_from == *input)
         };
         let first = model.outputs.iter().zip(&inputs).take_while(unchanged).count();
-        let ran = inputs.len() - first;
+        let stages = inputs.len();
         for (stage, input) in inputs.into_iter().enumerate().skip(first) {
             model.run_stage(stage, input, &device);
+            if stage + 1 < stages
+                && enough()
+                && let Some(preview) = model.preview(stage)
+            {
+                return Ok(Picture { tensor: preview, stages_run: (stage + 1 - first, stages), is_exact: false });
+            }
         }
-        model.picture(ran)
+        model.picture(stages - first)
     }
 
     /// Runs every stage, waiting for the device after each.
@@ -293,6 +306,8 @@ impl Model {
             NoiseMode::None => NoiseInput::None,
             NoiseMode::Random => NoiseInput::Given(&random),
         };
+        // From here on nothing old is left that a later render, after one that stopped halfway, could take for its own.
+        self.outputs[stage..].fill_with(|| None);
         let before = match stage {
             0 => None,
             _ => self.outputs[stage - 1].as_ref().map(|(_, output)| output),
@@ -303,12 +318,19 @@ impl Model {
         self.outputs[stage] = Some((input, output));
     }
 
+    /// The picture so far, if it is large enough to show instead of the whole.
+    fn preview(&self, stage: usize) -> Option<Tensor<4>> {
+        const SMALLEST: usize = 64;
+        let (_, output) = self.outputs[stage].as_ref()?;
+        output.picture.clone().filter(|picture| picture.dims()[3] >= SMALLEST)
+    }
+
     /// The output of the last stage, after `ran` stages.
     fn picture(&mut self, ran: usize) -> Result<Picture, RenderError> {
         let last = self.outputs.last_mut().and_then(Option::as_mut).ok_or(RenderError::NoModel)?;
         let tensor = last.1.picture.clone().ok_or(RenderError::NoModel)?;
         // Nobody reads the features of the last stage; at 1024 pixels they are 128 MiB.
         last.1.features = tensor.clone();
-        Ok(Picture { tensor, stages_run: (ran, self.stages.len()) })
+        Ok(Picture { tensor, stages_run: (ran, self.stages.len()), is_exact: true })
     }
 }

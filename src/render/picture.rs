@@ -14,12 +14,13 @@ pub struct Picture {
     pub(super) tensor: Tensor<4>,
     /// Stages that ran, of all stages.
     pub(super) stages_run: (usize, usize),
+    pub(super) is_exact: bool,
 }
 
 impl Picture {
     /// A picture that is not the engine's: `[1, channels, height, width]`.
     pub fn new(tensor: Tensor<4>) -> Self {
-        Picture { tensor, stages_run: (0, 0) }
+        Picture { tensor, stages_run: (0, 0), is_exact: true }
     }
 
     pub fn channels(&self) -> usize {
@@ -37,6 +38,11 @@ impl Picture {
     /// Stages that had to run for this picture, of all stages; the others came from the cache.
     pub fn stages_run(&self) -> (usize, usize) {
         self.stages_run
+    }
+
+    /// False for a smaller picture from halfway through the network.
+    pub fn is_exact(&self) -> bool {
+        self.is_exact
     }
 
     pub fn tensor(&self) -> &Tensor<4> {
@@ -103,8 +109,10 @@ pub struct Frame {
     pub model: String,
     /// The edit it answers.
     pub edit: Edit,
-    /// Width and height in pixels.
+    /// Width and height of the model's pictures in pixels; the image of a preview is smaller.
     pub size: [usize; 2],
+    /// False for a preview, which an exact frame of the newest edit will replace.
+    pub is_exact: bool,
     /// From the edit to the finished picture.
     pub took: Duration,
     /// Stages that had to run, of all stages; the rest came from the cache.

@@ -117,3 +117,72 @@ fn groups_are_those_of_the_paper() {
     assert_eq!(layers[6], ("synthesis.b32.conv1", 32));
     assert_eq!(layers[9], ("synthesis.b64.torgb", 64));
 }
+
+#[test]
+fn a_render_that_stopped_halfway_leaves_nothing_wrong_behind() {
+    let mut engine = toy_heads();
+    let bottom = moved(&mut engine, Group::Bottom, 6.0);
+    let plain = sample(5);
+    let edit = Edit { moves: vec![bottom], ..sample(5) };
+    let exact = |edit: &Edit| toy_heads().render(edit).unwrap().to_f32().unwrap();
+    engine.render(&plain).unwrap();
+    // This network has no picture of 64 pixels before its end, so that it is rendered whole whatever is asked.
+    let whole = engine.render_until(&edit, || true).unwrap();
+    assert!(whole.is_exact());
+    assert_eq!(whole.to_f32().unwrap(), exact(&edit));
+
+    let large = stylegan2_of_256();
+    let mut engine = Engine::new(RenderDevice::cpu(None));
+    engine.open(&Source::File(large.path().into()), &mut progress::silent).unwrap();
+    let bottom = moved(&mut engine, Group::Bottom, 6.0);
+    let edit = Edit { moves: vec![bottom], ..sample(5) };
+    let expected = engine.render(&edit).unwrap().to_f32().unwrap();
+    let before = engine.render(&plain).unwrap().to_f32().unwrap();
+    let preview = engine.render_until(&edit, || true).unwrap();
+    assert_eq!((preview.is_exact(), preview.width()), (false, 64));
+    // The stages above were made from the plain sample and read unchanged codes; they must not be taken for this edit's.
+    let finished = engine.render(&edit).unwrap();
+    assert_eq!(finished.stages_run(), (2, 7), "goes on where the preview stopped");
+    assert_eq!(finished.to_f32().unwrap(), expected);
+    assert_eq!(engine.render(&plain).unwrap().to_f32().unwrap(), before);
+}
+
+/// A thin StyleGAN2 of 256 pixels with numbers from a formula.
+fn stylegan2_of_256() -> tempfile::NamedTempFile {
+    use safetensors::tensor::{Dtype, TensorView};
+    let mut tensors: Vec<(String, Vec<usize>)> = Vec::new();
+    let mut add = |name: String, shape: &[usize]| tensors.push((name, shape.to_vec()));
+    for i in 0..2 {
+        add(format!("mapping.fc{i}.weight"), &[8, 8]);
+        add(format!("mapping.fc{i}.bias"), &[8]);
+    }
+    add("mapping.w_avg".into(), &[8]);
+    add("synthesis.b4.const".into(), &[8, 4, 4]);
+    for r in [4, 8, 16, 32, 64, 128, 256] {
+        for layer in if r == 4 { &["conv1"][..] } else { &["conv0", "conv1"] } {
+            let prefix = format!("synthesis.b{r}.{layer}");
+            add(format!("{prefix}.weight"), &[8, 8, 3, 3]);
+            add(format!("{prefix}.bias"), &[8]);
+            add(format!("{prefix}.affine.weight"), &[8, 8]);
+            add(format!("{prefix}.affine.bias"), &[8]);
+            add(format!("{prefix}.noise_const"), &[r, r]);
+            add(format!("{prefix}.noise_strength"), &[]);
+        }
+        add(format!("synthesis.b{r}.torgb.weight"), &[3, 8, 1, 1]);
+        add(format!("synthesis.b{r}.torgb.bias"), &[3]);
+        add(format!("synthesis.b{r}.torgb.affine.weight"), &[8, 8]);
+        add(format!("synthesis.b{r}.torgb.affine.bias"), &[8]);
+    }
+    let number = |i: usize| ((i * 7919 % 2003) as f32 / 1001.5 - 1.0).to_le_bytes();
+    let values: Vec<Vec<u8>> = tensors
+        .iter()
+        .map(|(name, shape)| (0..shape.iter().product()).flat_map(|i| number(i + name.len())).collect())
+        .collect();
+    let views = tensors
+        .iter()
+        .zip(&values)
+        .map(|((name, shape), values)| (name.clone(), TensorView::new(Dtype::F32, shape.clone(), values).unwrap()));
+    let file = tempfile::Builder::new().suffix(".safetensors").tempfile().unwrap();
+    safetensors::serialize_to_file(views, None, file.path()).unwrap();
+    file
+}

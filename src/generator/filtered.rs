@@ -1,13 +1,15 @@
 //! The filtered nonlinearity of StyleGAN3 (Karras et al., NeurIPS 2021, "Alias-Free Generative Adversarial Networks",
 //! section 3.2): up-sample, activate, down-sample, so that the activation's harmonics do not alias.
 
-use std::f64::consts::SQRT_2;
+use std::f32::consts::SQRT_2;
 
+use burn::tensor::activation::leaky_relu;
 use burn::tensor::module::{conv_transpose2d, conv2d};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 use burn::tensor::{Device, Tensor};
 
-use super::layers::{lrelu, tensor};
+use super::layers::tensor;
+use crate::ops::{self, FilterPlan};
 
 /// Bytes of the up-sampled map that are held at a time. It has up to 16 times the values of the maps around it, and channels
 /// do not depend on each other.
@@ -19,15 +21,6 @@ pub(super) enum Taps {
     Separable(Vec<f32>),
     /// `[taps, taps]`, row-major
     Radial(Vec<f32>),
-}
-
-impl Taps {
-    fn len(&self) -> usize {
-        match self {
-            Taps::Separable(taps) => taps.len(),
-            Taps::Radial(taps) => taps.len().isqrt(),
-        }
-    }
 }
 
 /// How sizes change: all of one axis, both are alike.
@@ -61,19 +54,23 @@ impl Resampling {
 
 /// Bias, up-sampling, activation, clamp and down-sampling.
 pub(super) struct FilteredActivation {
-    resampling: Resampling,
+    plan: FilterPlan,
+    bias: Vec<f32>,
+    /// The same as tensors; absent on the CPU, which has an operator of its own.
+    tensors: Option<Tensors>,
+}
+
+struct Tensors {
     /// Transposed convolution along y, then along x, `[1, 1, taps, 1]` and `[1, 1, 1, taps]`, of gain `up` each.
-    up: Option<[Tensor<4>; 2]>,
+    up: [Tensor<4>; 2],
     /// Convolutions with stride, `[1, 1, ...]`.
     down: Vec<(Tensor<4>, [usize; 2])>,
     /// `[1, C, 1, 1]`
     bias: Tensor<4>,
-    /// The last layer, which makes the picture, has no activation.
-    is_linear: bool,
-    clamp: Option<f32>,
 }
 
 impl FilteredActivation {
+    /// `is_linear` for the last layer, which makes the picture and has no activation.
     pub(super) fn new(
         resampling: Resampling,
         up: Option<&[f32]>,
@@ -83,63 +80,80 @@ impl FilteredActivation {
         clamp: Option<f32>,
         device: &Device,
     ) -> Self {
-        let channels = bias.len();
-        let factor = resampling.down;
-        let axes = |taps: &[f32]| {
-            let count = taps.len();
-            [tensor(taps.to_vec(), [1, 1, count, 1], device), tensor(taps.to_vec(), [1, 1, 1, count], device)]
+        let one = Taps::Separable(vec![1.0]);
+        let (down_taps, is_radial) = match down.unwrap_or(&one) {
+            Taps::Separable(taps) => (taps.clone(), false),
+            Taps::Radial(taps) => (taps.clone(), true),
         };
-        let down = match down {
-            None => vec![],
-            Some(Taps::Separable(taps)) => {
-                let [along_y, along_x] = axes(taps);
-                vec![(along_y, [factor, 1]), (along_x, [1, factor])]
-            }
-            Some(radial @ Taps::Radial(taps)) => {
-                vec![(tensor(taps.clone(), [1, 1, radial.len(), radial.len()], device), [factor, factor])]
-            }
-        };
-        FilteredActivation {
-            resampling,
-            up: up.map(|taps| axes(taps).map(|kernel| kernel.mul_scalar(resampling.up as f64))),
-            down,
-            bias: tensor(bias, [1, channels, 1, 1], device),
-            is_linear,
+        let plan = FilterPlan {
+            up: resampling.up,
+            down: resampling.down,
+            start: resampling.start,
+            length: resampling.length,
+            up_taps: up.unwrap_or(&[1.0]).iter().map(|tap| tap * resampling.up as f32).collect(),
+            down_taps,
+            is_radial,
+            activation: (!is_linear).then_some([0.2, SQRT_2]),
             clamp,
-        }
+        };
+        let tensors = (!ops::is_cpu(device)).then(|| Tensors::new(&plan, &bias, device));
+        FilteredActivation { plan, bias, tensors }
     }
 
     /// `[N, C, h, h]` -> `[N, C, H, H]`
     pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        match &self.tensors {
+            None => ops::filtered_on_cpu(x, &self.bias, &self.plan),
+            Some(tensors) => tensors.forward(x, &self.plan),
+        }
+    }
+}
+
+impl Tensors {
+    fn new(plan: &FilterPlan, bias: &[f32], device: &Device) -> Self {
+        let axes = |taps: &[f32]| {
+            let count = taps.len();
+            [tensor(taps.to_vec(), [1, 1, count, 1], device), tensor(taps.to_vec(), [1, 1, 1, count], device)]
+        };
+        let factor = plan.down;
+        let down = if plan.is_radial {
+            let count = plan.down_taps.len().isqrt();
+            vec![(tensor(plan.down_taps.clone(), [1, 1, count, count], device), [factor, factor])]
+        } else {
+            let [along_y, along_x] = axes(&plan.down_taps);
+            vec![(along_y, [factor, 1]), (along_x, [1, factor])]
+        };
+        Tensors { up: axes(&plan.up_taps), down, bias: tensor(bias.to_vec(), [1, bias.len(), 1, 1], device) }
+    }
+
+    fn forward(&self, x: Tensor<4>, plan: &FilterPlan) -> Tensor<4> {
         let x = x + self.bias.clone();
         let [n, channels, height, width] = x.dims();
         // Channels go through as pictures of their own, so that the convolutions need no groups.
         let planes = n * channels;
         let x = x.reshape([planes, 1, height, width]);
-        let piece = (PIECE_BYTES / (4 * self.resampling.length.pow(2)).max(1)).clamp(1, planes);
-        let pieces: Vec<Tensor<4>> = (0..planes)
+        let piece = (PIECE_BYTES / (4 * plan.length.pow(2)).max(1)).clamp(1, planes);
+        let pieces = (0..planes)
             .step_by(piece)
-            .map(|at| self.resample(x.clone().narrow(0, at, piece.min(planes - at))))
+            .map(|at| self.resample(x.clone().narrow(0, at, piece.min(planes - at)), plan))
             .collect();
-        let x = if pieces.len() == 1 { pieces.into_iter().next() } else { Some(Tensor::cat(pieces, 0)) };
-        let x = x.expect("there is a plane, so there is a piece");
+        let x = Tensor::cat(pieces, 0);
         let [_, _, height, width] = x.dims();
         x.reshape([n, channels, height, width])
     }
 
     /// `[planes, 1, h, h]` -> `[planes, 1, H, H]`
-    fn resample(&self, x: Tensor<4>) -> Tensor<4> {
-        let Resampling { up, start, length, .. } = self.resampling;
-        let x = match &self.up {
+    fn resample(&self, x: Tensor<4>, plan: &FilterPlan) -> Tensor<4> {
+        let (up, start, length) = (plan.up, plan.start, plan.length);
+        let [along_y, along_x] = &self.up;
+        let options = |stride| ConvTransposeOptions::new(stride, [0, 0], [0, 0], [1, 1], 1);
+        let x = conv_transpose2d(x, along_y.clone(), None, options([up, 1])).narrow(2, start, length);
+        let x = conv_transpose2d(x, along_x.clone(), None, options([1, up])).narrow(3, start, length);
+        let x = match plan.activation {
+            Some([slope, gain]) => leaky_relu(x, slope.into()).mul_scalar(gain),
             None => x,
-            Some([along_y, along_x]) => {
-                let options = |stride| ConvTransposeOptions::new(stride, [0, 0], [0, 0], [1, 1], 1);
-                let x = conv_transpose2d(x, along_y.clone(), None, options([up, 1])).narrow(2, start, length);
-                conv_transpose2d(x, along_x.clone(), None, options([1, up])).narrow(3, start, length)
-            }
         };
-        let x = if self.is_linear { x } else { lrelu(x).mul_scalar(SQRT_2) };
-        let x = match self.clamp {
+        let x = match plan.clamp {
             Some(limit) => x.clamp(-limit, limit),
             None => x,
         };

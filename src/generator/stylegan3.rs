@@ -7,8 +7,7 @@
 
 use std::f64::consts::TAU;
 
-use burn::tensor::module::conv2d;
-use burn::tensor::ops::ConvOptions;
+use burn::tensor::ops::PadMode;
 use burn::tensor::{Device, Tensor};
 
 use super::filtered::{FilteredActivation, Resampling, Taps};
@@ -21,6 +20,7 @@ use super::{
 };
 use crate::edit::{Truncation, Weighting};
 use crate::layout::{LayoutError, Weights};
+use crate::ops::{self, After};
 use crate::sefa::StyleRows;
 
 /// Pixels around the picture that every layer but the last ones carries along.
@@ -113,7 +113,7 @@ impl LayerConfig {
         };
         let taps = [taps("up_filter")?, taps("down_filter")?];
         let factors = taps.map(|taps| (taps / TAPS_PER_FACTOR).max(1));
-        let fits = size <= MAX_SIZE && (1..=3).contains(&kernel) && factors.iter().all(|&factor| factor <= 16);
+        let fits = size <= MAX_SIZE && matches!(kernel, 1 | 3) && factors.iter().all(|&factor| factor <= 16);
         let resampling = fits.then(|| Resampling::new([input_size + kernel - 1, size], factors, taps)).flatten();
         match resampling {
             Some(resampling) => Ok(LayerConfig { prefix, inputs, outputs, kernel, size, resampling }),
@@ -307,8 +307,9 @@ impl FourierInput {
 /// A modulated convolution and a filtered activation.
 struct Layer {
     style: Linear,
-    /// `[outputs, inputs, k, k]`; of unit mean square per output, except in the last layer
-    weight: Tensor<4>,
+    /// Weights of unit mean square per output, except in the last layer; the kernel is 1 or 3.
+    conv: ops::Conv,
+    kernel: usize,
     /// Sums of the squared kernels, `[inputs, outputs]`; the last layer does not demodulate.
     squares: Option<Tensor<2>>,
     /// Input magnitude's reciprocal.
@@ -346,38 +347,37 @@ impl Layer {
         let style_gain = if is_last { 1.0 / ((inputs * kernel * kernel) as f64).sqrt() } else { 1.0 };
         let to_style = 1.0 / (w_dim as f64).sqrt() * style_gain;
         let style = Linear::new(rows.clone(), style_bias, (to_style, style_gain), device);
-        let mut weight = tensor(weight, [outputs, inputs, kernel, kernel], device);
+        let mut weight = weight;
         let mut squares = None;
         if !is_last {
-            let sums = weight.clone().square().sum_dim(3).sum_dim(2).sum_dim(1);
-            weight = weight * sums.div_scalar((inputs * kernel * kernel) as f64).sqrt().recip();
-            squares = Some(weight.clone().square().sum_dim(3).sum_dim(2).reshape([outputs, inputs]).transpose());
+            for output in weight.chunks_exact_mut(inputs * kernel * kernel) {
+                let mean_square = output.iter().map(|x| f64::from(x * x)).sum::<f64>() / output.len() as f64;
+                output.iter_mut().for_each(|x| *x /= mean_square.sqrt() as f32);
+            }
+            let sums = weight.chunks_exact(kernel * kernel).map(|kernel| kernel.iter().map(|x| x * x).sum()).collect();
+            squares = Some(tensor(sums, [outputs, inputs], device).transpose());
         }
+        let conv = ops::Conv::new(&weight, [outputs, inputs, kernel], device);
         let clamp = weights.conv_clamp;
         let activation =
             FilteredActivation::new(*resampling, up.as_deref(), down.as_ref(), bias, is_last, clamp, device);
         let gain = 1.0 / f64::from(magnitude).sqrt();
-        let layer = Layer { style, weight, squares, gain, activation, size: *size };
+        let layer = Layer { style, conv, kernel, squares, gain, activation, size: *size };
         Ok((layer, StyleRows { values: rows, dim: w_dim }))
     }
 
     /// `[N, inputs, h, h]`, w `[N, w_dim]` -> `[N, outputs, size, size]`
     fn forward(&self, x: Tensor<4>, w: Tensor<2>) -> Tensor<4> {
         let mut style = self.style.forward(w);
-        let [n, inputs] = style.dims();
-        let [outputs, _, kernel, _] = self.weight.dims();
-        let mut demodulation = None;
+        let mut after = After::default();
         if let Some(squares) = &self.squares {
             style = style.clone() * style.square().mean_dim(1).sqrt().recip();
             let sums = style.clone().square().matmul(squares.clone());
-            demodulation = Some(sums.add_scalar(1e-8).sqrt().recip().reshape([n, outputs, 1, 1]));
+            after.scale = Some(sums.add_scalar(1e-8).sqrt().recip());
         }
-        let x = x * style.mul_scalar(self.gain).reshape([n, inputs, 1, 1]);
-        let padding = [kernel - 1, kernel - 1];
-        let x = conv2d(x, self.weight.clone(), None, ConvOptions::new([1, 1], padding, [1, 1], 1));
-        self.activation.forward(match demodulation {
-            Some(demodulation) => x * demodulation,
-            None => x,
-        })
+        // The operator keeps the size; here it grows by the kernel less one.
+        let border = self.kernel / 2;
+        let x = x.pad((border, border, border, border), PadMode::Constant(0.0));
+        self.activation.forward(self.conv.forward(x, Some(style.mul_scalar(self.gain)), &after))
     }
 }

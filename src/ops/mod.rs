@@ -5,6 +5,8 @@
 
 mod cpu;
 
+pub use cpu::Plan as FilterPlan;
+
 use burn::tensor::activation::leaky_relu;
 use burn::tensor::module::{conv_transpose2d, conv2d};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
@@ -177,8 +179,20 @@ fn styled(x: Tensor<4>, style: Option<Tensor<2>>) -> Tensor<4> {
     }
 }
 
+/// StyleGAN3's filtered activation, on the CPU only: x `[N, C, h, h]`, one bias per channel -> `[N, C, H, H]`.
+pub fn filtered_on_cpu(x: Tensor<4>, bias: &[f32], plan: &FilterPlan) -> Tensor<4> {
+    let [n, channels, side, _] = x.dims();
+    let device = x.device();
+    let x = Host::of(x);
+    let values = match n {
+        1 => cpu::filtered(x.values(), side, bias, plan),
+        _ => (0..n).flat_map(|sample| cpu::filtered(x.sample(sample, n), side, bias, plan)).collect(),
+    };
+    Tensor::from_data(TensorData::new(values, [n, channels, plan.output(), plan.output()]), &device)
+}
+
 /// True if tensors of this device lie in the host's memory.
-fn is_cpu(device: &Device) -> bool {
+pub fn is_cpu(device: &Device) -> bool {
     *device == Device::flex()
 }
 

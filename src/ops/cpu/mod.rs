@@ -1,6 +1,7 @@
 //! Convolutions on the CPU without intermediate maps: input channels are scaled while a strip of rows is copied into the
 //! cache, with a zero border, and everything that follows a convolution is applied while its sums are still there.
 
+mod filtered;
 mod kernel;
 mod memory;
 
@@ -9,6 +10,8 @@ use std::ops::Range;
 
 use rayon::prelude::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
 
+pub use filtered::Plan;
+pub(super) use filtered::filtered;
 use kernel::{OUTPUTS, POSITIONS, accumulate};
 use memory::{Disjoint, Source, Strip, fresh};
 

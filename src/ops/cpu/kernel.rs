@@ -135,6 +135,41 @@ fn multiply_add_array(a: [f32; 4], b: [f32; 4], c: [f32; 4]) -> [f32; 4] {
     std::array::from_fn(|i| a[i] * b[i] + c[i])
 }
 
+/// Defines a function that is compiled for each vector extension; a call asks the processor which one it has. The body is
+/// plain code over slices, from which the compiler makes vector instructions.
+macro_rules! widest {
+    ($(#[$attribute:meta])* $visibility:vis fn $name:ident($($argument:ident: $type:ty),* $(,)?) $body:block) => {
+        $(#[$attribute])*
+        $visibility fn $name($($argument: $type),*) {
+            #[inline(always)]
+            fn plain($($argument: $type),*) $body
+
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
+                fn avx512($($argument: $type),*) {
+                    plain($($argument),*);
+                }
+                #[target_feature(enable = "avx2,fma")]
+                fn avx2($($argument: $type),*) {
+                    plain($($argument),*);
+                }
+                if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl") {
+                    // SAFETY: the processor has just said that it has these instructions.
+                    return unsafe { avx512($($argument),*) };
+                }
+                if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                    // SAFETY: as above.
+                    return unsafe { avx2($($argument),*) };
+                }
+            }
+            plain($($argument),*);
+        }
+    };
+}
+
+pub(super) use widest;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,7 @@
 //! Convolutions on the CPU without intermediate maps: input channels are scaled while a strip of rows is copied into the
 //! cache, with a zero border, and everything that follows a convolution is applied while its sums are still there.
 
+mod doubling;
 mod filtered;
 mod kernel;
 mod memory;
@@ -10,16 +11,17 @@ use std::ops::Range;
 
 use rayon::prelude::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
 
+pub(crate) use doubling::{PackedUp, conv_transpose, conv_up};
 pub use filtered::Plan;
-pub(super) use filtered::filtered;
-use kernel::{OUTPUTS, POSITIONS, accumulate};
+pub(crate) use filtered::filtered;
+use kernel::{OUTPUTS, POSITIONS, accumulate, widest};
 use memory::{Disjoint, Source, Strip, fresh};
 
 /// Bytes of input that one task reads again and again: about a processor's second cache.
 const STRIP_BYTES: usize = 1 << 20;
 
 /// Weights `[outputs, inputs, taps]`, packed in groups of 8 outputs.
-pub(super) struct Packed {
+pub(crate) struct Packed {
     /// `[outputs / 8][inputs][taps][8]`, missing outputs are zero.
     values: Vec<f32>,
     pub inputs: usize,
@@ -54,7 +56,7 @@ impl Packed {
 
 /// What happens to the sums of a convolution: `clamp(lrelu(sum * scale + bias + noise))`, each part optional.
 #[derive(Clone, Copy, Default)]
-pub(super) struct After<'a> {
+pub(crate) struct After<'a> {
     /// One factor per output channel.
     pub scale: Option<&'a [f32]>,
     /// One summand per output channel.
@@ -72,19 +74,29 @@ impl After<'_> {
     fn finish(&self, row: &mut [f32], channel: usize, pixel: usize) {
         let scale = self.scale.map_or(1.0, |scale| scale[channel]);
         let bias = self.bias.map_or(0.0, |bias| bias[channel]);
-        match self.noise {
-            Some(noise) => {
-                for (x, noise) in row.iter_mut().zip(&noise[pixel..]) {
-                    *x = *x * scale + bias + noise;
-                }
-            }
+        let noise = self.noise.map(|noise| &noise[pixel..pixel + row.len()]);
+        finish_row(row, [scale, bias], noise, self.slope, self.clamp);
+    }
+}
+
+widest! {
+    fn finish_row(
+        row: &mut [f32],
+        factors: [f32; 2],
+        noise: Option<&[f32]>,
+        slope: Option<f32>,
+        clamp: Option<f32>,
+    ) {
+        let [scale, bias] = factors;
+        match noise {
+            Some(noise) => row.iter_mut().zip(noise).for_each(|(x, noise)| *x = *x * scale + bias + noise),
             None => row.iter_mut().for_each(|x| *x = *x * scale + bias),
         }
-        if let Some(slope) = self.slope {
+        if let Some(slope) = slope {
             // For slopes below 1.
             row.iter_mut().for_each(|x| *x = x.max(slope * *x));
         }
-        if let Some(limit) = self.clamp {
+        if let Some(limit) = clamp {
             row.iter_mut().for_each(|x| *x = x.clamp(-limit, limit));
         }
     }
@@ -148,7 +160,7 @@ thread_local! {
 /// Convolution with a square kernel of 1 or 3 (`packed.taps` 1 or 9), stride 1, zero padding, of one sample.
 ///
 /// `x` is `[inputs, height, width]`; `style` holds one factor per input. Returns `[outputs, height, width]`.
-pub(super) fn conv(
+pub(crate) fn conv(
     x: &[f32],
     [height, width]: [usize; 2],
     style: Option<&[f32]>,
@@ -186,178 +198,11 @@ pub(super) fn conv(
     result
 }
 
-/// The four kernels of a stride-2 transposed convolution: one per parity of output row and column.
-pub(super) struct PackedUp {
-    /// (even, even), (even, odd), (odd, even), (odd, odd)
-    phases: [Packed; 4],
-    /// Kernel row (or column) and input row (or column) that reach an even and an odd output: (kernel index, offset).
-    reach: [&'static [(usize, isize)]; 2],
-}
-
-impl PackedUp {
-    /// 3x3 without padding, the size becomes 2h+1: output 2y + k takes input y with kernel index k.
-    pub(super) fn of_3x3(shape: [usize; 2], weight: impl Fn(usize, usize, usize, usize) -> f32) -> Self {
-        Self::new(shape, [&[(0, 0), (2, -1)], &[(1, 0)]], weight)
-    }
-
-    /// 4x4 with padding 1, the size becomes 2h: output 2y + k - 1 takes input y with kernel index k.
-    pub(super) fn of_4x4(shape: [usize; 2], weight: impl Fn(usize, usize, usize, usize) -> f32) -> Self {
-        Self::new(shape, [&[(1, 0), (3, -1)], &[(0, 1), (2, 0)]], weight)
-    }
-
-    /// `weight(output, input, kernel row, kernel column)`
-    fn new(
-        [outputs, inputs]: [usize; 2],
-        reach: [&'static [(usize, isize)]; 2],
-        weight: impl Fn(usize, usize, usize, usize) -> f32,
-    ) -> Self {
-        let phases = std::array::from_fn(|phase| {
-            let taps = pairs(reach[phase / 2], reach[phase % 2]);
-            Packed::new([outputs, inputs, taps.len()], |o, i, tap| weight(o, i, taps[tap].0.0, taps[tap].1.0))
-        });
-        PackedUp { phases, reach }
-    }
-
-    /// Where the taps of each phase read in rows of length `row`.
-    fn taps(&self, row: usize) -> [Vec<isize>; 4] {
-        std::array::from_fn(|phase| {
-            let taps = pairs(self.reach[phase / 2], self.reach[phase % 2]);
-            taps.iter().map(|((_, y), (_, x))| y * row as isize + x).collect()
-        })
-    }
-
-    pub(super) fn outputs(&self) -> usize {
-        self.phases[0].outputs
-    }
-}
-
-type Reach = (usize, isize);
-
-fn pairs(rows: &[Reach], columns: &[Reach]) -> Vec<(Reach, Reach)> {
-    rows.iter().flat_map(|&y| columns.iter().map(move |&x| (y, x))).collect()
-}
-
-/// Sum maps of one group of outputs on the rows of a part.
-struct PhaseSums<'a> {
-    sums: &'a [Vec<f32>; 4],
-    /// Distance between outputs.
-    stride: usize,
-    row: usize,
-}
-
-impl PhaseSums<'_> {
-    /// Even and odd columns of one output's map row: of this parity, number `m` counted from the row before the part's first.
-    fn map_row(&self, output: usize, parity: usize, m: usize) -> [&[f32]; 2] {
-        let from = output * self.stride + m * self.row;
-        [&self.sums[2 * parity][from..from + self.row], &self.sums[2 * parity + 1][from..from + self.row]]
-    }
-}
-
-/// Stride-2 transposed convolution of one sample, its four phases handed to `finish(output, y, sums, columns, row)`, which
-/// fills row `y` of the result. `x` is `[inputs, height, width]`. Returns `[outputs, 2 height, 2 width]`.
-fn double(
-    x: &[f32],
-    [height, width]: [usize; 2],
-    style: Option<&[f32]>,
-    packed: &PackedUp,
-    after: After,
-    finish: impl Fn(usize, usize, &PhaseSums, &mut [Vec<f32>; 2], &mut [f32]) + Sync,
-) -> Vec<f32> {
-    let row = width + 2;
-    let taps = packed.taps(row);
-    let [first_phase, ..] = &packed.phases;
-    let outputs = packed.outputs();
-    let (up_height, up_width) = (2 * height, 2 * width);
-    let source = Source { x, channels: first_phase.inputs, height, width, style };
-    let mut result = fresh(outputs * up_height * up_width);
-    let target = Disjoint::new(&mut result);
-    Parts::new([height, width], first_phase, 8).run(|part, scratch| {
-        scratch.strip.fill(&source, part.first, part.end);
-        let rows = part.end - part.first + 2;
-        // Room for the rounding of runs that start one row in.
-        let stride = (rows * row).next_multiple_of(POSITIONS) + POSITIONS;
-        let Scratch { strip, sums, columns } = scratch;
-        sums.iter_mut().for_each(|sums| sums.resize(OUTPUTS * stride, 0.0));
-        columns.iter_mut().for_each(|column| column.resize(row, 0.0));
-        for group in part.groups {
-            for (phase, (sums, taps)) in sums.iter_mut().zip(&taps).enumerate() {
-                // A map row that reads above or below the strip is not read by `finish` either.
-                let skip_first = usize::from(taps.iter().any(|&tap| tap < -1));
-                let skip_last = usize::from(taps.iter().any(|&tap| tap > 1));
-                let positions = (rows - skip_first - skip_last) * row;
-                let weights = packed.phases[phase].group(group);
-                accumulate(&strip.input(skip_first, taps), weights, &mut sums[skip_first * row..], stride, positions);
-            }
-            let phases = PhaseSums { sums, stride, row };
-            for (o, channel) in (group * OUTPUTS..outputs.min((group + 1) * OUTPUTS)).enumerate() {
-                for y in 0..2 * (part.end - part.first) {
-                    let pixel = (2 * part.first + y) * up_width;
-                    // SAFETY: a part owns its rows of its groups' channels, and no other part has them.
-                    let row = unsafe { target.slice(channel * up_height * up_width + pixel, up_width) };
-                    finish(o, y, &phases, columns, row);
-                    after.finish(row, channel, pixel);
-                }
-            }
-        }
-    });
-    result
-}
-
-/// Stride-2 transposed 3x3 convolution followed by the filter [1,3,3,1] x [1,3,3,1] / 16 (pad 1), of one sample.
-///
-/// `x` is `[inputs, height, width]`. Returns `[outputs, 2 height, 2 width]`. The map of size 2h+1 never exists.
-pub(super) fn conv_up(x: &[f32], size: [usize; 2], style: Option<&[f32]>, packed: &PackedUp, after: After) -> Vec<f32> {
-    double(x, size, style, packed, after, |output, y, sums, columns, row| {
-        // Rows y-1 ..= y+2 of the sum map; rows are counted from the one before the part's first.
-        let m = y / 2 + 1;
-        let map_row = |parity, m| sums.map_row(output, parity, m);
-        let taken = match y % 2 {
-            0 => [map_row(1, m - 1), map_row(0, m), map_row(1, m), map_row(0, m + 1)],
-            _ => [map_row(0, m), map_row(1, m), map_row(0, m + 1), map_row(1, m + 1)],
-        };
-        for (parity, column) in columns.iter_mut().enumerate() {
-            let [a, b, c, d] = taken.map(|rows| &rows[parity][..column.len()]);
-            for (n, x) in column.iter_mut().enumerate() {
-                *x = (a[n] + d[n]) + 3.0 * (b[n] + c[n]);
-            }
-        }
-        filter_columns(&columns[0], &columns[1], row);
-    })
-}
-
-/// Stride-2 transposed 4x4 convolution with padding 1, of one sample.
-///
-/// `x` is `[inputs, height, width]`. Returns `[outputs, 2 height, 2 width]`.
-pub(super) fn conv_transpose(
-    x: &[f32],
-    size: [usize; 2],
-    style: Option<&[f32]>,
-    packed: &PackedUp,
-    after: After,
-) -> Vec<f32> {
-    double(x, size, style, packed, after, |output, y, sums, _, row| {
-        let [even, odd] = sums.map_row(output, y % 2, y / 2 + 1);
-        for (pair, (even, odd)) in row.as_chunks_mut::<2>().0.iter_mut().zip(even[1..].iter().zip(&odd[1..])) {
-            *pair = [*even, *odd];
-        }
-    })
-}
-
-/// Filters along a row: `even` and `odd` hold the columns of the sum map at bordered indices (index 1 is column 0).
-fn filter_columns(even: &[f32], odd: &[f32], row: &mut [f32]) {
-    let columns = odd.windows(3).zip(even[1..].windows(2));
-    for (pair, (odd, even)) in row.chunks_exact_mut(2).zip(columns) {
-        let ([o0, o1, o2], [e1, e2]) = ([odd[0], odd[1], odd[2]], [even[0], even[1]]);
-        pair[0] = ((o0 + e2) + 3.0 * (e1 + o1)) * (1.0 / 16.0);
-        pair[1] = ((e1 + o2) + 3.0 * (o1 + e2)) * (1.0 / 16.0);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn numbers(count: usize, seed: usize) -> Vec<f32> {
+    pub(super) fn numbers(count: usize, seed: usize) -> Vec<f32> {
         (0..count).map(|i| ((i * 7919 + seed * 104_729) % 2003) as f32 / 1001.5 - 1.0).collect()
     }
 
@@ -380,7 +225,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn assert_close(found: &[f32], expected: &[f64], what: &str) {
+    pub(super) fn assert_close(found: &[f32], expected: &[f64], what: &str) {
         assert_eq!(found.len(), expected.len());
         for (i, (a, b)) in found.iter().zip(expected).enumerate() {
             assert!((f64::from(*a) - b).abs() < 1e-4, "{what}, value {i}: {a} and {b}");
@@ -426,58 +271,5 @@ mod tests {
             x.max(0.2 * x).clamp(-0.9, 0.9)
         };
         assert_close(&found, &sums.iter().enumerate().map(finish).collect::<Vec<_>>(), "epilogue");
-    }
-
-    #[test]
-    fn transposed_convolutions_equal_their_definition() {
-        for (h, w, inputs, outputs) in [(4, 4, 3, 5), (1, 1, 2, 8), (5, 9, 4, 12), (40, 32, 48, 9)] {
-            let (x, weight) = (numbers(inputs * h * w, 1), numbers(outputs * inputs * 16, 2));
-            let packed = PackedUp::of_4x4([outputs, inputs], |o, i, y, x| weight[((o * inputs + i) * 4 + y) * 4 + x]);
-            let found = conv_transpose(&x, [h, w], None, &packed, After::default());
-            let mut expected = vec![0.0; outputs * 4 * h * w];
-            for (o, i) in (0..outputs * inputs).map(|n| (n / inputs, n % inputs)) {
-                for (y, px) in (0..h * w).map(|n| (n / w, n % w)) {
-                    for (ky, kx) in (0..16).map(|n| (n / 4, n % 4)) {
-                        let (ty, tx) = ((2 * y + ky).wrapping_sub(1), (2 * px + kx).wrapping_sub(1));
-                        if ty < 2 * h && tx < 2 * w {
-                            expected[(o * 2 * h + ty) * 2 * w + tx] += f64::from(x[(i * h + y) * w + px])
-                                * f64::from(weight[((o * inputs + i) * 4 + ky) * 4 + kx]);
-                        }
-                    }
-                }
-            }
-            assert_close(&found, &expected, &format!("{h}x{w} {inputs}->{outputs}"));
-        }
-    }
-
-    #[test]
-    fn up_convolutions_equal_transposed_convolution_and_filter() {
-        for (h, w, inputs, outputs) in [(4, 4, 3, 5), (1, 1, 2, 8), (5, 9, 4, 12), (40, 32, 48, 9)] {
-            let (x, weight) = (numbers(inputs * h * w, 1), numbers(outputs * inputs * 9, 2));
-            let packed = PackedUp::of_3x3([outputs, inputs], |o, i, y, x| weight[((o * inputs + i) * 3 + y) * 3 + x]);
-            let found = conv_up(&x, [h, w], None, &packed, After::default());
-            let (mh, mw) = (2 * h + 1, 2 * w + 1);
-            let mut map = vec![0.0; outputs * mh * mw];
-            for (o, i) in (0..outputs * inputs).map(|n| (n / inputs, n % inputs)) {
-                for (y, px) in (0..h * w).map(|n| (n / w, n % w)) {
-                    for (ky, kx) in (0..9).map(|n| (n / 3, n % 3)) {
-                        map[(o * mh + 2 * y + ky) * mw + 2 * px + kx] += f64::from(x[(i * h + y) * w + px])
-                            * f64::from(weight[((o * inputs + i) * 3 + ky) * 3 + kx]);
-                    }
-                }
-            }
-            let taps = [1.0, 3.0, 3.0, 1.0];
-            let mut expected = vec![0.0; outputs * 4 * h * w];
-            for (index, sum) in expected.iter_mut().enumerate() {
-                let (o, y, px) = (index / (4 * h * w), index / (2 * w) % (2 * h), index % (2 * w));
-                for (a, b) in (0..16).map(|n| (n / 4, n % 4)) {
-                    let (sy, sx) = ((y + a).wrapping_sub(1), (px + b).wrapping_sub(1));
-                    if sy < mh && sx < mw {
-                        *sum += map[(o * mh + sy) * mw + sx] * taps[a] * taps[b] / 16.0;
-                    }
-                }
-            }
-            assert_close(&found, &expected, &format!("{h}x{w} {inputs}->{outputs}"));
-        }
     }
 }

@@ -22,6 +22,7 @@
 //! **panel** in `ui`, a **subcommand** in [`cli`].
 
 pub mod checkpoint;
+pub mod classes;
 pub mod cli;
 pub mod edit;
 pub mod export;

@@ -3,9 +3,10 @@
 use std::ffi::OsString;
 use std::str::FromStr;
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
+use crate::classes::Classes;
 use crate::edit::LayerSet;
 use crate::generator::{Group, ModelInfo};
 use crate::render::{Example, Source};
@@ -34,6 +35,11 @@ pub fn finite(text: &str) -> Result<f32, String> {
     number.filter(|number| number.is_finite()).ok_or_else(|| "expected a finite number".into())
 }
 
+/// How far a mixture goes, 0 to 1.
+pub fn share(text: &str) -> Result<f32, String> {
+    finite(text).ok().filter(|share| (0.0..=1.0).contains(share)).ok_or_else(|| "expected a number from 0 to 1".into())
+}
+
 /// A list such as `0,3,10-12`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Numbers(pub Vec<u64>);
@@ -57,6 +63,70 @@ impl FromStr for Numbers {
             numbers.extend(first..=last);
         }
         Ok(Numbers(numbers))
+    }
+}
+
+/// Classes by number or name, such as `0,10-12,golden retriever`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClassList(Vec<ClassChoice>);
+
+/// A class by number or name.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ClassChoice {
+    Number(u64),
+    Name(String),
+}
+
+impl FromStr for ClassList {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut classes = Vec::new();
+        for part in text.split(',') {
+            if part.contains(char::is_alphabetic) {
+                classes.push(ClassChoice::Name(part.trim().to_owned()));
+                continue;
+            }
+            let Numbers(numbers) = part.parse().map_err(|_| "expected a list such as 0,10-12,golden retriever")?;
+            classes.extend(numbers.into_iter().map(ClassChoice::Number));
+        }
+        if classes.len() > MAX_FRAMES {
+            return Err(format!("expected at most {MAX_FRAMES} classes"));
+        }
+        Ok(ClassList(classes))
+    }
+}
+
+impl FromStr for ClassChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let ClassList(mut classes) = text.parse()?;
+        let class = classes.pop().filter(|_| classes.is_empty());
+        class.ok_or_else(|| "expected one class, such as 207 or golden retriever".into())
+    }
+}
+
+impl ClassList {
+    /// The classes of a model that are meant; `option` is named if they are none.
+    pub fn resolve(&self, option: &str, info: &ModelInfo) -> anyhow::Result<Vec<usize>> {
+        self.0.iter().map(|class| class.resolve(option, info)).collect()
+    }
+}
+
+impl ClassChoice {
+    /// The class of a model that is meant; `option` is named if it is none.
+    pub fn resolve(&self, option: &str, info: &ModelInfo) -> anyhow::Result<usize> {
+        let Some(count) = info.classes else { bail!("{option}: {} has no classes", info.name) };
+        match self {
+            ClassChoice::Number(number) => match usize::try_from(*number).ok().filter(|&class| class < count) {
+                Some(class) => Ok(class),
+                None => bail!("{option}: expected classes from 0 to {} for {}, found {number}", count - 1, info.name),
+            },
+            ClassChoice::Name(name) => {
+                Classes::new(count).named(name).map_err(|problem| anyhow!("{option}: {problem} ({})", info.name))
+            }
+        }
     }
 }
 
@@ -111,6 +181,19 @@ mod tests {
         for bad in ["", "a", "1,", "5-2", "-1", "1.5", "0-18446744073709551615", "0-99999,5", "18446744073709551616"] {
             assert!(bad.parse::<Numbers>().is_err(), "{bad:?} was accepted");
         }
+    }
+
+    #[test]
+    fn classes_are_numbers_ranges_and_names() {
+        let (number, name) = (ClassChoice::Number, |name: &str| ClassChoice::Name(name.into()));
+        let list = |classes: &[ClassChoice]| Ok(ClassList(classes.to_vec()));
+        assert_eq!("3,10-11".parse(), list(&[number(3), number(10), number(11)]));
+        assert_eq!("Black-and-tan, 3".parse(), list(&[name("Black-and-tan"), number(3)]));
+        assert_eq!("tiger cat".parse(), Ok(name("tiger cat")));
+        for bad in ["", "3,", "5-2", "-1", "?", "0-99999999999"] {
+            assert!(bad.parse::<ClassList>().is_err(), "{bad:?} was accepted");
+        }
+        assert!("3,4".parse::<ClassChoice>().is_err());
     }
 
     #[test]

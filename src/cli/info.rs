@@ -5,6 +5,7 @@ use std::fmt::Write;
 use clap::Args;
 
 use super::{arguments, open_weights, print};
+use crate::classes::Classes;
 use crate::generator::{self, Group, ModelInfo};
 use crate::render::{Example, Source};
 
@@ -12,6 +13,9 @@ const EXAMPLES: &str = "\
 Examples:
   sefa-studio info ffhq.pkl
   sefa-studio info ffhq.pkl --json";
+
+/// Entries of a file's metadata that come first, if it has them.
+const TOLD_FIRST: [&str; 5] = ["title", "author", "license", "licence", "source"];
 
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
@@ -36,9 +40,9 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 fn describe(source: &Source, info: &ModelInfo) -> String {
-    let mut text = format!("{}\n", info.name);
+    let mut text = format!("{}\n", printable(&info.name));
     let mut line = |name: &str, value: &str| {
-        let _ = writeln!(text, "  {name:<11} {value}");
+        let _ = writeln!(text, "  {:<11} {}", printable(name), printable(value));
     };
     line("file", &format!("{source} ({}, {} layout)", info.container, info.layout));
     line("identity", &info.identity);
@@ -57,23 +61,54 @@ fn describe(source: &Source, info: &ModelInfo) -> String {
         "groups",
         &[Group::Bottom, Group::Middle, Group::Top].into_iter().filter_map(group).collect::<Vec<_>>().join(", "),
     );
-    line("classes", &info.classes.map_or("none".into(), |classes| classes.to_string()));
+    line("classes", &classes(info));
     if info.carries_code {
-        line("code", "the file carries program code; it was not run");
+        line("code", "contains program code, which was not run");
     }
-    for (key, value) in &info.metadata {
-        line(key, value);
+    // What people ask for first; the rest of what the file says of itself follows.
+    let is_told = |key: &&String| TOLD_FIRST.contains(&key.as_str());
+    let keys = TOLD_FIRST.into_iter().chain(info.metadata.keys().filter(|key| !is_told(key)).map(String::as_str));
+    for key in keys {
+        if let Some(value) = info.metadata.get(key) {
+            line(key, value);
+        }
     }
     let _ = writeln!(text, "  {:>5} {:>11} {:>9}  tensors", "layer", "output", "channels");
     for layer in &info.layers {
         let output = format!("{0} x {0}", layer.resolution);
-        let _ = writeln!(text, "  {:>5} {output:>11} {:>9}  {}", layer.index, layer.channels, layer.name);
+        let _ = writeln!(text, "  {:>5} {output:>11} {:>9}  {}", layer.index, layer.channels, printable(&layer.name));
     }
     for ignored in &info.ignored {
-        let _ = writeln!(text, "  ignored: {ignored}");
+        let _ = writeln!(text, "  ignored: {}", printable(ignored));
     }
     for warning in &info.warnings {
-        let _ = writeln!(text, "  warning: {warning}");
+        let _ = writeln!(text, "  warning: {}", printable(warning));
     }
     text
+}
+
+fn classes(info: &ModelInfo) -> String {
+    let Some(count) = info.classes else { return "none".into() };
+    let classes = Classes::new(count);
+    match (classes.are_named(), count) {
+        (true, _) => format!("{count} of ImageNet, {} to {}", classes.label(0), classes.label(count - 1)),
+        (false, 0 | 1) => count.to_string(),
+        (false, _) => format!("{count}, 0 to {}", count - 1),
+    }
+}
+
+/// Text from a file, for a terminal: its lines are indented, and signs that would steer the terminal are left out.
+fn printable(text: &str) -> String {
+    let lines = text.lines().map(|line| line.chars().filter(|c| !c.is_control()).collect::<String>());
+    lines.collect::<Vec<_>>().join("\n              ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_from_a_file_cannot_steer_the_terminal() {
+        assert_eq!(printable("MIT\u{1b}[2J\r\nno warranty\u{7}"), "MIT[2J\n              no warranty");
+    }
 }

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use anyhow::bail;
 use clap::Args;
 
-use super::arguments::{self, LayerChoice, MAX_FRAMES, Numbers};
+use super::arguments::{self, ClassChoice, ClassList, LayerChoice, MAX_FRAMES, Numbers};
 use super::progress::Bar;
 use super::{device_line, open_model, print, warn};
-use crate::edit::{Code, Edit, Move, Noise, NoiseMode, Truncation, Weighting};
+use crate::edit::{ClassMix, Code, Edit, Move, Noise, NoiseMode, Truncation, Weighting};
 use crate::export::{self, ContactSheet, FrameWriter, Latents, Space};
 use crate::generator::ModelInfo;
 use crate::gpu::DeviceChoice;
@@ -25,6 +25,9 @@ Examples:
       seven pictures along the strongest direction of the bottom layers, and all of them on one sheet
   sefa-studio render ffhq.pkl --out out --latents projected_w.npz --space w
       the code that another tool found for a photo
+  sefa-studio render biggan-deep-256.bin --out out --seeds 3 \\
+          --classes \"golden retriever\" --mix-class zebra --mix 0.3
+      a class of ImageNet by name, with some of another
   sefa-studio render --out out --edit picture.png
       the same picture again, from the edit inside an exported PNG
 
@@ -75,11 +78,21 @@ struct SampleArguments {
     #[arg(long, requires = "latents")]
     space: Option<Space>,
 
-    /// Class of conditional models: one for all codes, or one per code
-    #[arg(long, value_name = "NUMBERS")]
-    classes: Option<Numbers>,
+    /// Classes of conditional models, such as 0,10-12, or names of ImageNet's 1000 classes: one for all codes, one per
+    /// code, or several for one code [default: 0]
+    #[arg(long, value_name = "CLASSES")]
+    classes: Option<ClassList>,
 
-    /// Truncation: 1 none, 0 the mean picture [default: the model's; 1 for codes in w]
+    /// A second class, number or name, to mix into every picture
+    #[arg(long, value_name = "CLASS")]
+    mix_class: Option<ClassChoice>,
+
+    /// How much of it: 0 the picture's own class alone, 1 the second class alone [default: 0.5]
+    #[arg(long, value_name = "AMOUNT", value_parser = arguments::share, requires = "mix_class")]
+    mix: Option<f32>,
+
+    /// Truncation: 1 none, 0 the mean picture; for BigGAN the factor of a seed's z, which picks the batch statistics too
+    /// [default: the model's; 1 for codes in w]
     #[arg(long, value_parser = arguments::finite, allow_hyphen_values = true)]
     psi: Option<f32>,
 
@@ -99,7 +112,7 @@ struct SampleArguments {
     #[arg(
         long,
         value_name = "JSON|PNG",
-        conflicts_with_all = ["seeds", "latents", "classes", "psi", "cutoff", "noise", "noise_seed"]
+        conflicts_with_all = ["seeds", "latents", "classes", "mix_class", "psi", "cutoff", "noise", "noise_seed"]
     )]
     edit: Option<PathBuf>,
 }
@@ -232,11 +245,15 @@ fn starts(arguments: &SampleArguments, info: &ModelInfo) -> anyhow::Result<Vec<S
             codes.into_iter().enumerate().map(|(number, code)| from_code(number, code, info)).collect()
         }
     };
-    let classes = classes(arguments, info, starts.len())?;
-    for (number, Shot { edit, .. }) in starts.iter_mut().enumerate() {
-        if let Some(classes) = &classes {
-            edit.sample.class = Some(classes[number % classes.len()]);
-        }
+    let classes = arguments.classes.as_ref().map(|classes| classes.resolve("--classes", info)).transpose()?;
+    if let Some(classes) = classes {
+        starts = with_classes(&starts, &classes)?;
+    }
+    let amount = arguments.mix.unwrap_or(0.5);
+    let mix = arguments.mix_class.as_ref().map(|class| class.resolve("--mix-class", info)).transpose()?;
+    let mix = mix.map(|class| ClassMix { class, amount });
+    for Shot { edit, .. } in &mut starts {
+        edit.sample.mix = mix;
         edit.truncation.psi = arguments.psi.unwrap_or(edit.truncation.psi);
         edit.truncation.cutoff = arguments.cutoff.or(edit.truncation.cutoff);
         edit.noise =
@@ -256,18 +273,19 @@ fn from_code(number: usize, code: Code, info: &ModelInfo) -> Shot {
     Shot { name: format!("code {number}"), edit }
 }
 
-/// One class for all codes, or one per code.
-fn classes(arguments: &SampleArguments, info: &ModelInfo, codes: usize) -> anyhow::Result<Option<Vec<usize>>> {
-    let Some(Numbers(classes)) = &arguments.classes else { return Ok(None) };
-    let Some(count) = info.classes else { bail!("--classes: {} has no classes", info.name) };
-    if classes.len() != 1 && classes.len() != codes {
+/// One class for all codes, one per code, or several for one code.
+fn with_classes(starts: &[Shot], classes: &[usize]) -> anyhow::Result<Vec<Shot>> {
+    let codes = starts.len();
+    if classes.len() != 1 && codes != 1 && classes.len() != codes {
         bail!("--classes: expected one class, or one for each of {codes} codes, found {}", classes.len());
     }
-    let class = |&class: &u64| usize::try_from(class).ok().filter(|&class| class < count);
-    match classes.iter().map(class).collect() {
-        Some(classes) => Ok(Some(classes)),
-        None => bail!("--classes: expected classes from 0 to {} for {}", count - 1, info.name),
-    }
+    let shots = starts.iter().cycle().zip(classes.iter().cycle()).take(codes.max(classes.len()));
+    let shot = |(start, &class): (&Shot, &usize)| {
+        let mut edit = start.edit.clone();
+        edit.sample.class = Some(class);
+        Shot { name: format!("{} class {class}", start.name), edit }
+    };
+    Ok(shots.map(shot).collect())
 }
 
 fn warn_of_no_effect(arguments: &SampleArguments, info: &ModelInfo, starts: &[Shot]) {
@@ -276,6 +294,13 @@ fn warn_of_no_effect(arguments: &SampleArguments, info: &ModelInfo, starts: &[Sh
         warn(&format!("--psi and --cutoff have no effect: {} is not truncated", info.name));
     } else if truncates && starts.iter().any(|start| matches!(start.edit.sample.code, Code::WPlus(_))) {
         warn("--psi and --cutoff have no effect on codes with one w per layer");
+    }
+    if arguments.cutoff.is_some() && info.default_truncation.is_some() && info.w_dim.is_none() {
+        warn(&format!("--cutoff has no effect: {} has no w to truncate layer by layer", info.name));
+    }
+    let in_w = |start: &Shot| matches!(start.edit.sample.code, Code::W(_) | Code::WPlus(_));
+    if (arguments.classes.is_some() || arguments.mix_class.is_some()) && starts.iter().any(in_w) {
+        warn("--classes and --mix-class have no effect on codes in w: the class is already in them");
     }
     if arguments.noise.is_some() && !info.has_noise {
         warn(&format!("--noise has no effect: {} has no noise inputs", info.name));

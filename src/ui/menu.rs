@@ -3,6 +3,7 @@
 use egui::{Align, Align2, Button, FontId, MenuBar, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 
 use super::command::{Command, Menu};
+use super::facts::{CARRIES_CODE, facts_ui};
 use super::icons::{self, Icon, icon_button};
 use super::preferences::Recent;
 use super::style;
@@ -113,7 +114,8 @@ fn title_ui(ui: &mut Ui, info: &ModelInfo, room: Rect, middle: f32) {
     let left = (middle - width / 2.0).clamp(room.left(), (room.right() - width).max(room.left()));
     let place = Rect::from_min_size(pos2(left, room.top()), vec2(width, room.height()));
     let response = ui.interact(place, ui.scope_id().with("title"), Sense::hover());
-    response.widget_info(|| WidgetInfo::labeled(Role::Label, true, text.as_str()));
+    let spoken = if info.carries_code { format!("{text}; {CARRIES_CODE}") } else { text };
+    response.widget_info(|| WidgetInfo::labeled(Role::Label, true, spoken.as_str()));
     let mut text_left = left;
     if info.carries_code {
         icons::paint(ui.painter(), Icon::Shield, pos2(left + 6.0, place.center().y), colours.warning);
@@ -128,31 +130,4 @@ fn title_ui(ui: &mut Ui, info: &ModelInfo, room: Rect, middle: f32) {
 pub fn title(info: &ModelInfo) -> String {
     let plural = if info.num_layers == 1 { "layer" } else { "layers" };
     format!("{} · {} {} · {} {plural}", info.name, info.family, info.resolution, info.num_layers)
-}
-
-fn facts_ui(ui: &mut Ui, info: &ModelInfo) {
-    if info.carries_code {
-        ui.colored_label(style::palette(ui).warning, "contains Python code; not run");
-    }
-    egui::Grid::new("facts").num_columns(2).spacing([12.0, 2.0]).show(ui, |ui| {
-        let latent = info.w_dim.map_or_else(|| format!("z {}", info.z_dim), |w| format!("z {}, w {w}", info.z_dim));
-        let mut facts = vec![
-            ("file", format!("{}, {} layout", info.container, info.layout)),
-            ("picture", format!("{0} × {0}, {1} channels", info.resolution, info.channels)),
-            ("latent", latent),
-        ];
-        facts.extend(info.classes.map(|classes| ("classes", classes.to_string())));
-        facts.extend(
-            ["license", "licence", "source"].into_iter().filter_map(|key| Some((key, info.metadata.get(key)?.clone()))),
-        );
-        facts.push(("identity", info.identity.chars().take(16).collect()));
-        for (what, value) in facts {
-            ui.weak(what);
-            ui.label(value);
-            ui.end_row();
-        }
-    });
-    for warning in &info.warnings {
-        ui.colored_label(style::palette(ui).warning, warning);
-    }
 }

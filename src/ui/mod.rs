@@ -2,9 +2,11 @@
 //! newest picture is shown. Nothing here waits, and egui appears nowhere else.
 
 mod app;
+mod classes;
 mod command;
 mod dialogs;
 mod document;
+mod facts;
 mod field;
 mod icons;
 mod layers;

@@ -1,12 +1,15 @@
 //! Ways to name a file without the system's dialogs, and the notices about what became of it.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use egui::{Align, Align2, Area, Context, Id, Key, LayerId, Order, Rect, StrokeKind, TextEdit, Ui, Window, vec2};
 
 use super::dialogs::{Ask, Question};
+use super::facts::summary_ui;
 use super::icons::{self, Icon, icon_button};
 use super::style;
+use crate::generator::ModelInfo;
 
 /// The outline while a file hovers over the window; returns the files that were dropped.
 pub fn drop_ui(ctx: &Context) -> Vec<PathBuf> {
@@ -115,17 +118,26 @@ pub fn failure_ui(ui: &mut Ui, failure: &Failure, details: &mut bool) -> bool {
     stays
 }
 
-/// A file was written: a note that goes away by itself.
+/// A note that goes away by itself.
 pub struct Toast {
-    pub path: PathBuf,
+    pub of: ToastOf,
     /// Time of the window (seconds) at which it goes.
     pub until: f64,
 }
 
+/// What a note is about.
+pub enum ToastOf {
+    /// A file was written; a click opens its folder.
+    Written(PathBuf),
+    /// A model was opened; a click closes the note.
+    Opened(Arc<ModelInfo>),
+}
+
 /// Seconds that a toast stays.
 pub const TOAST_SECONDS: f64 = 8.0;
+const TOAST_WIDTH: f32 = 248.0;
 
-/// Shows the note above `area`'s lower right corner; a click opens the folder.
+/// Shows the note above `area`'s lower right corner.
 pub fn toast_ui(ctx: &Context, toast: &mut Option<Toast>, area: Rect) {
     let Some(shown) = toast else { return };
     let left = shown.until - ctx.input(|input| input.time);
@@ -134,17 +146,44 @@ pub fn toast_ui(ctx: &Context, toast: &mut Option<Toast>, area: Rect) {
         return;
     }
     ctx.request_repaint_after_secs(left as f32);
-    let name = shown.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let corner = area.right_bottom() - vec2(12.0, 12.0);
     let place = Area::new(Id::unique("toast")).order(Order::Foreground).pivot(Align2::RIGHT_BOTTOM).fixed_pos(corner);
-    place.show(ctx, |ui| {
-        egui::Frame::popup(ui.style()).show(ui, |ui| {
-            let button = egui::Button::new(format!("Exported {name}")).frame_when_inactive(false);
-            if ui.add(button).on_hover_text(format!("{}\nClick to open the folder", shown.path.display())).clicked() {
-                ctx.open_url(egui::OpenUrl::new_tab(folder_url(&shown.path)));
-            }
-        });
+    let clicked = place.show(ctx, |ui| {
+        let frame = egui::Frame::popup(ui.style());
+        frame.show(ui, |ui| match &shown.of {
+            ToastOf::Written(path) => written_ui(ui, path),
+            ToastOf::Opened(info) => opened_ui(ui, info),
+        })
     });
+    if clicked.inner.inner {
+        *toast = None;
+    }
+}
+
+fn written_ui(ui: &mut Ui, path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let button = egui::Button::new(format!("Exported {name}")).frame_when_inactive(false);
+    if ui.add(button).on_hover_text(format!("{}\nClick to open the folder", path.display())).clicked() {
+        ui.open_url(egui::OpenUrl::new_tab(folder_url(path)));
+    }
+    false
+}
+
+/// Returns true when the note is closed.
+fn opened_ui(ui: &mut Ui, info: &ModelInfo) -> bool {
+    ui.set_width(TOAST_WIDTH);
+    let heading = ui.horizontal(|ui| {
+        ui.with_layout(egui::Layout::right_to_left(Align::Center), |ui| {
+            let cross =
+                icon_button(ui, Icon::Cross, "Close this note", "The title shows this and more when pointed at");
+            ui.with_layout(egui::Layout::left_to_right(Align::Center), |ui| {
+                ui.add(egui::Label::new(egui::RichText::new(format!("Opened {}", info.name)).strong()).truncate());
+            });
+            cross.clicked()
+        })
+    });
+    summary_ui(ui, info);
+    heading.inner.inner
 }
 
 /// `file://` address of the folder that holds a file, or of the folder itself.

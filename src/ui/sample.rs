@@ -1,13 +1,15 @@
-//! Where moves start: seed, truncation, noise, class.
+//! Where moves start: seed, truncation, noise, classes.
 
 use egui::{Align, Id, Ui};
 
+use super::classes::classes_ui;
 use super::command::Command;
 use super::field::{Digits, TextField, number};
 use super::icons::{Icon, icon_button};
 use super::segments::{Segment, segments_ui};
 use super::slider::Slider;
 use super::style;
+use crate::classes::Classes;
 use crate::edit::{Code, Edit, NoiseMode};
 use crate::generator::ModelInfo;
 
@@ -31,12 +33,14 @@ pub fn sample_ui(
     truncation_ui(ui, info, edit);
     noise_ui(ui, info, edit, commands);
     if let Some(classes) = info.classes {
-        row(ui, "Class", |ui| class_ui(ui, classes, &mut edit.sample.class));
+        let in_w = matches!(edit.sample.code, Code::W(_) | Code::WPlus(_));
+        let why = in_w.then_some("The code from the file is in w, and its class already in it");
+        classes_ui(ui, Classes::new(classes), &mut edit.sample, why);
     }
 }
 
 /// A label column, then controls.
-fn row<R>(ui: &mut Ui, label: &str, add_controls: impl FnOnce(&mut Ui) -> R) -> R {
+pub fn row<R>(ui: &mut Ui, label: &str, add_controls: impl FnOnce(&mut Ui) -> R) -> R {
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = style::GRID;
         let (rect, _) = ui.allocate_exact_size(egui::vec2(style::LABEL_COLUMN, style::ROW), egui::Sense::hover());
@@ -85,23 +89,40 @@ fn code_ui(ui: &mut Ui, code: &mut Code) {
     }
 }
 
+/// Why truncation has no effect, if it has none, and what psi does.
+fn psi_facts(info: &ModelInfo, code: &Code) -> (Option<&'static str>, &'static str) {
+    match (&info.default_truncation, code) {
+        (None, _) => (Some("This model has no mean code to truncate towards"), ""),
+        (_, Code::WPlus(_)) => (Some("Codes with one w per layer are never truncated"), ""),
+        (Some(_), Code::Z(_)) if info.w_dim.is_none() => {
+            (None, "Picks the batch statistics; the z from the file stays as it is. Double-click resets.")
+        }
+        (Some(_), _) if info.w_dim.is_none() => (
+            None,
+            "Scales the seed's z and picks the batch statistics: less is more typical, more is more varied. Double-click resets.",
+        ),
+        (Some(_), _) => {
+            (None, "Truncation: 1 leaves the sample as it is, 0 gives the mean picture. Double-click resets.")
+        }
+    }
+}
+
 fn truncation_ui(ui: &mut Ui, info: &ModelInfo, edit: &mut Edit) {
-    let why = match (&info.default_truncation, &edit.sample.code) {
-        (None, _) => Some("This model has no mean code to truncate towards"),
-        (_, Code::WPlus(_)) => Some("Codes with one w per layer are never truncated"),
-        _ => None,
-    };
+    let (why, hint) = psi_facts(info, &edit.sample.code);
     let home = info.default_truncation.unwrap_or_default();
-    let hint = "Truncation: 1 leaves the sample as it is, 0 gives the mean picture. Double-click resets.";
+    let range = if info.w_dim.is_some() { -0.5..=1.5 } else { 0.0..=1.0 };
     let truncation = &mut edit.truncation;
     ui.add_enabled_ui(why.is_none(), |ui| {
         row(ui, "Psi", |ui| {
             let width = ui.available_width() - style::VALUE_COLUMN - style::GRID;
-            let slider = Slider::new(&mut truncation.psi, -0.5..=1.5, "Psi").home(home.psi).step(0.05).show(ui, width);
+            let slider = Slider::new(&mut truncation.psi, range, "Psi").home(home.psi).step(0.05).show(ui, width);
             slider.response.on_hover_text(hint).on_disabled_hover_text(why.unwrap_or_default());
             number(ui, &mut truncation.psi, 0.01, Digits::Plain(2), "Psi value")
                 .on_hover_text("Drag, or click to type");
         });
+    });
+    let why = why.or_else(|| info.w_dim.is_none().then_some("This model has no w to truncate layer by layer"));
+    ui.add_enabled_ui(why.is_none(), |ui| {
         row(ui, "Cutoff", |ui| {
             let layers = info.num_layers;
             let mut cutoff = truncation.cutoff.unwrap_or(layers).min(layers) as f32;
@@ -148,23 +169,4 @@ fn noise_ui(ui: &mut Ui, info: &ModelInfo, edit: &mut Edit, commands: &mut Vec<C
             }
         });
     });
-}
-
-fn class_ui(ui: &mut Ui, classes: usize, class: &mut Option<usize>) {
-    let current = class.unwrap_or(0);
-    let width = ui.available_width() - 2.0 * (style::ROW + style::GRID);
-    if icon_button(ui, Icon::Previous, "Previous class", "Previous class").clicked() {
-        *class = Some(current.checked_sub(1).unwrap_or(classes.saturating_sub(1)));
-    }
-    let field = TextField { name: "Class", hint: "", width, quiet: false, align: Align::Center };
-    let (response, typed) = field.show(ui, Id::unique("class"), &current.to_string());
-    if let Some(number) = typed.and_then(|text| text.trim().parse::<usize>().ok())
-        && number < classes
-    {
-        *class = Some(number);
-    }
-    response.on_hover_text(format!("Class index, 0 to {}", classes.saturating_sub(1)));
-    if icon_button(ui, Icon::Next, "Next class", "Next class").clicked() {
-        *class = Some((current + 1) % classes.max(1));
-    }
 }

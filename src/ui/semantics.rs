@@ -193,8 +193,11 @@ fn spectrum_ui(ui: &mut Ui, basis: &Basis, rows: usize) {
     }
     let held: f64 = (0..rows.min(basis.len())).map(|i| basis.share(i)).sum();
     let text = format!("{:.0} % in {}", 100.0 * held, rows.min(basis.len()));
-    let font = FontId::proportional(10.0);
-    painter.text(inner.right_top(), Align2::RIGHT_TOP, text, font, colours.text_weak);
+    let galley = painter.layout_no_wrap(text, FontId::proportional(10.0), colours.text_weak);
+    let place = Align2::RIGHT_TOP.anchor_size(inner.right_top(), galley.size());
+    // A flat spectrum is high everywhere, also behind the text.
+    painter.rect_filled(place.expand(2.0), 2.0, colours.field);
+    painter.galley(place.min, galley, colours.text_weak);
     let pointed = response.hover_pos().map(|pointer| ((pointer.x - inner.left()) / step).max(0.0) as usize);
     if let Some(i) = pointed.filter(|&i| i < bars) {
         let facts = format!(

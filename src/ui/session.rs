@@ -279,13 +279,15 @@ fn draw() -> u64 {
     std::collections::hash_map::RandomState::new().build_hasher().finish() % 1_000_000
 }
 
-/// "toy-heads-1042-pose+1.4": model, seed, and at most three moves.
+/// "toy-heads-1042-pose+1.4": model, seed, classes, and at most three moves.
 fn file_name(info: &ModelInfo, document: &Document) -> String {
     let mut parts = vec![plain(&info.name)];
     parts.push(match document.edit.sample.code {
         Code::Seed(seed) => seed.to_string(),
         _ => "code".to_owned(),
     });
+    parts.extend(document.edit.sample.class.map(|class| format!("c{class}")));
+    parts.extend(document.edit.sample.mix.map(|mix| format!("c{}-{:.2}", mix.class, mix.amount)));
     for found in document.edit.moves.iter().filter(|found| found.is_active()).take(3) {
         let name = plain(document.name_of(found));
         let name = if name.is_empty() { format!("d{}", found.index + 1) } else { name };

@@ -31,14 +31,17 @@ pub fn status_ui(ui: &mut Ui, status: &Status<'_>) -> bool {
                 "From the edit to the finished picture: {run} of {all} stages ran, the rest came from the cache"
             );
             // A fixed width, so that the rest of the bar stands still while the time changes.
-            let (rect, response) = ui.allocate_exact_size(egui::vec2(44.0, style::STATUS_HEIGHT), egui::Sense::hover());
+            let (rect, response) = ui.allocate_exact_size(egui::vec2(56.0, style::STATUS_HEIGHT), egui::Sense::hover());
             let time = format!("{:.1} ms", frame.took.as_secs_f64() * 1e3);
             let font = egui::FontId::proportional(style::SMALL_TEXT);
             ui.painter().text(rect.left_center(), egui::Align2::LEFT_CENTER, &time, font, colours.text);
             response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Label, true, time.as_str()));
             response.on_hover_text(hint);
             ui.weak("·");
-            ui.weak("exact").on_hover_text("The full generator made this picture, at full resolution");
+            match frame.is_exact {
+                true => ui.weak("exact").on_hover_text("The full generator made this picture, at full resolution"),
+                false => ui.weak("preview").on_hover_text("A smaller picture from halfway; the exact one follows"),
+            };
             ui.weak("·");
         }
         let device = egui::RichText::new(status.device);

@@ -73,6 +73,8 @@ impl Surface {
 
     /// The texture to paint; `sharp` shows its pixels as squares.
     pub fn texture(&mut self, sharp: bool) -> TextureId {
+        // A preview's squares would pass for the picture's own pixels.
+        let sharp = sharp && self.frame.is_exact;
         if sharp != self.sharp {
             self.sharp = sharp;
             match (&mut self.holder, &self.frame.image) {

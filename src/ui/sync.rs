@@ -6,8 +6,9 @@ use egui::Context;
 
 use super::app::{App, FileEvent, Model};
 use super::document::{Document, History, Selection};
+use super::facts::CARRIES_CODE;
 use super::menu;
-use super::open::{Failure, TOAST_SECONDS, Toast};
+use super::open::{Failure, TOAST_SECONDS, Toast, ToastOf};
 use super::semantics::{PAGE, Shown};
 use super::surface::Surface;
 use crate::edit::{Edit, Weighting};
@@ -30,7 +31,7 @@ impl App {
         while let Ok(event) = self.files.1.try_recv() {
             match event {
                 FileEvent::Project(path, project) => self.open_project(path, *project, ctx),
-                FileEvent::Saved(path) => self.show_toast(path, ctx),
+                FileEvent::Saved(path) => self.show_toast(ToastOf::Written(path), ctx),
                 FileEvent::Failed(failure) => self.failure = Some(failure),
             }
         }
@@ -39,7 +40,7 @@ impl App {
     fn take_event(&mut self, event: Event, ctx: &Context) {
         match event {
             Event::Device { label, note } => self.device = (label, note),
-            Event::Opened { info, source, .. } => self.opened(info, source),
+            Event::Opened { info, source, .. } => self.opened(info, source, ctx),
             Event::Factorized(basis) => {
                 if let Some(model) = &mut self.model
                     && Selection::of(&basis) == model.shown.selection
@@ -50,7 +51,7 @@ impl App {
             Event::Rendered { frame, purpose } => self.take_frame(frame, purpose, ctx),
             Event::Exported { path } => {
                 self.finish(Task::Export);
-                self.show_toast(path, ctx);
+                self.show_toast(ToastOf::Written(path), ctx);
             }
             Event::Progress { progress, .. } => self.work.progress = Some(progress),
             Event::Cancelled(task) => {
@@ -101,12 +102,12 @@ impl App {
         *slot = Surface::show(slot.take(), frame, ctx, self.gpu.as_ref());
     }
 
-    fn show_toast(&mut self, path: std::path::PathBuf, ctx: &Context) {
+    fn show_toast(&mut self, of: ToastOf, ctx: &Context) {
         let until = ctx.input(|input| input.time) + TOAST_SECONDS;
-        self.toast = Some(Toast { path, until });
+        self.toast = Some(Toast { of, until });
     }
 
-    fn opened(&mut self, info: Arc<ModelInfo>, source: Source) {
+    fn opened(&mut self, info: Arc<ModelInfo>, source: Source, ctx: &Context) {
         let asked_for = self.work.opening > 0;
         self.finish(Task::Open);
         let reopened = self.model.as_ref().is_some_and(|model| model.info.identity == info.identity);
@@ -137,6 +138,9 @@ impl App {
             );
             let causes = vec![format!("it was at {}", model.source)];
             self.failure = Some(Failure { headline, causes });
+        }
+        if let Source::File(_) = source {
+            self.show_toast(ToastOf::Opened(info.clone()), ctx);
         }
         self.history = History::new(&self.document);
         self.comparison = None;
@@ -192,7 +196,7 @@ impl App {
 
     fn set_title(&mut self, ctx: &Context) {
         let title = match self.model() {
-            Some(info) if info.carries_code => format!("{} · contains Python code; not run", menu::title(info)),
+            Some(info) if info.carries_code => format!("{} · {CARRIES_CODE}", menu::title(info)),
             Some(info) => menu::title(info),
             None => super::NAME.to_owned(),
         };

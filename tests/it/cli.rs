@@ -5,7 +5,8 @@ use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use safetensors::SafeTensors;
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
 use sefa_studio::{export, latent};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -235,15 +236,120 @@ fn a_converted_file_is_the_same_generator() {
     shell.ok("render half.safetensors --out half");
 }
 
+/// A model with ImageNet's number of classes: a fixture's embedding, its columns repeated.
+pub fn with_a_thousand_classes(folder: &Path) -> PathBuf {
+    let shell = Shell::new();
+    let small = fixture("biggan_deep_hf_small/pytorch_model.bin");
+    shell.ok(&format!("convert {} small.safetensors", small.display()));
+    let bytes = fs::read(shell.path("small.safetensors")).unwrap();
+    let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let embedding = file.tensor("embeddings.weight").unwrap();
+    let &[rows, classes] = embedding.shape() else { panic!("an embedding of {:?}", embedding.shape()) };
+    let at = |i: usize| &embedding.data()[4 * (i / 1000 * classes + i % 1000 % classes)..][..4];
+    let wide: Vec<u8> = (0..rows * 1000).flat_map(at).copied().collect();
+    let wide = TensorView::new(Dtype::F32, vec![rows, 1000], &wide).unwrap();
+    let tensors = file.tensors().into_iter();
+    let tensors =
+        tensors.map(|(name, view)| if name == "embeddings.weight" { (name, wide.clone()) } else { (name, view) });
+    let mut about = metadata.metadata().clone().unwrap_or_default();
+    about.insert("license".into(), "CC BY 4.0\nno warranty\u{1b}[2J".into());
+    let path = folder.join("thousand.safetensors");
+    fs::write(&path, safetensors::serialize(tensors, Some(about)).unwrap()).unwrap();
+    path
+}
+
+#[test]
+fn classes_are_given_by_number_range_and_mixture() {
+    let shell = Shell::new();
+    for name in
+        ["biggan_deep_hf_small/pytorch_model.bin", "biggan_ajbrock/G_ema.pth", "stylegan2_ada_cond_pkl/model.pkl"]
+    {
+        let file = fixture(name);
+        let file = file.display();
+        // A folder of this name's own.
+        let out = name.split('/').next().unwrap();
+        let frame = |folder: &str, number: usize| shell.pixels(&format!("{out}/{folder}/frame_{number:04}.png"));
+        let render = |folder: &str, options: &str| shell.ok(&format!("render {file} --out {out}/{folder} {options}"));
+        render("default", "--seeds 3");
+        render("range", "--seeds 3 --classes 0-2");
+        assert_eq!(frame("range", 0), frame("default", 0), "{name}: class 0 is what no class means");
+        assert_ne!(frame("range", 1), frame("range", 2), "{name}");
+        render("each", "--seeds 3-4 --classes 2,1");
+        assert_eq!(frame("each", 0), frame("range", 2), "{name}: one class per code");
+        render("none", "--seeds 3 --classes 1 --mix-class 2 --mix 0");
+        render("whole", "--seeds 3 --classes 1 --mix-class 2 --mix 1");
+        render("half", "--seeds 3 --classes 1 --mix-class 2");
+        assert_eq!(frame("none", 0), frame("range", 1), "{name}");
+        assert_eq!(frame("whole", 0), frame("range", 2), "{name}");
+        assert!(frame("half", 0) != frame("none", 0) && frame("half", 0) != frame("whole", 0), "{name}");
+        render("again", &format!("--edit {out}/half/frame_0000.png"));
+        assert_eq!(frame("again", 0), frame("half", 0), "{name}: the mixture is in the picture's edit");
+
+        for (options, expected) in [
+            ("--classes 90", "classes from 0 to"),
+            ("--mix-class 90", "--mix-class"),
+            ("--classes tench", "expected numbers"),
+            ("--seeds 0-2 --classes 1,2", "one for each of 3 codes"),
+        ] {
+            let message = shell.fails(&format!("render {file} --out none {options}"), 1);
+            assert!(message.contains(expected), "{options}: {message}");
+        }
+    }
+}
+
+#[test]
+fn classes_of_imagenet_have_names() {
+    let shell = Shell::new();
+    let file = with_a_thousand_classes(shell.0.path());
+    let file = file.display();
+    let readable = shell.ok(&format!("info {file}"));
+    assert!(readable.contains("1000") && readable.contains("999 toilet tissue"), "{readable}");
+    assert!(readable.contains("CC BY 4.0\n") && readable.contains(" no warranty[2J\n"), "{readable:?}");
+    shell.ok(&format!("render {file} --out numbers --classes 207,340"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sefa-studio"));
+    let line = format!("render {file} --out names --device cpu --classes");
+    command.current_dir(shell.0.path()).args(line.split_whitespace()).arg("Golden Retriever,zebra");
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    for frame in ["frame_0000.png", "frame_0001.png"] {
+        assert_eq!(shell.pixels(&format!("names/{frame}")), shell.pixels(&format!("numbers/{frame}")));
+    }
+    let message = shell.fails(&format!("render {file} --out none --classes retriever"), 1);
+    assert!(message.contains("207 golden retriever") && message.contains("208 Labrador retriever"), "{message}");
+    let message = shell.fails(&format!("render {file} --out none --classes 3 --mix-class unicorn"), 1);
+    assert!(message.contains("--mix-class") && message.contains("unicorn"), "{message}");
+    assert!(!shell.path("none").exists());
+}
+
+#[test]
+fn info_says_what_a_pickle_carries_and_what_was_left_out() {
+    let file = fixture("stylegan2_ada_skip/model.pkl");
+    let readable = Shell::new().ok(&format!("info {}", file.display()));
+    assert!(readable.contains("contains program code, which was not run"), "{readable}");
+    assert!(readable.contains("ignored: augment_pipe"), "{readable}");
+}
+
 #[test]
 fn bench_reports_every_part() {
     let report = Shell::new().json("bench --frames 2 --json");
-    for key in ["load_ms", "first_frame_ms", "frame_ms", "factorize_ms"] {
+    for key in [
+        "load_ms",
+        "first_frame_ms",
+        "frame_ms",
+        "frame_min_ms",
+        "frame_gflops",
+        "drag_top_ms",
+        "factorize_ms",
+        "factorize_again_ms",
+        "ceiling_gflops",
+    ] {
         assert!(report[key].as_f64().unwrap() > 0.0, "{key}");
     }
     assert!(report["device"].as_str().unwrap().starts_with("CPU"));
     let stages = report["stages"].as_array().unwrap();
     assert!(stages.len() > 2 && stages.iter().all(|stage| stage["name"].is_string() && stage["ms"].is_f64()));
+    assert!(stages.last().unwrap()["gflops"].as_f64().unwrap() > 0.0);
     assert!(cfg!(not(unix)) || report["peak_rss_mb"].as_f64().unwrap() > 1.0);
 }
 
@@ -301,6 +407,11 @@ fn wrong_usage_exits_with_2() {
         "render --out out --seeds 1 --latents z.npy",
         "render --out out --space w",
         "render --out out --edit a.json --psi 0.5",
+        "render --out out --edit a.json --mix-class 1",
+        "render --out out --classes 3-1",
+        "render --out out --mix 0.5",
+        "render --out out --mix-class 1,2",
+        "render --out out --mix-class 1 --mix 1.5",
         "factorize --out directions.txt",
         "convert model.pth",
         "convert model.pth out.pth",

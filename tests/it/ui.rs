@@ -1,14 +1,16 @@
 //! The window without a display, driven by its accessible names, with the generator inside the program on the CPU.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use egui::accesskit::Role;
 use egui::{Key, Modifiers, vec2};
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
-use sefa_studio::edit::{Code, Edit};
+use sefa_studio::edit::{ClassMix, Code, Edit};
 use sefa_studio::gpu::{DeviceChoice, RenderDevice};
+use sefa_studio::project::Project;
 use sefa_studio::render::{Engine, Example, FrameImage, Source};
 use sefa_studio::ui::{App, ScriptedDialogs, Services};
 
@@ -327,6 +329,244 @@ fn a_model_without_w_offers_only_what_it_has() {
     let first = pixels(&window);
     drag(&mut window, "Direction 1", 20.0);
     assert_ne!(pixels(&window), first);
+}
+
+fn fixture_window(name: &str) -> Window {
+    window(Source::File(super::support::fixture(name)), [])
+}
+
+/// Types into the search field of the open list of classes.
+fn search(window: &mut Window, text: &str) {
+    window.step();
+    window.get_by_label("Search classes").type_text(text);
+    window.run_steps(2);
+}
+
+#[test]
+fn classes_are_searched_picked_mixed_and_undone() {
+    let mut window = fixture_window("biggan_deep_hf/pytorch_model.bin");
+    let first = pixels(&window);
+    assert_eq!(edit(&window).sample.class, Some(0));
+
+    click(&mut window, "Class, 0");
+    window.get_by_label("9");
+    search(&mut window, "7");
+    assert!(window.query_by_label("9").is_none(), "the list holds what was searched for");
+    press(&mut window, Modifiers::NONE, Key::Enter);
+    assert_eq!(edit(&window).sample.class, Some(7));
+    assert!(window.query_by_label("Search classes").is_none(), "Enter closes the list");
+    let seven = pixels(&window);
+    assert_ne!(seven, first);
+
+    click(&mut window, "Class, 7");
+    press(&mut window, Modifiers::NONE, Key::ArrowDown);
+    press(&mut window, Modifiers::NONE, Key::Escape);
+    assert!(window.query_by_label("Search classes").is_none(), "Escape closes the list");
+    assert_eq!(edit(&window).sample.class, Some(7), "and picks nothing");
+    click(&mut window, "Class, 7");
+    press(&mut window, Modifiers::NONE, Key::ArrowUp);
+    press(&mut window, Modifiers::NONE, Key::ArrowUp);
+    press(&mut window, Modifiers::NONE, Key::Enter);
+    assert_eq!(edit(&window).sample.class, Some(5));
+    assert_eq!(seed(&edit(&window)), 0, "arrows belong to the list while it is open");
+    click(&mut window, "Next class");
+    click(&mut window, "Next class");
+
+    assert!(window.query_by_label("Amount of the second class").is_none());
+    click(&mut window, "Second class, none");
+    click(&mut window, "3");
+    assert_eq!(edit(&window).sample.mix, Some(ClassMix { class: 3, amount: 0.5 }));
+    let half = pixels(&window);
+    assert_ne!(half, seven);
+    window.get_by_role_and_label(Role::Slider, "Amount of the second class").set_value_accesskit(4.0);
+    settle(&mut window);
+    assert_eq!(edit(&window).sample.mix, Some(ClassMix { class: 3, amount: 1.0 }), "an amount ends at 1");
+    drag(&mut window, "Amount of the second class", -300.0);
+    assert_eq!(edit(&window).sample.mix, Some(ClassMix { class: 3, amount: 0.0 }));
+    assert_eq!(pixels(&window), seven);
+    press(&mut window, Modifiers::COMMAND, Key::Z);
+    press(&mut window, Modifiers::COMMAND, Key::Z);
+    assert_eq!(pixels(&window), half, "undo brings the mixture back");
+    click(&mut window, "Second class, 3");
+    search(&mut window, "none");
+    press(&mut window, Modifiers::NONE, Key::Enter);
+    assert_eq!(edit(&window).sample.mix, None);
+    for _ in 0..6 {
+        press(&mut window, Modifiers::COMMAND, Key::Z);
+    }
+    assert_eq!(edit(&window).sample.class, Some(0));
+    assert_eq!(pixels(&window), first);
+}
+
+#[test]
+fn classes_of_imagenet_are_found_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = super::cli::with_a_thousand_classes(folder.path());
+    let mut window = window(Source::File(file), []);
+    click(&mut window, "Class, 0 tench");
+    let rows = window.query_all_by_label_contains(" t").count();
+    assert!(rows < 60, "only the rows in sight are made, found {rows}");
+    search(&mut window, "retriever");
+    window.get_by_label("208 Labrador retriever");
+    // Twice within one frame, as a slow frame sees it.
+    let modifiers = Modifiers::NONE;
+    let down = egui::Event::Key { key: Key::ArrowDown, physical_key: None, pressed: true, repeat: false, modifiers };
+    window.input_mut().events.extend([down.clone(), down]);
+    press(&mut window, Modifiers::NONE, Key::Enter);
+    assert_eq!(edit(&window).sample.class, Some(207));
+    window.get_by_label("Class, 207 golden retriever");
+    click(&mut window, "Class, 207 golden retriever");
+    window.get_by_label("207 golden retriever");
+    search(&mut window, "unicorn");
+    press(&mut window, Modifiers::NONE, Key::Enter);
+    assert_eq!(edit(&window).sample.class, Some(207), "Enter on an empty list picks nothing");
+}
+
+#[test]
+fn a_list_of_classes_opens_from_the_keyboard_and_gives_it_back() {
+    let mut window = fixture_window("stylegan2_ada_cond_pkl/model.pkl");
+    window.get_by_label("Class, 0").focus();
+    window.step();
+    press(&mut window, Modifiers::NONE, Key::Enter);
+    search(&mut window, "4");
+    press(&mut window, Modifiers::NONE, Key::Enter);
+    assert_eq!(edit(&window).sample.class, Some(4));
+    assert!(window.get_by_label("Class, 4").is_focused());
+    assert!(window.query_by_label("Search classes").is_none());
+}
+
+#[test]
+fn every_family_opens_shows_a_picture_and_moves() {
+    for name in [
+        "pggan_genforce/model.pth",
+        "stylegan1_genforce/model.pth",
+        "stylegan2_ada_resnet/model.pth",
+        "stylegan3_r/model.pth",
+        "biggan_ajbrock/G_ema.pth",
+        "biggan_deep_ajbrock/G_ema.pth",
+        "dcgan/netG.pth",
+    ] {
+        let mut window = fixture_window(name);
+        let info = window.state().model().unwrap().clone();
+        assert_eq!(window.query_by_label("Previous class").is_some(), info.classes.is_some(), "{name}");
+        let (psi, cutoff) = (info.default_truncation.is_some(), info.w_dim.is_some());
+        for (slider, works) in [("Psi", psi), ("Cutoff", psi && cutoff)] {
+            let slider = window.get_by_role_and_label(Role::Slider, slider);
+            assert_eq!(!slider.accesskit_node().is_disabled(), works, "{name}");
+        }
+        let first = pixels(&window);
+        drag(&mut window, "Direction 1", 30.0);
+        assert_ne!(pixels(&window), first, "{name}");
+    }
+}
+
+#[test]
+fn a_file_with_code_has_a_shield_and_says_what_was_left_out() {
+    let window = fixture_window("stylegan2_ada_skip/model.pkl");
+    let title = window.get_by_label_contains("· 8 layers");
+    assert!(title.accesskit_node().value().unwrap().contains("contains program code; not run"));
+    // The note that says what was opened.
+    window.get_by_label("contains program code; not run");
+    window.get_by_label("python pickle, nvidia layout");
+    window.get_by_label_contains("augment_pipe");
+    let window = fixture_window("stylegan2_ada_skip/model.pth");
+    assert!(window.query_by_label_contains("program code").is_none());
+}
+
+/// A file as the system hands it over when it is dropped.
+#[derive(Debug)]
+struct Dropped(PathBuf);
+
+impl egui::DroppedFile for Dropped {
+    fn path(&self) -> &Path {
+        &self.0
+    }
+
+    fn bytes(&self) -> Result<Vec<u8>, String> {
+        Err("the window opens files by their path".into())
+    }
+}
+
+#[test]
+fn a_dropped_file_is_opened() {
+    let mut window = toy_heads([]);
+    window.input_mut().hovered_files.push(egui::HoveredFile::default());
+    window.step();
+    window.input_mut().hovered_files.clear();
+    let file = super::support::fixture("biggan_ajbrock/G_ema.pth");
+    window.input_mut().dropped_files.push(Arc::new(Dropped(file)));
+    window.step();
+    window.input_mut().dropped_files.clear();
+    wait_until(&mut window, "the dropped model", |app| app.model().is_some_and(|info| info.classes == Some(7)));
+    settle(&mut window);
+    assert_eq!(window.state().failure(), None);
+}
+
+#[test]
+fn the_picture_is_copied() {
+    let mut window = toy_heads([]);
+    let modifiers = Modifiers::COMMAND | Modifiers::SHIFT;
+    let keys = egui::Event::Key { key: Key::C, physical_key: None, pressed: true, repeat: false, modifiers };
+    window.input_mut().events.push(keys);
+    window.step();
+    let copied = window.output().platform_output.commands.iter().find_map(|command| match command {
+        egui::OutputCommand::CopyImage(image) => Some(image.size),
+        _ => None,
+    });
+    let resolution = window.state().model().unwrap().resolution;
+    assert_eq!(copied, Some([resolution; 2]));
+}
+
+#[test]
+fn a_sweep_is_exported_frame_by_frame() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut window = toy_heads([folder.path().to_path_buf()]);
+    drag(&mut window, "Direction 1", 20.0);
+    let before = edit(&window);
+    press(&mut window, Modifiers::COMMAND | Modifiers::SHIFT, Key::E);
+    click(&mut window, "Choose folder…");
+    wait_until(&mut window, "the sweep", App::is_settled);
+    let names: std::collections::BTreeSet<String> = std::fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .collect();
+    assert_eq!(names.iter().filter(|name| name.ends_with(".png")).count(), 10, "9 frames and a sheet, found {names:?}");
+    assert!(window.query_by_label("Choose folder…").is_none(), "the dialog closes");
+    assert_eq!(edit(&window), before);
+}
+
+#[test]
+fn an_edit_with_a_code_keeps_it_until_a_seed_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let json = folder.path().join("edit.json");
+    for (name, space) in [("biggan_deep_ajbrock/G_ema.pth", "z"), ("stylegan2_ada_cond_pkl/model.pkl", "w")] {
+        let file = super::support::fixture(name);
+        let mut window = window(Source::File(file), [json.clone(), json.clone()]);
+        press(&mut window, Modifiers::COMMAND, Key::S);
+        wait_until(&mut window, "the edit", |_| json.exists());
+        let info = window.state().model().unwrap().clone();
+        let mut project = Project::load(&json).unwrap();
+        project.edit.sample.code = match space {
+            "z" => Code::Z(vec![0.25; info.z_dim]),
+            _ => Code::W(vec![0.25; info.w_dim.unwrap()]),
+        };
+        std::fs::write(&json, project.to_json()).unwrap();
+        press(&mut window, Modifiers::COMMAND, Key::O);
+        wait_until(&mut window, "the code", |app| app.document().edit == project.edit);
+        settle(&mut window);
+        window.get_by_label(&format!("code from file ({space})"));
+        let class = window.get_by_label_contains("Class, ");
+        assert_eq!(class.accesskit_node().is_disabled(), space == "w", "a w holds its class already");
+        let given = pixels(&window);
+        press(&mut window, Modifiers::NONE, Key::ArrowRight);
+        assert_eq!(edit(&window), project.edit, "there is no seed to step");
+        click(&mut window, "Use a seed");
+        assert_eq!(seed(&edit(&window)), 0);
+        assert_ne!(pixels(&window), given);
+        press(&mut window, Modifiers::COMMAND, Key::Z);
+        assert_eq!(pixels(&window), given);
+        std::fs::remove_file(&json).unwrap();
+    }
 }
 
 #[test]

@@ -8,9 +8,10 @@ use serde::Serialize;
 
 use super::progress::Bar;
 use super::{arguments, device_line, open_model, print};
-use crate::edit::Weighting;
-use crate::generator::{Group, ModelInfo};
+use crate::edit::{Edit, LayerSet, Move, Weighting};
+use crate::generator::{Family, Group, LayerInfo, ModelInfo};
 use crate::gpu::DeviceChoice;
+use crate::ops::{After, Conv};
 use crate::progress::Progress;
 use crate::render::{Engine, Example, Source};
 
@@ -21,7 +22,10 @@ Examples:
 
 Every frame has another seed, so that nothing comes from the cache. A frame ends when the picture is complete on the device; \
 the first one when its pixels have been read. Stages are timed one by one, waiting after each, so their sum is more \
-than a frame.";
+than a frame. A top-layer move (layers 6 to the last) changes only what those layers feed; the rest is remembered.
+
+GFLOP/s count the multiplications and additions of StyleGAN2's convolutions as written in the paper, two for each weight and \
+pixel, however they are computed. The ceiling is one large convolution on the same device.";
 
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
@@ -48,11 +52,20 @@ struct Report {
     first_frame_ms: f64,
     /// Median.
     frame_ms: f64,
+    frame_min_ms: f64,
     frames: u32,
+    /// Of the median frame; `None` for other families than StyleGAN2.
+    frame_gflops: Option<f64>,
     /// Medians.
     stages: Vec<StageReport>,
+    /// Median frame while a move of the top layers (or the last layer, where there are none) changes.
+    drag_top_ms: f64,
     /// All layers, nothing remembered.
     factorize_ms: f64,
+    /// Some of these layers after that; `None` if the model has but one group.
+    factorize_again_ms: Option<f64>,
+    /// A large convolution on the same device.
+    ceiling_gflops: f64,
     /// `None` where the system does not tell.
     peak_rss_mb: Option<f64>,
 }
@@ -61,6 +74,7 @@ struct Report {
 struct StageReport {
     name: String,
     ms: f64,
+    gflops: Option<f64>,
 }
 
 pub fn run(arguments: Arguments, device: DeviceChoice) -> anyhow::Result<()> {
@@ -84,24 +98,25 @@ fn measure(source: &Source, device: DeviceChoice, frames: u32) -> anyhow::Result
 
     let bar = Bar::new();
     let progress = |done: u32| {
-        bar.show(Progress { stage: "measuring".into(), done: u64::from(done), total: 2 * u64::from(frames) });
+        bar.show(Progress { stage: "measuring".into(), done: u64::from(done), total: 3 * u64::from(frames) });
     };
     let mut times = Vec::new();
     for frame in 0..frames {
         progress(frame);
-        let edit = info.start(1 + u64::from(frame));
-        let start = Instant::now();
-        engine.render(&edit)?;
-        wait(&engine)?;
-        times.push(milliseconds(start.elapsed()));
+        times.push(frame_time(&mut engine, &info.start(1 + u64::from(frame)))?);
     }
+    let frame_ms = median(&mut times);
     let stages = stages(&mut engine, &info, frames, |frame| progress(frames + frame))?;
+    let drag_top_ms = drag(&mut engine, &info, frames, |frame| progress(2 * frames + frame))?;
     drop(bar);
 
     let all = info.group(Group::All).context("the model has no layers")?;
-    let start = Instant::now();
-    engine.factorize(&all, Weighting::RowNormalised)?;
-    let factorize_ms = milliseconds(start.elapsed());
+    let factorize_ms = factorization_time(&mut engine, &all)?;
+    let other = [Group::Top, Group::Middle, Group::Bottom].into_iter().filter_map(|group| info.group(group));
+    let other = other.into_iter().find(|layers| *layers != all);
+    let factorize_again_ms = other.map(|layers| factorization_time(&mut engine, &layers)).transpose()?;
+    // Before the ceiling, which the model has no part in.
+    let peak_rss_mb = peak_rss_mb();
 
     Ok(Report {
         device: device_line(engine.device()),
@@ -109,12 +124,107 @@ fn measure(source: &Source, device: DeviceChoice, frames: u32) -> anyhow::Result
         resolution: info.resolution,
         load_ms,
         first_frame_ms,
-        frame_ms: median(&mut times),
+        frame_ms,
+        frame_min_ms: times.first().copied().unwrap_or_default(),
         frames,
+        frame_gflops: gflops(multiply_adds(&info, |_| true), frame_ms),
         stages,
+        drag_top_ms,
         factorize_ms,
-        peak_rss_mb: peak_rss_mb(),
+        factorize_again_ms,
+        ceiling_gflops: ceiling_gflops(&mut engine, &info)?,
+        peak_rss_mb,
     })
+}
+
+/// Milliseconds until the picture of `edit` is complete.
+fn frame_time(engine: &mut Engine, edit: &Edit) -> anyhow::Result<f64> {
+    let start = Instant::now();
+    engine.render(edit)?;
+    wait(engine)?;
+    Ok(milliseconds(start.elapsed()))
+}
+
+fn factorization_time(engine: &mut Engine, layers: &LayerSet) -> anyhow::Result<f64> {
+    let start = Instant::now();
+    engine.factorize(layers, Weighting::RowNormalised)?;
+    Ok(milliseconds(start.elapsed()))
+}
+
+/// Median frame while a move of the top layers changes and everything else stays.
+fn drag(engine: &mut Engine, info: &ModelInfo, frames: u32, progress: impl Fn(u32)) -> anyhow::Result<f64> {
+    let last = info.num_layers - 1;
+    let layers = info.group(Group::Top).unwrap_or(LayerSet::range(last, last));
+    // Which direction makes no difference to the time.
+    let mut vector = vec![0.0; info.code_dim()];
+    vector[0] = 1.0;
+    let mut edit = info.start(0);
+    edit.moves.push(Move {
+        layers,
+        weighting: Weighting::RowNormalised,
+        index: 0,
+        vector,
+        value: 0.0,
+        enabled: true,
+        name: String::new(),
+    });
+    frame_time(engine, &edit)?;
+    let mut times = Vec::new();
+    for frame in 0..frames {
+        progress(frame);
+        edit.moves[0].value = (frame + 1) as f32 * 0.01;
+        times.push(frame_time(engine, &edit)?);
+    }
+    Ok(median(&mut times))
+}
+
+/// Multiply-adds of StyleGAN2's convolutions at the resolutions that `counts`; `None` for other families, whose widths
+/// [`ModelInfo`] does not tell. The 1x1 convolutions to RGB and the filters, under 1 % of the whole, are left out.
+fn multiply_adds(info: &ModelInfo, counts: impl Fn(usize) -> bool) -> Option<f64> {
+    if info.family != Family::StyleGan2 {
+        return None;
+    }
+    // A layer's outputs are the inputs of the layer after it; the last layer is RGB.
+    let convolutions = info.layers.windows(2).filter(|pair| counts(pair[0].resolution));
+    let work = |pair: &[LayerInfo]| {
+        let [layer, next] = pair else { return 0.0 };
+        // Odd layers double the size: their kernel is applied once for every pixel of the input.
+        let side = if layer.index % 2 == 1 { layer.resolution / 2 } else { layer.resolution };
+        9.0 * (side * side) as f64 * (layer.channels * next.channels) as f64
+    };
+    Some(convolutions.map(work).sum())
+}
+
+fn gflops(multiply_adds: Option<f64>, ms: f64) -> Option<f64> {
+    multiply_adds.filter(|&work| work > 0.0 && ms > 0.0).map(|work| 2.0 * work / ms / 1e6)
+}
+
+/// GFLOP/s of a 3x3 convolution of 256 channels at 128 pixels, the best of five, or of as many as fit into two seconds.
+fn ceiling_gflops(engine: &mut Engine, info: &ModelInfo) -> anyhow::Result<f64> {
+    const CHANNELS: usize = 256;
+    const SIDE: usize = 128;
+    let weight = vec![1.0; CHANNELS * CHANNELS * 9];
+    let conv = Conv::new(&weight, [CHANNELS, CHANNELS, 3], engine.device().device());
+    // Any picture is a tensor of the engine's device; what it shows makes no difference.
+    let one = engine.render(&info.start(0))?.tensor().clone().mean().ones_like();
+    let input = one.reshape([1, 1, 1, 1]).repeat(&[1, CHANNELS, SIDE, SIDE]);
+    let run = || {
+        let start = Instant::now();
+        conv.forward(input.clone(), None, &After::default());
+        wait(engine)?;
+        anyhow::Ok(milliseconds(start.elapsed()))
+    };
+    let start = Instant::now();
+    // The first one may compile.
+    run()?;
+    let mut best = run()?;
+    for _ in 1..5 {
+        if start.elapsed() < Duration::from_secs(2) {
+            best = best.min(run()?);
+        }
+    }
+    let work = 9 * SIDE * SIDE * CHANNELS * CHANNELS;
+    Ok(gflops(Some(work as f64), best).unwrap_or_default())
 }
 
 fn stages(
@@ -135,7 +245,12 @@ fn stages(
         }
         names = stages.into_iter().map(|stage| stage.name).collect();
     }
-    let report = |(name, times): (String, &mut Vec<f64>)| StageReport { name, ms: median(times) };
+    let report = |(name, times): (String, &mut Vec<f64>)| {
+        let ms = median(times);
+        // Stages that are named after the size they work at.
+        let work = multiply_adds(info, |size| name == format!("{size}x{size}"));
+        StageReport { gflops: gflops(work, ms), name, ms }
+    };
     Ok(names.into_iter().zip(&mut times).map(report).collect())
 }
 
@@ -176,18 +291,29 @@ fn peak_rss_mb() -> Option<f64> {
 impl Report {
     fn to_text(&self) -> String {
         let mut text = format!("{}, {1} x {1} pixels, on {2}\n", self.model, self.resolution, self.device);
-        let mut line =
-            |name: &str, value: f64, unit: &str| text.push_str(&format!("  {name:<20} {value:>10.2} {unit}\n"));
-        line("load", self.load_ms, "ms");
-        line("first frame", self.first_frame_ms, "ms");
-        line(&format!("frame (of {})", self.frames), self.frame_ms, "ms");
+        let mut line = |name: &str, value: f64, unit: &str, gflops: Option<f64>| {
+            text.push_str(&format!("  {name:<22} {value:>10.2} {unit}"));
+            if let Some(gflops) = gflops {
+                let share = 100.0 * gflops / self.ceiling_gflops;
+                text.push_str(&format!("  {gflops:>7.1} GFLOP/s, {share:>3.0} % of the ceiling"));
+            }
+            text.push('\n');
+        };
+        line("load", self.load_ms, "ms", None);
+        line("first frame", self.first_frame_ms, "ms", None);
+        line(&format!("frame (of {})", self.frames), self.frame_ms, "ms", self.frame_gflops);
         for stage in &self.stages {
-            line(&format!("  {}", stage.name), stage.ms, "ms");
+            line(&format!("  {}", stage.name), stage.ms, "ms", stage.gflops);
         }
-        line("factorise all layers", self.factorize_ms, "ms");
+        line("top-layer move", self.drag_top_ms, "ms", None);
+        line("factorise all layers", self.factorize_ms, "ms", None);
+        if let Some(again) = self.factorize_again_ms {
+            line("factorise other layers", again, "ms", None);
+        }
         if let Some(peak) = self.peak_rss_mb {
-            line("peak memory", peak, "MB");
+            line("peak memory", peak, "MB", None);
         }
+        line("ceiling", self.ceiling_gflops, "GFLOP/s", None);
         text
     }
 }

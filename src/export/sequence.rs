@@ -1,11 +1,16 @@
 //! Numbered frames in a folder: the command line's pictures, and sweeps along one move.
+//!
+//! While a frame is rendered, the frames before it are encoded and written by other threads.
 
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
 
 use super::{ContactSheet, ExportError, write_npy, write_png};
-use crate::progress::{Progress, Report};
+use crate::progress::{Cancelled, Progress, Report};
 use crate::project::Project;
-use crate::render::Engine;
+use crate::render::{Engine, Pixels, RenderError};
 
 /// Frames along one move, while the rest of the edit stays.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,51 +37,135 @@ pub fn sweep_values(from: f32, to: f32, steps: usize) -> Vec<f32> {
     (0..steps).map(value).collect()
 }
 
+/// Rendered frames that may wait for each thread: enough for an uneven disk, few enough for memory (12 MB at 1024 pixels).
+const WAITING: usize = 2;
+/// A GPU may render faster than one thread encodes; more than a few would only compete for the disk.
+const MAX_THREADS: usize = 3;
+
 /// Writes `frame_0000.png`, `frame_0001.png` and so on, each with the project that makes it again.
-pub struct FrameWriter<'a> {
-    folder: &'a Path,
-    /// Also write `frame_0000.npy`: float32 `[C, H, W]`, not clipped.
+///
+/// Each file is whole or absent. If one cannot be written, the next call that would need its thread says so, at the latest
+/// [`FrameWriter::finish`]; frames that were already rendered are still written. Dropping it waits for them.
+pub struct FrameWriter {
+    folder: PathBuf,
     raw: bool,
-    sheet: Option<ContactSheet>,
     frames: usize,
+    /// Frame n goes to queue n modulo their number. A queue is closed if its thread has failed.
+    queues: Vec<SyncSender<Frame>>,
+    threads: Vec<JoinHandle<Result<Option<ContactSheet>, ExportError>>>,
 }
 
-impl<'a> FrameWriter<'a> {
-    /// Makes the folder. Frames that are in it already are replaced one by one.
-    pub fn create(folder: &'a Path, raw: bool, sheet: Option<ContactSheet>) -> Result<Self, ExportError> {
+/// A rendered frame on its way to the disk.
+struct Frame {
+    path: PathBuf,
+    /// Where the values go as they are.
+    raw: Option<PathBuf>,
+    project: Project,
+    label: String,
+    /// Channels, height and width of `values`.
+    shape: [usize; 3],
+    values: Vec<f32>,
+}
+
+impl FrameWriter {
+    /// Makes the folder. Frames that are in it already are replaced one by one. `raw` also writes `frame_0000.npy`: float32
+    /// `[C, H, W]`, not clipped.
+    pub fn create(folder: &Path, raw: bool, sheet: Option<ContactSheet>) -> Result<Self, ExportError> {
         std::fs::create_dir_all(folder).map_err(|source| ExportError::Folder { path: folder.into(), source })?;
-        Ok(FrameWriter { folder, raw, sheet, frames: 0 })
+        let threads = match sheet {
+            // A sheet takes its frames in order.
+            Some(_) => 1,
+            None => thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).clamp(1, MAX_THREADS)),
+        };
+        let mut writer = FrameWriter { folder: folder.into(), raw, frames: 0, queues: Vec::new(), threads: Vec::new() };
+        let mut sheet = sheet;
+        for _ in 0..threads {
+            let (queue, frames) = sync_channel(WAITING);
+            let sheet = sheet.take();
+            writer.queues.push(queue);
+            writer.threads.push(thread::spawn(move || write_frames(&frames, sheet)));
+        }
+        Ok(writer)
     }
 
-    /// Renders `project.edit` and writes the next frame; returns where. `label` names it on the sheet.
+    /// Renders `project.edit` and hands the next frame over to be written; returns where. `label` names it on the sheet.
     pub fn write(&mut self, engine: &mut Engine, project: &Project, label: &str) -> Result<PathBuf, ExportError> {
         let picture = engine.render(&project.edit)?;
-        let pixels = picture.to_pixels()?;
         let path = self.path("png");
-        write_png(&path, &pixels, Some(project))?;
-        if self.raw {
-            let shape = [picture.channels(), picture.height(), picture.width()];
-            write_npy(&self.path("npy"), &shape, &picture.to_f32()?)?;
-        }
-        if let Some(sheet) = &mut self.sheet {
-            sheet.add(label, &pixels);
-        }
+        let frame = Frame {
+            path: path.clone(),
+            raw: self.raw.then(|| self.path("npy")),
+            project: project.clone(),
+            label: label.to_owned(),
+            shape: [picture.channels(), picture.height(), picture.width()],
+            values: picture.to_f32()?,
+        };
+        let thread = self.frames % self.queues.len().max(1);
         self.frames += 1;
+        if self.queues.get(thread).is_none_or(|queue| queue.send(frame).is_err()) {
+            // A writer whose failure was told already stays stopped.
+            return Err(self.close().err().unwrap_or(ExportError::Cancelled(Cancelled)));
+        }
         Ok(path)
     }
 
-    /// Writes `sheet.png`, if there is a sheet; returns where.
-    pub fn finish(self) -> Result<Option<PathBuf>, ExportError> {
-        let Some(sheet) = self.sheet else { return Ok(None) };
+    /// Waits for all frames, then writes `sheet.png`, if there is a sheet; returns where.
+    pub fn finish(mut self) -> Result<Option<PathBuf>, ExportError> {
+        let Some(sheet) = self.close()? else { return Ok(None) };
         let path = self.folder.join("sheet.png");
         write_png(&path, &sheet.into_pixels(), None)?;
         Ok(Some(path))
+    }
+
+    /// Waits for the frames that were handed over. The first failure, or the sheet.
+    fn close(&mut self) -> Result<Option<ContactSheet>, ExportError> {
+        self.queues.clear();
+        let mut result = Ok(None);
+        for thread in self.threads.drain(..) {
+            match (thread.join().unwrap_or_else(|panic| resume_unwind(panic)), &result) {
+                (Ok(None), _) | (_, Err(_)) => {}
+                (other, Ok(_)) => result = other,
+            }
+        }
+        result
     }
 
     /// Four digits, or as many as the number needs.
     fn path(&self, extension: &str) -> PathBuf {
         self.folder.join(format!("frame_{:04}.{extension}", self.frames))
     }
+}
+
+impl Drop for FrameWriter {
+    fn drop(&mut self) {
+        self.queues.clear();
+        for thread in self.threads.drain(..) {
+            // Whoever drops a writer that is not finished has another failure to report.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Writes frames until there are no more; returns the sheet with them.
+fn write_frames(
+    frames: &Receiver<Frame>,
+    mut sheet: Option<ContactSheet>,
+) -> Result<Option<ContactSheet>, ExportError> {
+    for Frame { path, raw, project, label, shape, values } in frames {
+        if !values.iter().all(|x| x.is_finite()) {
+            return Err(RenderError::NotFinite.into());
+        }
+        let [channels, height, width] = shape;
+        let pixels = Pixels::from_planar(&values, channels, height, width);
+        write_png(&path, &pixels, Some(&project))?;
+        if let Some(raw) = raw {
+            write_npy(&raw, &shape, &values)?;
+        }
+        if let Some(sheet) = &mut sheet {
+            sheet.add(&label, &pixels);
+        }
+    }
+    Ok(sheet)
 }
 
 /// Writes the frames of a sweep along one move of `project`. Returns the sheet, or the first frame if there is no sheet.

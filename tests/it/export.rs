@@ -9,7 +9,7 @@ use half::f16;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use sefa_studio::edit::{Code, Edit, LayerSet, Move, Sample, Weighting};
-use sefa_studio::export::{self, ExportError, Latents, Space, Sweep};
+use sefa_studio::export::{self, ExportError, FrameWriter, Latents, Space, Sweep};
 use sefa_studio::generator::{Family, ModelInfo};
 use sefa_studio::gpu::RenderDevice;
 use sefa_studio::progress::{self, Cancelled, Progress};
@@ -195,6 +195,51 @@ fn a_sweep_moves_one_move_and_can_be_stopped() {
     let stopped = export::write_sweep(&mut engine, &project, &sweep("stopped", true), &mut stop_at_2);
     assert!(matches!(stopped, Err(ExportError::Cancelled(_))));
     assert_eq!(names_in(&folder.path().join("stopped")), names[..2]);
+}
+
+#[test]
+fn a_frame_that_cannot_be_written_is_named_and_leaves_the_others_whole() {
+    let folder = TempDir::new().unwrap();
+    let mut engine = Engine::new(RenderDevice::cpu(None));
+    let source = Source::Example(Example::ToyHeads);
+    let info = engine.open(&source, &mut progress::silent).unwrap();
+    let project = |seed| Project::new(&info, source.to_string(), info.start(seed), DirectionNames::default());
+    // A folder that is not empty cannot be replaced by a file.
+    fs::create_dir_all(folder.path().join("frame_0001.png/inside")).unwrap();
+    for frames in [2, 20] {
+        let mut writer = FrameWriter::create(folder.path(), true, None).unwrap();
+        let written = (0..frames).try_for_each(|seed| writer.write(&mut engine, &project(seed), "").map(drop));
+        // The failure is told while frames are still rendered, or at the end.
+        let error = written.and_then(|()| writer.finish().map(drop)).unwrap_err();
+        assert!(error.to_string().contains("frame_0001.png"), "{error}");
+        for name in names_in(folder.path()) {
+            let path = folder.path().join(&name);
+            assert!(name.starts_with("frame_") && !name.contains("0019"), "{name} was left behind");
+            assert!(path.is_dir() || path.extension().unwrap() == "npy" || Project::load(&path).is_ok(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn frames_come_in_order_and_equal_a_single_render() {
+    let folder = TempDir::new().unwrap();
+    let mut engine = Engine::new(RenderDevice::cpu(None));
+    let source = Source::Example(Example::ToyHeads);
+    let info = engine.open(&source, &mut progress::silent).unwrap();
+    let mut writer = FrameWriter::create(folder.path(), true, None).unwrap();
+    for seed in 0..12 {
+        let project = Project::new(&info, source.to_string(), info.start(seed), DirectionNames::default());
+        let path = writer.write(&mut engine, &project, "").unwrap();
+        assert_eq!(path, folder.path().join(format!("frame_{seed:04}.png")));
+    }
+    assert_eq!(writer.finish().unwrap(), None);
+    assert_eq!(names_in(folder.path()).len(), 24);
+    for seed in 0..12 {
+        let picture = engine.render(&info.start(seed)).unwrap();
+        let name = |extension: &str| folder.path().join(format!("frame_{seed:04}.{extension}"));
+        assert_eq!(pixels_of(&fs::read(name("png")).unwrap()), picture.to_pixels().unwrap().data);
+        assert_eq!(fs::read(name("npy")).unwrap()[128..], f32s(&picture.to_f32().unwrap()));
+    }
 }
 
 // ---- latent codes ----

@@ -111,9 +111,9 @@ impl Conv {
         Conv { op: Op::Double(ops::ConvTranspose::new(weight, shape, device)), after: only_bias(bias, device) }
     }
 
-    /// With max(x, 0) after the bias.
-    pub(super) fn with_relu(mut self) -> Self {
-        self.after.slope = Some(0.0);
+    /// With `max(x, slope x)` after the bias.
+    pub(super) fn with_activation(mut self, slope: f32) -> Self {
+        self.after.slope = Some(slope);
         self
     }
 

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::edit::Weighting;
 use crate::layout::{LayoutError, Weights};
+use crate::ops;
 use crate::sefa::StyleRows;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -100,10 +101,11 @@ impl Pggan {
             let weight = tally.get(weights, &format!("layer{n}.weight"), &[outputs, inputs, 3, 3])?;
             let bias = Some(tally.get(weights, &format!("layer{n}.bias"), &[outputs])?);
             let gain = SQRT_2 / (9.0 * inputs as f64).sqrt();
-            Ok(match up {
+            let conv = match up {
                 true => Conv::after_nearest_up(weight, shape, gain, bias, device),
                 false => Conv::new(weight, [outputs, inputs, 3], gain, bias, device),
-            })
+            };
+            Ok(conv.with_activation(0.2))
         };
         let mut convs = Vec::new();
         for (b, &channels) in config.channels.iter().enumerate() {
@@ -156,10 +158,10 @@ impl Network for Pggan {
             None => (self.first_map(codes[0].clone()), None),
         };
         if self.growth.runs(stage) {
-            let layer = |x, conv: &Conv| lrelu(conv.forward(pixel_norm(x)));
+            let layer = |x, conv: &Conv| conv.forward(ops::pixel_norm(x));
             x = block.up.iter().chain([&block.conv]).fold(x, layer);
         }
-        let picture = self.growth.picture(stage, before, || block.rgb.forward(pixel_norm(x.clone())));
+        let picture = self.growth.picture(stage, before, || block.rgb.forward(ops::pixel_norm(x.clone())));
         Activation { features: x, picture }
     }
 

@@ -7,12 +7,10 @@
 
 use std::f64::consts::SQRT_2;
 
-use burn::tensor::module::conv2d;
-use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor};
 
 use super::info::LayerInfo;
-use super::layers::{Conv, Growth, Linear, lrelu, tensor};
+use super::layers::{Conv, Growth, Linear, tensor};
 use super::mapping::{Mapping, MappingConfig, MeanCodes};
 use super::{
     Activation, Blueprint, Conditions, Facts, Label, LayerNoise, LoadError, MAX_BLOCKS, Network, NoiseInput,
@@ -20,6 +18,7 @@ use super::{
 };
 use crate::edit::{Truncation, Weighting};
 use crate::layout::{LayoutError, Weights};
+use crate::ops::StyleLayer;
 use crate::sefa::StyleRows;
 
 /// Resolution from which on the reference fuses up-sampling with the convolution.
@@ -206,34 +205,21 @@ impl LayerLoader<'_, '_> {
         let style_bias = get("style.bias", &[2 * outputs])?;
         let rows = StyleRows { values: style_weight.clone(), dim: w_dim };
         let layer = Layer {
-            blur: (up && conv.is_some()).then(|| blur_kernel(outputs, device)),
+            after: StyleLayer::new(bias, strength, up && conv.is_some(), device),
             conv,
-            bias: tensor(bias, [1, outputs, 1, 1], device),
             noise_const: tensor(noise, [1, 1, r, r], device),
-            noise_strength: tensor(strength, [1, outputs, 1, 1], device),
             style: Linear::new(style_weight, style_bias, (1.0 / (w_dim as f64).sqrt(), 1.0), device),
         };
         Ok((layer, rows))
     }
 }
 
-/// The outer product of [1, 2, 1] / 4 with itself for every channel, `[channels, 1, 3, 3]`.
-fn blur_kernel(channels: usize, device: &Device) -> Tensor<4> {
-    const TAPS: [f32; 3] = [0.25, 0.5, 0.25];
-    let values = TAPS.iter().flat_map(|a| TAPS.iter().map(move |b| a * b)).collect();
-    tensor(values, [1, 1, 3, 3], device).repeat(&[channels, 1, 1, 1])
-}
-
 /// Convolution, noise, bias, activation, and adaptive instance normalisation.
 struct Layer {
     conv: Option<Conv>,
-    /// After a convolution that doubles the size, `[outputs, 1, 3, 3]`.
-    blur: Option<Tensor<4>>,
-    bias: Tensor<4>,
+    after: StyleLayer,
     /// `[1, 1, r, r]`
     noise_const: Tensor<4>,
-    /// Per channel, `[1, outputs, 1, 1]`.
-    noise_strength: Tensor<4>,
     /// w -> factors less 1, then offsets, `[w_dim, 2 * outputs]`
     style: Linear,
 }
@@ -241,35 +227,15 @@ struct Layer {
 impl Layer {
     /// `[N, inputs, h, w]`, w `[N, w_dim]` -> `[N, outputs, r, r]`
     fn forward(&self, x: Tensor<4>, w: Tensor<2>, noise: LayerNoise) -> Tensor<4> {
-        let mut x = match &self.conv {
+        let x = match &self.conv {
             Some(conv) => conv.forward(x),
             None => x,
         };
-        let channels = x.dims()[1];
-        if let Some(kernel) = &self.blur {
-            x = conv2d(x, kernel.clone(), None, ConvOptions::new([1, 1], [1, 1], [1, 1], channels));
-        }
-        x = match noise {
-            LayerNoise::Const => x + self.noise_const.clone() * self.noise_strength.clone(),
-            LayerNoise::None => x,
-            LayerNoise::Given(noise) => x + noise * self.noise_strength.clone(),
+        let noise = match noise {
+            LayerNoise::Const => Some(self.noise_const.clone()),
+            LayerNoise::None => None,
+            LayerNoise::Given(noise) => Some(noise),
         };
-        let x = instance_norm(lrelu(x + self.bias.clone()));
-        let style = self.style.forward(w);
-        let n = style.dims()[0];
-        let style = style.reshape([n, 2 * channels, 1, 1]);
-        let (scale, offset) = (style.clone().narrow(1, 0, channels), style.narrow(1, channels, channels));
-        x * scale.add_scalar(1.0) + offset
+        self.after.forward(x, noise, self.style.forward(w))
     }
-}
-
-/// Zero mean and unit variance per picture and channel.
-fn instance_norm(x: Tensor<4>) -> Tensor<4> {
-    let [n, channels, height, width] = x.dims();
-    let rows = x.reshape([n, channels, height * width]);
-    let mean = rows.clone().mean_dim(2);
-    let rows = rows - mean;
-    let variance = rows.clone().square().mean_dim(2);
-    let rows = rows * variance.add_scalar(1e-8).sqrt().recip();
-    rows.reshape([n, channels, height, width])
 }

@@ -4,8 +4,10 @@
 //! on every device, and on the CPU one pass over cache-sized strips ([`cpu`]). Weights are packed once at load.
 
 mod cpu;
+mod norm;
 
 pub use cpu::Plan as FilterPlan;
+pub use norm::{StyleLayer, pixel_norm};
 
 use burn::tensor::activation::leaky_relu;
 use burn::tensor::module::{conv_transpose2d, conv2d};

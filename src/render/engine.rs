@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use faer::Mat;
+use rayon::prelude::{IntoParallelIterator, ParallelExtend, ParallelIterator};
 
 use super::{Picture, Source};
 use crate::checkpoint::{Checkpoint, CheckpointError};
@@ -18,7 +19,7 @@ use crate::gpu::RenderDevice;
 use crate::latent;
 use crate::layout::{self, LayoutError};
 use crate::progress::{Cancelled, Report};
-use crate::sefa::{self, Basis, SefaError};
+use crate::sefa::{self, Basis, SefaError, StyleRows};
 
 #[derive(Debug, thiserror::Error)]
 pub enum RenderError {
@@ -160,13 +161,13 @@ impl Engine {
             return Ok(basis.clone());
         }
         model.generator.info.check_layers(layers).map_err(|problem| model.misfit(problem))?;
-        for &layer in layers.as_slice() {
-            let rows = || model.generator.network.style_rows(layer, weighting);
-            model
-                .grams
-                .entry((layer, weighting))
-                .or_insert_with(|| rows().into_iter().map(|rows| sefa::gram(rows, weighting)).collect());
-        }
+        let network = &model.generator.network;
+        let missing = layers.as_slice().iter().filter(|&&layer| !model.grams.contains_key(&(layer, weighting)));
+        let rows: Vec<_> = missing.map(|&layer| (layer, network.style_rows(layer, weighting))).collect();
+        let gram = |(layer, rows): (usize, Vec<&StyleRows>)| {
+            ((layer, weighting), rows.into_iter().map(|rows| sefa::gram(rows, weighting)).collect())
+        };
+        model.grams.par_extend(rows.into_par_iter().map(gram));
         let grams = layers.as_slice().iter().flat_map(|&layer| &model.grams[&(layer, weighting)]);
         let basis = Arc::new(sefa::factorize(layers.clone(), weighting, grams)?);
         model.bases.insert(key, basis.clone());

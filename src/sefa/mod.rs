@@ -4,7 +4,8 @@
 //! those outputs most are the eigenvectors of `A^T A` with the largest eigenvalues. The released code gives every row unit
 //! length first; rosinality's variant does not ([`Weighting`]).
 
-use faer::{Mat, MatRef, Side};
+use faer::linalg::matmul::triangular::{self, BlockStructure};
+use faer::{Accum, Mat, MatRef, Par, Side};
 
 use crate::edit::{LayerSet, Weighting};
 
@@ -65,7 +66,7 @@ impl Basis {
     }
 }
 
-/// `A^T A` of one layer's rows in f64, `[dim, dim]`. Gram matrices of layers add up to that of the group.
+/// The lower triangle of `A^T A` of one layer's rows in f64, `[dim, dim]`. Gram matrices of layers add up to that of the group.
 pub fn gram(rows: &StyleRows, weighting: Weighting) -> Mat<f64> {
     let dim = rows.dim;
     let mut a: Vec<f64> = rows.values.iter().map(|&x| f64::from(x)).collect();
@@ -79,7 +80,11 @@ pub fn gram(rows: &StyleRows, weighting: Weighting) -> Mat<f64> {
         }
     }
     let a = MatRef::from_row_major_slice(&a, rows.values.len() / dim, dim);
-    a.transpose() * a
+    // Half of a symmetric product; layers are factorised in parallel, so each keeps to one thread.
+    let mut gram = Mat::zeros(dim, dim);
+    let (lower, full) = (BlockStructure::TriangularLower, BlockStructure::Rectangular);
+    triangular::matmul(&mut gram, lower, Accum::Replace, a.transpose(), full, a, full, 1.0, Par::Seq);
+    gram
 }
 
 /// Eigenvectors of the sum of `grams`, by falling eigenvalue.

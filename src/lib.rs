@@ -15,8 +15,12 @@
 //! ```
 //!
 //! Dependencies point one way: `main -> cli, ui -> worker -> render -> generator -> layout -> checkpoint`. [`edit`],
-//! [`latent`] and [`sefa`] know nobody above them. egui appears only in `ui` and burn only in [`generator`], [`render`] and
-//! [`gpu`]; `tests/it/structure.rs` checks both.
+//! [`latent`] and [`sefa`] know nobody above them. egui appears only in `ui` and burn only in [`generator`], [`ops`],
+//! [`render`] and [`gpu`]; `tests/it/structure.rs` checks both.
+//!
+//! A generator is a list of stages that know which latent layers they read; the engine keeps what each stage made and
+//! restarts at the first whose input changed. [`ops`] holds the operators where this project has its own: on the CPU one pass
+//! over cache-sized strips, elsewhere plain tensor operations, tested against each other.
 //!
 //! Where to add things: a **family** in [`generator`], a **file layout** in [`layout`], a **container** in [`checkpoint`], a
 //! **panel** in `ui`, a **subcommand** in [`cli`].

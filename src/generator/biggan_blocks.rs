@@ -1,6 +1,6 @@
 //! What BigGAN and BigGAN-deep have in common: class-conditional batch norm, self-attention, the way to the picture.
 
-use burn::tensor::activation::{relu, softmax};
+use burn::tensor::activation::softmax;
 use burn::tensor::module::max_pool2d;
 use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{Device, Tensor};
@@ -8,6 +8,7 @@ use burn::tensor::{Device, Tensor};
 use super::layers::{Conv, Linear, tensor};
 use super::{Label, LoadError, Tally};
 use crate::layout::{LayoutError, Weights};
+use crate::ops;
 use crate::sefa::StyleRows;
 
 /// BigGAN's customary truncation.
@@ -146,9 +147,7 @@ impl ConditionalNorm {
         let [factor, offset] = self.statistics.normalisation(psi);
         let gain = self.gain.forward(condition.clone()).add_scalar(1.0);
         let bias = self.bias.forward(condition.clone()) + offset * gain.clone();
-        let [n, channels] = gain.dims();
-        let per_channel = |values: Tensor<2>| values.reshape([n, channels, 1, 1]);
-        relu(x * per_channel(gain * factor) + per_channel(bias))
+        ops::affine_relu(x, gain * factor, bias)
     }
 }
 
@@ -246,10 +245,10 @@ impl ToPicture {
     /// `[N, C, H, W]` -> `[N, picture channels, H, W]`
     pub(super) fn forward(&self, x: Tensor<4>, psi: f32) -> Tensor<4> {
         let [factor, offset] = self.statistics.normalisation(psi);
-        let channels = self.statistics.channels;
-        let per_channel = |values: Tensor<2>| values.reshape([1, channels, 1, 1]);
         let bias = self.bias.clone() + offset * self.gain.clone();
-        let x = relu(x * per_channel(self.gain.clone() * factor) + per_channel(bias));
+        // One factor and offset for all pictures.
+        let of_all = |values: Tensor<2>| values.repeat(&[x.dims()[0], 1]);
+        let x = ops::affine_relu(x.clone(), of_all(self.gain.clone() * factor), of_all(bias));
         self.conv.forward(x).tanh()
     }
 }

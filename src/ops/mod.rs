@@ -7,7 +7,7 @@ mod cpu;
 mod norm;
 
 pub use cpu::Plan as FilterPlan;
-pub use norm::{StyleLayer, pixel_norm};
+pub use norm::{StyleLayer, affine_relu, pixel_norm};
 
 use burn::tensor::activation::leaky_relu;
 use burn::tensor::module::{conv_transpose2d, conv2d};

@@ -17,7 +17,7 @@ pub use filtered::Plan;
 pub(crate) use filtered::filtered;
 use kernel::{OUTPUTS, POSITIONS, accumulate, widest};
 use memory::{Disjoint, Source, Strip, fresh};
-pub(crate) use norm::{StyleChannel, pixel_norm, style_layer};
+pub(crate) use norm::{StyleChannel, affine_relu, pixel_norm, style_layer};
 
 /// Bytes of input that one task reads again and again: about a processor's second cache.
 const STRIP_BYTES: usize = 1 << 20;

@@ -13,6 +13,7 @@ mod progress;
 mod render;
 
 use std::io::{self, ErrorKind, Write};
+use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -73,13 +74,27 @@ pub fn main() -> ExitCode {
         let message = "FILE belongs after the subcommand: sefa-studio render FILE --out DIR";
         Arguments::command().error(clap::error::ErrorKind::ArgumentConflict, message).exit();
     }
-    match run(arguments) {
+    match run_caught(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             report_error(&error);
             ExitCode::FAILURE
         }
     }
+}
+
+/// burn and wgpu report lost devices and exhausted memory by panicking; here that becomes an error like any other.
+/// `RUST_BACKTRACE` shows where it came from.
+fn run_caught(arguments: Arguments) -> anyhow::Result<()> {
+    if std::env::var_os("RUST_BACKTRACE").is_none() {
+        std::panic::set_hook(Box::new(|_| {}));
+    }
+    let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| run(arguments)));
+    outcome.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason was given");
+        Err(anyhow::anyhow!("{text}").context("the program stopped unexpectedly"))
+    })
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<()> {

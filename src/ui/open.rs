@@ -54,7 +54,10 @@ pub fn path_ui(ctx: &Context, open: &mut Option<PathPrompt>) -> Option<(Ask, Pat
     window.pivot(Align2::CENTER_CENTER).default_pos(ctx.content_rect().center()).show(ctx, |ui| {
         ui.set_width(480.0);
         style::accent_outline(ui);
-        ui.weak("This desktop offers no file dialog. A file can also be dropped onto the window.");
+        ui.weak(match prompt.question.ask {
+            Ask::Open => "This desktop offers no file dialog. A file can also be dropped onto the window.",
+            _ => "This desktop offers no file dialog.",
+        });
         let field = TextEdit::singleline(&mut prompt.text).hint_text("Path").desired_width(f32::INFINITY);
         let field = ui.add(field.id(Id::unique("path prompt"))).accessible_name("Path");
         let entered = field.lost_focus() && ui.input(|input| input.key_pressed(Key::Enter));

@@ -1,5 +1,6 @@
 //! The device that pictures are made on: a GPU shared with the window, or the CPU.
 
+use std::any::Any;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Mutex;
@@ -178,6 +179,12 @@ fn kind_of_gpu(number: usize) -> Result<DeviceKind, DeviceError> {
         wgpu::DeviceType::VirtualGpu => DeviceKind::VirtualGpu(before),
         _ => DeviceKind::DefaultDevice,
     })
+}
+
+/// What a caught panic says. burn and wgpu report lost devices and exhausted memory by panicking.
+pub fn reason_of(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason was given")
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use crate::edit::{Edit, LayerSet, Weighting};
 use crate::export::{self, ExportError, Sweep};
 use crate::generator::ModelInfo;
-use crate::gpu::RenderDevice;
+use crate::gpu::{self, RenderDevice};
 use crate::progress::{Cancelled, Progress};
 use crate::project::Project;
 use crate::render::{Engine, Frame, FrameImage, RenderError, Screen, Source};
@@ -259,11 +259,7 @@ impl<Notify: Fn(Event)> Desk<Notify> {
         // burn and wgpu report lost devices and exhausted memory by panicking. The engine stays sound: a stage's output
         // is stored only when it is complete.
         let outcome = catch_unwind(AssertUnwindSafe(|| self.perform(job)));
-        outcome.unwrap_or_else(|panic| {
-            let text = panic.downcast_ref::<String>().cloned();
-            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-            Err(Failure::Device(text.unwrap_or_else(|| "no reason was given".into())))
-        })
+        outcome.unwrap_or_else(|panic| Err(Failure::Device(gpu::reason_of(&*panic).to_owned())))
     }
 
     fn move_to_cpu(&mut self, reason: &str) -> Result<Answer, Failure> {

@@ -22,7 +22,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::checkpoint::Checkpoint;
 use crate::generator::ModelInfo;
-use crate::gpu::{DeviceChoice, RenderDevice};
+use crate::gpu::{self, DeviceChoice, RenderDevice};
 use crate::layout::{self, Weights};
 use crate::render::{Engine, Source};
 
@@ -91,9 +91,7 @@ fn run_caught(arguments: Arguments) -> anyhow::Result<()> {
     }
     let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| run(arguments)));
     outcome.unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason was given");
-        Err(anyhow::anyhow!("{text}").context("the program stopped unexpectedly"))
+        Err(anyhow::anyhow!("{}", gpu::reason_of(&*panic)).context("the program stopped unexpectedly"))
     })
 }
 

@@ -1,5 +1,7 @@
 //! Contact sheets: many frames side by side, each with a line of text under it.
 
+use image::imageops::{self, FilterType};
+use image::{Rgba, RgbaImage};
 use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_width};
 
 use crate::render::Pixels;
@@ -56,13 +58,16 @@ impl ContactSheet {
         let top = GAP + self.frames / self.columns * self.pitch[1];
         self.frames += 1;
         let [width, height] = self.picture;
-        let rgba = frame.to_rgba();
-        for y in 0..height {
-            for x in 0..width {
-                let columns = span(x, width, frame.width);
-                let rows = span(y, height, frame.height);
-                self.set(left + x, top + y, mean(&rgba, frame.width, columns, rows));
-            }
+        let size = |pixels: usize| u32::try_from(pixels).unwrap_or(u32::MAX);
+        let source = RgbaImage::from_raw(size(frame.width), size(frame.height), frame.to_rgba()).unwrap_or_default();
+        // Enlarged pixels stay squares; where there are too many, each is the mean of those it stands for.
+        let scaled = match width >= frame.width {
+            true => imageops::resize(&source, size(width), size(height), FilterType::Nearest),
+            false => imageops::thumbnail(&source, size(width), size(height)),
+        };
+        for (x, y, &Rgba([red, green, blue, alpha])) in scaled.enumerate_pixels() {
+            let rgb = [red, green, blue].map(|value| mix(BACKGROUND, value, alpha));
+            self.set(left + x as usize, top + y as usize, rgb);
         }
         for (index, letter) in label.chars().enumerate() {
             self.draw_letter(letter, left + index * LETTER, top + height);
@@ -94,27 +99,6 @@ impl ContactSheet {
             }
         }
     }
-}
-
-/// Source pixels under target pixel `at`: one when enlarging, several to be averaged when reducing.
-fn span(at: usize, target: usize, source: usize) -> std::ops::Range<usize> {
-    let first = at * source / target;
-    first..((at + 1) * source / target).max(first + 1).min(source)
-}
-
-/// Mean colour of a block of an RGBA picture, over the sheet's background.
-fn mean(rgba: &[u8], width: usize, columns: std::ops::Range<usize>, rows: std::ops::Range<usize>) -> [u8; 3] {
-    let count = columns.len() * rows.len();
-    let mut sum = [0usize; 3];
-    for y in rows {
-        for x in columns.clone() {
-            let pixel = &rgba[(y * width + x) * 4..][..4];
-            for (sum, &value) in sum.iter_mut().zip(&pixel[..3]) {
-                *sum += usize::from(mix(BACKGROUND, value, pixel[3]));
-            }
-        }
-    }
-    sum.map(|sum| (sum / count.max(1)) as u8)
 }
 
 fn mix(from: u8, to: u8, amount: u8) -> u8 {

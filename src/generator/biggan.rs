@@ -14,8 +14,7 @@ use super::biggan_blocks::{
 use super::info::LayerInfo;
 use super::layers::{Conv, Linear, nearest_up};
 use super::{
-    Activation, Blueprint, Conditions, Facts, Label, LoadError, MAX_BLOCKS, Network, NoiseInput, Prior, ReadBackError,
-    Stage, Tally, problem,
+    Activation, Blueprint, Conditions, Facts, LoadError, MAX_BLOCKS, Network, NoiseInput, Prior, Stage, Tally, problem,
 };
 use crate::edit::{Truncation, Weighting};
 use crate::layout::{LayoutError, Weights};
@@ -250,14 +249,6 @@ impl Network for BigGan {
 
     fn prior(&self) -> Prior {
         Prior::TruncatedNormal
-    }
-
-    fn code_from_z(&self, z: &[f32], _label: &Label) -> Result<Vec<f32>, ReadBackError> {
-        Ok(z.to_vec())
-    }
-
-    fn mean_code(&self, _layer: usize) -> Option<&[f32]> {
-        None
     }
 
     fn run(

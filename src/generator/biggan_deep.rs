@@ -13,8 +13,8 @@ use super::biggan_blocks::{
 use super::info::LayerInfo;
 use super::layers::{Conv, Linear, nearest_up};
 use super::{
-    Activation, Blueprint, Conditions, Facts, Label, LoadError, MAX_BLOCKS, Network, NoiseInput, Prior, ReadBackError,
-    Stage, Tally, problem,
+    Activation, Blueprint, Conditions, Facts, Label, LoadError, MAX_BLOCKS, Network, NoiseInput, Prior, Stage, Tally,
+    problem,
 };
 use crate::edit::{Truncation, Weighting};
 use crate::layout::{LayoutError, Weights};
@@ -316,14 +316,6 @@ impl Network for BigGanDeep {
 
     fn prior(&self) -> Prior {
         Prior::TruncatedNormal
-    }
-
-    fn code_from_z(&self, z: &[f32], _label: &Label) -> Result<Vec<f32>, ReadBackError> {
-        Ok(z.to_vec())
-    }
-
-    fn mean_code(&self, _layer: usize) -> Option<&[f32]> {
-        None
     }
 
     fn run(

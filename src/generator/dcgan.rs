@@ -9,8 +9,7 @@ use burn::tensor::{Device, Tensor};
 use super::info::LayerInfo;
 use super::layers::{Conv, Linear};
 use super::{
-    Activation, Blueprint, Conditions, Facts, Label, LoadError, MAX_BLOCKS, Network, NoiseInput, ReadBackError, Stage,
-    Tally, problem,
+    Activation, Blueprint, Conditions, Facts, LoadError, MAX_BLOCKS, Network, NoiseInput, Stage, Tally, problem,
 };
 use crate::edit::Weighting;
 use crate::layout::{LayoutError, Weights};
@@ -136,14 +135,6 @@ impl Network for Dcgan {
             ..Stage::default()
         };
         (0..=self.rest.len()).map(stage).collect()
-    }
-
-    fn code_from_z(&self, z: &[f32], _label: &Label) -> Result<Vec<f32>, ReadBackError> {
-        Ok(z.to_vec())
-    }
-
-    fn mean_code(&self, _layer: usize) -> Option<&[f32]> {
-        None
     }
 
     fn run(

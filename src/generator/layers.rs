@@ -15,12 +15,6 @@ pub(super) fn lrelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     leaky_relu(x, 0.2)
 }
 
-/// `x / sqrt(mean(x^2) + 1e-8)` over the second axis, the features or channels (Karras et al., 2018, section 4.2).
-pub(super) fn pixel_norm<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    let mean_square = x.clone().square().mean_dim(1);
-    x * mean_square.add_scalar(1e-8).sqrt().recip()
-}
-
 /// A fully connected layer, `x W + b`.
 pub(super) struct Linear {
     /// `[inputs, outputs]`
@@ -35,7 +29,6 @@ impl Linear {
         let (outputs, inputs) = (bias.len(), weight.len() / bias.len());
         let weight = tensor(weight, [outputs, inputs], device).mul_scalar(gains.0).transpose();
         let bias = tensor(bias, [1, outputs], device).mul_scalar(gains.1);
-        // The transpose is a view; adding nothing to it would keep it one. A product lays it out anew.
         Linear { weight, bias }
     }
 

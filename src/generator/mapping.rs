@@ -4,10 +4,11 @@ use std::f64::consts::SQRT_2;
 
 use burn::tensor::{Device, Tensor};
 
-use super::layers::{Linear, lrelu, pixel_norm, tensor};
+use super::layers::{Linear, lrelu, tensor};
 use super::{Label, LoadError, ReadBackError, Tally, problem, read_back};
 use crate::latent;
 use crate::layout::{LayoutError, Weights};
+use crate::ops::pixel_norm;
 
 /// Learning-rate multiplier of the mapping network, the same in every public model.
 const LEARNING_RATE: f64 = 0.01;

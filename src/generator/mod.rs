@@ -89,10 +89,14 @@ pub trait Network: Send {
     }
 
     /// z, `[z_dim]` -> the code that moves act on, before truncation: w, or z itself.
-    fn code_from_z(&self, z: &[f32], label: &Label) -> Result<Vec<f32>, ReadBackError>;
+    fn code_from_z(&self, z: &[f32], _label: &Label) -> Result<Vec<f32>, ReadBackError> {
+        Ok(z.to_vec())
+    }
 
     /// The centre of truncation of a layer; `None` where codes are not truncated.
-    fn mean_code(&self, layer: usize) -> Option<&[f32]>;
+    fn mean_code(&self, _layer: usize) -> Option<&[f32]> {
+        None
+    }
 
     /// Runs one stage. `input` is the output of the stage before (`None` for the first), `codes` are `[N, dim]`, one per
     /// entry of [`Stage::layers`]; `conditions` mean something to stages that read them.

@@ -10,14 +10,14 @@ use std::f64::consts::SQRT_2;
 use burn::tensor::{Device, Tensor};
 
 use super::info::LayerInfo;
-use super::layers::{Conv, Growth, Linear, lrelu, pixel_norm, tensor};
+use super::layers::{Conv, Growth, Linear, lrelu, tensor};
 use super::{
     Activation, Blueprint, Conditions, Facts, Label, LoadError, MAX_BLOCKS, Network, NoiseInput, ReadBackError, Stage,
     Tally, problem, read_back,
 };
 use crate::edit::Weighting;
 use crate::layout::{LayoutError, Weights};
-use crate::ops;
+use crate::ops::pixel_norm;
 use crate::sefa::StyleRows;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -140,10 +140,6 @@ impl Network for Pggan {
         read_back(pixel_norm(tensor(z.to_vec(), [1, z.len()], &self.device)))
     }
 
-    fn mean_code(&self, _layer: usize) -> Option<&[f32]> {
-        None
-    }
-
     fn run(
         &self,
         stage: usize,
@@ -158,10 +154,10 @@ impl Network for Pggan {
             None => (self.first_map(codes[0].clone()), None),
         };
         if self.growth.runs(stage) {
-            let layer = |x, conv: &Conv| conv.forward(ops::pixel_norm(x));
+            let layer = |x, conv: &Conv| conv.forward(pixel_norm(x));
             x = block.up.iter().chain([&block.conv]).fold(x, layer);
         }
-        let picture = self.growth.picture(stage, before, || block.rgb.forward(ops::pixel_norm(x.clone())));
+        let picture = self.growth.picture(stage, before, || block.rgb.forward(pixel_norm(x.clone())));
         Activation { features: x, picture }
     }
 

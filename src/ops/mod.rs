@@ -186,16 +186,18 @@ pub fn filtered_on_cpu(x: Tensor<4>, bias: &[f32], plan: &FilterPlan) -> Tensor<
     let [n, channels, side, _] = x.dims();
     let device = x.device();
     let x = Host::of(x);
-    let values = match n {
-        1 => cpu::filtered(x.values(), side, bias, plan),
-        _ => (0..n).flat_map(|sample| cpu::filtered(x.sample(sample, n), side, bias, plan)).collect(),
-    };
+    let values = each_sample(n, |sample| cpu::filtered(x.sample(sample, n), side, bias, plan));
     Tensor::from_data(TensorData::new(values, [n, channels, plan.output(), plan.output()]), &device)
 }
 
 /// True if tensors of this device lie in the host's memory.
 pub fn is_cpu(device: &Device) -> bool {
     *device == Device::flex()
+}
+
+/// The values of all samples, one after the other; those of a single one are not copied.
+fn each_sample(n: usize, one: impl Fn(usize) -> Vec<f32>) -> Vec<f32> {
+    if n == 1 { one(0) } else { (0..n).flat_map(one).collect() }
 }
 
 /// Runs `convolve(x, [height, width], style, after) -> (values, outputs, [height, width])` on each sample.
@@ -253,10 +255,9 @@ impl Host {
 mod tests {
     use super::*;
 
-    fn numbers<const D: usize>(shape: [usize; D], seed: usize, device: &Device) -> Tensor<D> {
-        let count: usize = shape.iter().product();
-        let value = |i: usize| ((i * 7919 + seed * 104_729) % 2003) as f32 / 1001.5 - 1.0;
-        Tensor::from_data(TensorData::new((0..count).map(value).collect::<Vec<f32>>(), shape), device)
+    pub(super) fn numbers<const D: usize>(shape: [usize; D], seed: usize, device: &Device) -> Tensor<D> {
+        let values = cpu::tests::numbers(shape.iter().product(), seed);
+        Tensor::from_data(TensorData::new(values, shape), device)
     }
 
     fn weights(count: usize) -> Vec<f32> {

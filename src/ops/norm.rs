@@ -5,7 +5,7 @@ use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::{Host, cpu, is_cpu};
+use super::{Host, cpu, each_sample, is_cpu};
 
 /// What follows a convolution of StyleGAN (Karras et al., 2019, figure 1b): blur after up-sampling, noise, bias, activation,
 /// and adaptive instance normalisation.
@@ -55,8 +55,7 @@ impl StyleLayer {
             let channels: Vec<_> = (0..channels).map(channel).collect();
             cpu::style_layer(x.sample(sample, n), side, self.blur, noise.as_ref().map(Host::values), &channels)
         };
-        let values = if n == 1 { one(0) } else { (0..n).flat_map(one).collect() };
-        Tensor::from_data(TensorData::new(values, shape), &device)
+        Tensor::from_data(TensorData::new(each_sample(n, one), shape), &device)
     }
 }
 
@@ -94,18 +93,18 @@ impl Tensors {
     }
 }
 
-/// `x / sqrt(mean over channels of x^2 + 1e-8)` at every pixel (Karras et al., 2018, section 4.2); x is `[N, C, h, w]`.
-pub fn pixel_norm(x: Tensor<4>) -> Tensor<4> {
+/// `x / sqrt(mean over channels of x^2 + 1e-8)` at every pixel (Karras et al., 2018, section 4.2); x is `[N, C, ...]`: maps, or
+/// codes, which have one pixel.
+pub fn pixel_norm<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     let (shape, device) = (x.dims(), x.device());
     if !is_cpu(&device) {
         let mean_square = x.clone().square().mean_dim(1);
         return x * mean_square.add_scalar(1e-8).sqrt().recip();
     }
-    let [n, channels, ..] = shape;
+    let (n, channels) = (shape[0], shape[1]);
     let x = Host::of(x);
     let one = |sample: usize| cpu::pixel_norm(x.sample(sample, n), channels);
-    let values = if n == 1 { one(0) } else { (0..n).flat_map(one).collect() };
-    Tensor::from_data(TensorData::new(values, shape), &device)
+    Tensor::from_data(TensorData::new(each_sample(n, one), shape), &device)
 }
 
 /// `max(0, x * factor + offset)`: a batch norm with its activation. x is `[N, C, h, w]`, factor and offset `[N, C]`.
@@ -117,8 +116,7 @@ pub fn affine_relu(x: Tensor<4>, factor: Tensor<2>, offset: Tensor<2>) -> Tensor
     }
     let (x, factor, offset) = (Host::of(x), Host::of(factor), Host::of(offset));
     let one = |i: usize| cpu::affine_relu(x.sample(i, n), factor.sample(i, n), offset.sample(i, n));
-    let values = if n == 1 { one(0) } else { (0..n).flat_map(one).collect() };
-    Tensor::from_data(TensorData::new(values, shape), &device)
+    Tensor::from_data(TensorData::new(each_sample(n, one), shape), &device)
 }
 
 #[cfg(test)]
@@ -126,9 +124,7 @@ mod tests {
     use super::*;
 
     fn numbers<const D: usize>(shape: [usize; D], seed: usize) -> Tensor<D> {
-        let count: usize = shape.iter().product();
-        let value = |i: usize| ((i * 7919 + seed * 104_729) % 2003) as f32 / 1001.5 - 1.0;
-        Tensor::from_data(TensorData::new((0..count).map(value).collect::<Vec<f32>>(), shape), &Device::flex())
+        crate::ops::tests::numbers(shape, seed, &Device::flex())
     }
 
     #[track_caller]

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use burn_cubecl::CubeBackend;
-use cubecl::wgpu::{AutoCompiler, WgpuServer};
+use burn_wgpu::{AutoCompiler, CubeBackend};
+use cubecl::wgpu::WgpuServer;
 use wgpu::util::DeviceExt;
 
 use super::Picture;

@@ -213,11 +213,8 @@ fn run<const FUSED: bool>(plane: Plane, buffers: &mut Buffers, to: &mut [f32]) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::numbers;
     use super::*;
-
-    fn numbers(count: usize, seed: usize) -> Vec<f32> {
-        (0..count).map(|i| ((i * 7919 + seed * 104_729) % 2003) as f32 / 1001.5 - 1.0).collect()
-    }
 
     /// Zero-insertion, full correlation and picking, straight from the definition.
     fn definition(x: &[f32], side: usize, bias: f32, plan: &Plan) -> Vec<f64> {

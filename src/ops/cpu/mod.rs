@@ -201,10 +201,10 @@ pub(crate) fn conv(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    pub(super) fn numbers(count: usize, seed: usize) -> Vec<f32> {
+    pub(crate) fn numbers(count: usize, seed: usize) -> Vec<f32> {
         (0..count).map(|i| ((i * 7919 + seed * 104_729) % 2003) as f32 / 1001.5 - 1.0).collect()
     }
 

@@ -1,8 +1,10 @@
 """Measures a trained generator: distance to the data, diversity, spectrum, and what each SeFa direction does to the known factors.
 
-    python evaluate.py --data DATA --run RUN --regressor regressor.pth [--report report.md]
+    python evaluate.py --data DATA --run RUN --regressor regressor.pth --out FOLDER
 
-SeFa here is the closed form of the paper (section 3.2) on the row-normalised style weights of a group of layers.
+SeFa here is the closed form of the paper (section 3.2) on the row-normalised style weights of a group of layers. FOLDER receives
+`report.md`, `names.json` (names of directions, for the file's metadata), and `expected.safetensors` (z, w and pictures of the
+unrounded network in float32, for the program's tests).
 """
 
 import argparse
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 
 from factors import HELD_OUT, Regressor, distance_of, gaussian
 from networks import Generator
@@ -18,6 +21,15 @@ from train import Pictures, to_network
 
 GROUPS = {"bottom": (0, 1), "middle": (2, 5), "top": (6, None), "all": (0, None)}
 DIRECTIONS = 10
+NAMED_FROM = 0.1  # deviations per unit: a weaker direction gets no name
+# What users call the factors; the others have their own name.
+NAMES = {
+    "yaw": "turn", "pitch": "nod", "roll": "tilt", "skin_tone": "skin", "light_side": "light side", "light_height": "light height",
+    "hair_tone": "hair colour", "hair_hue": "hair colour", "hair_fancy": "dyed hair", "hair_light": "hair lightness",
+    "curl": "curls", "ground_hue": "background", "ground_light": "background lightness", "shirt_hue": "shirt",
+    "mouth_open": "open mouth", "eye_open": "open eyes", "gaze_x": "gaze", "gaze_y": "gaze up", "ear_rings": "ear rings",
+    "hat_beanie": "beanie", "hat_bowler": "bowler", "hat_cap": "cap", "head_width": "wide head", "head_height": "tall head",
+}
 
 
 def open_generator(path):
@@ -121,8 +133,16 @@ def rescore(regressor, generator, rows, layers, samples=128, step=2.0, psi=0.7):
     return torch.stack(changes)
 
 
+def name_of(factors):
+    """A name from the strongest factors of a direction: one, or two that are nearly alike. `factors` are (name, change), descending."""
+    strongest = abs(factors[0][1])
+    plain = [name.split(" (")[0] for name, change in factors[:3] if abs(change) >= max(NAMED_FROM, 0.7 * strongest)]
+    names = [NAMES.get(name, name.replace("_", " ")) for name in plain]
+    return ", ".join(list(dict.fromkeys(names))[:2])
+
+
 def report_directions(regressor, generator, known, out):
-    """The re-scoring table (Table 2 of the paper); returns the strongest factors of each direction."""
+    """The re-scoring table (Table 2 of the paper); returns names by the keys of the file's metadata."""
     found = {}
     for group in GROUPS:
         name, rows = group_rows(style_weights(generator), group)
@@ -130,12 +150,20 @@ def report_directions(regressor, generator, known, out):
         changes = rescore(regressor, generator, rows, (first, last))
         changes[:, ~known] = 0
         print(f"\n**{group.capitalize()} ({name})**: change per unit, in standard deviations of the data\n", file=out)
-        print("| direction | strongest factors |\n|---|---|", file=out)
+        print("| direction | name | strongest factors |\n|---|---|---|", file=out)
         for index, change in enumerate(changes):
             order = change.abs().argsort(descending=True)[:5].tolist()
-            found[name, index] = [(regressor.names[i], float(change[i])) for i in order]
-            print(f"| {index + 1} | " + ", ".join(f"{regressor.names[i]} {change[i]:+.2f}" for i in order) + " |", file=out)
+            factors = [(regressor.names[i], float(change[i])) for i in order]
+            title = name_of(factors)
+            if title:
+                found[f"{name}/row-normalised/{index}"] = title
+            print(f"| {index + 1} | {title} | " + ", ".join(f"{n} {c:+.2f}" for n, c in factors) + " |", file=out)
     return found
+
+
+def write_expected(generator, path, count=4):
+    z = torch.randn(count, generator.z_dim, generator=torch.Generator().manual_seed(0))
+    save_file({"z": z, "w": generator.mapping(z), "image": generator(z)}, path)
 
 
 def main():
@@ -144,16 +172,17 @@ def main():
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--regressor", type=Path, required=True)
     parser.add_argument("--count", type=int, default=5000)
-    parser.add_argument("--report", type=Path, default=Path("report.md"))
+    parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
     generator, regressor = open_generator(options.run / "generator.pth"), Regressor.load(options.regressor)
     resolution = generator.synthesis.resolutions[-1]
-    with open(options.report, "w") as out, torch.no_grad():
-        report_distance(regressor, generator, Pictures(options.data, resolution).pictures, options.count, out)
+    with open(options.out / "report.md", "w") as out, torch.no_grad():
+        write_expected(generator, options.out / "expected.safetensors")
         report_spectrum(generator, out)
-        found = report_directions(regressor, generator, regressor.explained > 0.3, out)
-        for (layers, index), factors in found.items():
-            print(json.dumps({"layers": layers, "index": index, "factors": factors}))
+        names = report_directions(regressor, generator, regressor.explained > 0.3, out)
+        (options.out / "names.json").write_text(json.dumps(names, indent=1))
+        report_distance(regressor, generator, Pictures(options.data, resolution).pictures, options.count, out)
 
 
 if __name__ == "__main__":

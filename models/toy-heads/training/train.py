@@ -37,7 +37,8 @@ def arguments():
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rate", type=float, default=0.0025, help="learning rate")
     parser.add_argument("--gamma", type=float, default=4.0, help="R1 weight, as a factor of 0.0002 resolution^2 / batch")
-    parser.add_argument("--style-decay", type=float, default=3e-4, help="share of the style weights lost per step")
+    parser.add_argument("--style-rate", type=float, default=3.0, help="learning rate of the style weights, as a factor")
+    parser.add_argument("--style-decay", type=float, default=1e-4, help="share of the style weights lost per step")
     parser.add_argument("--fade", type=float, default=10, help="thousand pictures that blend a new resolution in")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after this time")
     parser.add_argument("--regressor", type=Path, help="of factors.py: adds a Frechet distance in its features to the log")
@@ -96,11 +97,16 @@ class Training:
         self.styles = [p for name, p in self.g.named_parameters() if name.endswith("affine.weight")]
         # The published correction of rate and moments for a regularisation that runs every 16th step (StyleGAN2, section B).
         c = R1_INTERVAL / (R1_INTERVAL + 1)
-        self.g_optimizer = torch.optim.Adam(self.g.parameters(), options.rate, (0.0, 0.99))
+        others = [p for name, p in self.g.named_parameters() if not name.endswith("affine.weight")]
+        groups = [{"params": others}, {"params": self.styles, "lr": options.rate * options.style_rate}]
+        self.g_optimizer = torch.optim.Adam(groups, options.rate, (0.0, 0.99))
         self.d_optimizer = torch.optim.Adam(self.d.parameters(), options.rate * c, (0.0, 0.99**c))
         self.images, self.steps = 0, 0
         if (options.out / "state.pth").exists():
             self.load()
+            # A stored optimiser brings its own rates along.
+            others, styles, (d,) = *self.g_optimizer.param_groups, self.d_optimizer.param_groups
+            others["lr"], styles["lr"], d["lr"] = options.rate, options.rate * options.style_rate, options.rate * c
 
     def parts(self):
         return {name: getattr(self, name) for name in ("g", "average", "d", "g_optimizer", "d_optimizer")}
@@ -109,10 +115,6 @@ class Training:
         state = torch.load(self.options.out / "state.pth", map_location=self.device, weights_only=True)
         for name, part in self.parts().items():
             part.load_state_dict(state[name])
-        for group in self.g_optimizer.param_groups:
-            group["lr"] = self.options.rate
-        for group in self.d_optimizer.param_groups:
-            group["lr"] = self.options.rate * R1_INTERVAL / (R1_INTERVAL + 1)
         self.images, self.steps = state["images"], state["steps"]
 
     def save(self):

@@ -6,6 +6,7 @@
 
 mod cpu;
 mod gpu;
+pub mod measure;
 mod norm;
 mod upsample;
 

@@ -4,6 +4,8 @@
 //! channels with its border, scaled by the style, and their weights into shared memory; each thread then adds the products
 //! of a few neighbouring pixels and output channels in registers.
 
+use std::fmt;
+
 use burn::tensor::{Device, Tensor};
 use cubecl::prelude::*;
 
@@ -37,13 +39,20 @@ pub(crate) const TILES: [Tile; 7] = [
     Tile { kernel: 3, outputs: [128, 8], height: 8, width: [16, 8], inputs: 2 },
 ];
 
+impl fmt::Display for Tile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Tile { outputs: [outputs, each], height, width: [width, run], inputs, .. } = self;
+        write!(f, "tile {outputs}/{each} x {height} x {width}/{run}, inputs {inputs}")
+    }
+}
+
 impl Tile {
     /// A tile of [`TILES`]. Which is best where has not been measured on a GPU yet.
     fn choose(kernel: usize, outputs: usize, [height, width]: [usize; 2]) -> Self {
         let [tiny, small, .., high, wide, _] = TILES;
         let tile = match (height.max(width), outputs) {
-            (..=4, _) => tiny,
-            (..=8, _) => small,
+            (0..=4, _) => tiny,
+            (5..=8, _) => small,
             (_, ..=32) => wide,
             _ => high,
         };
@@ -238,10 +247,12 @@ impl Conv {
         let Packed { values, inputs, outputs } = &self.packed;
         let [n, channels, height, width] = x.dims();
         assert_eq!(channels, *inputs, "channels of the input");
+        assert!(style.as_ref().is_none_or(|style| style.dims() == [n, *inputs]), "styles");
         let (x, weight, style) = (primitive(x), primitive(values.clone()), style.map(primitive));
         let share = inputs.div_ceil(shares).next_multiple_of(tile.inputs);
         let shares = inputs.div_ceil(share);
-        let parts = fresh(&x, [shares * n, *outputs, height, width]);
+        let shape = [shares * n, *outputs, height, width];
+        let parts = fresh(&x, shape);
         let lanes = lanes(width);
         let now = if shares == 1 { after } else { &After::default() };
         conv_kernel::launch(
@@ -256,7 +267,7 @@ impl Conv {
             x.into_buffer_arg(),
             style.map(|style| style.into_buffer_arg()).into(),
             weight.into_buffer_arg(),
-            Epilogue::of(now),
+            Epilogue::of(now, shape),
             parts.clone().into_buffer_arg(),
             SizesLaunch::new(n, *inputs, *outputs, height, width, share),
             tile,

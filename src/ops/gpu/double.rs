@@ -5,6 +5,8 @@
 //! its own, passes the map through shared memory and writes only the filtered values: about a quarter more products, but
 //! the map of size 2h+1, four times the input, never exists.
 
+use std::fmt;
+
 use burn::tensor::{Device, Tensor};
 use cubecl::prelude::*;
 
@@ -39,12 +41,19 @@ const UNFILTERED: [Tile; 3] = [
     Tile { kernel: 4, outputs: 16, side: 16, inputs: 4 },
 ];
 
+impl fmt::Display for Tile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Tile { outputs, side, inputs, .. } = self;
+        write!(f, "tile {outputs} x {side} x {side}, inputs {inputs}")
+    }
+}
+
 impl Tile {
     fn choose(kernel: usize, [height, width]: [usize; 2]) -> Self {
         let [tiny, small, large] = if kernel == 3 { TILES } else { UNFILTERED };
         match height.max(width) {
-            ..=4 => tiny,
-            ..=8 => small,
+            0..=4 => tiny,
+            5..=8 => small,
             _ => large,
         }
     }
@@ -214,17 +223,22 @@ fn double_kernel<N: Size>(
 
     let height = 2 * sizes.height;
     let width = 2 * sizes.width;
-    #[unroll]
-    for o in 0..LANES {
-        if comptime!(tile.is_filtered()) {
-            let map_row = comptime!(2 * tile.positions());
-            let map = comptime!(tile.map());
+    if comptime!(tile.is_filtered()) {
+        let map_row = comptime!(2 * tile.positions());
+        let map = comptime!(tile.map());
+        // Not unrolled: the filter's code is long enough once.
+        for o in 0..LANES {
             #[unroll]
-            for y in 0..4usize {
-                #[unroll]
-                for px in 0..4usize {
-                    let to = output_unit * map + (2 * row + y) * map_row + 2 * column + px;
-                    values[to] = sums[y * 4 + px].extract(o);
+            for own in 0..LANES {
+                if o == own {
+                    #[unroll]
+                    for y in 0..4usize {
+                        #[unroll]
+                        for px in 0..4usize {
+                            let to = output_unit * map + (2 * row + y) * map_row + 2 * column + px;
+                            values[to] = sums[y * 4 + px].extract(own);
+                        }
+                    }
                 }
             }
             sync_cube();
@@ -249,7 +263,10 @@ fn double_kernel<N: Size>(
                 }
             }
             sync_cube();
-        } else {
+        }
+    } else {
+        #[unroll]
+        for o in 0..LANES {
             let channel = (group * tile_vectors + output_unit) * LANES + o;
             let at = result * sizes.outputs + channel;
             if channel < sizes.outputs {
@@ -369,10 +386,12 @@ impl Double {
         let Packed { values, inputs, outputs } = &self.packed;
         let [n, channels, height, width] = x.dims();
         assert_eq!(channels, *inputs, "channels of the input");
+        assert!(style.as_ref().is_none_or(|style| style.dims() == [n, *inputs]), "styles");
         let (x, weight, style) = (primitive(x), primitive(values.clone()), style.map(primitive));
         let share = inputs.div_ceil(shares).next_multiple_of(tile.inputs);
         let shares = inputs.div_ceil(share);
-        let parts = fresh(&x, [shares * n, *outputs, 2 * height, 2 * width]);
+        let shape = [shares * n, *outputs, 2 * height, 2 * width];
+        let parts = fresh(&x, shape);
         let lanes = lanes(2 * width);
         let now = if shares == 1 { after } else { &After::default() };
         double_kernel::launch(
@@ -387,7 +406,7 @@ impl Double {
             x.into_buffer_arg(),
             style.map(|style| style.into_buffer_arg()).into(),
             weight.into_buffer_arg(),
-            Epilogue::of(now),
+            Epilogue::of(now, shape),
             parts.clone().into_buffer_arg(),
             SizesLaunch::new(n, *inputs, *outputs, height, width, share),
             tile,

@@ -22,7 +22,12 @@ pub(super) struct Epilogue {
 }
 
 impl Epilogue {
-    pub(super) fn of(after: &After) -> EpilogueLaunch {
+    /// For a result `[samples, outputs, height, width]`.
+    pub(super) fn of(after: &After, [samples, outputs, height, width]: [usize; 4]) -> EpilogueLaunch {
+        // Kernels read without asking how much there is.
+        assert!(after.scale.as_ref().is_none_or(|scale| scale.dims() == [samples, outputs]), "scales");
+        assert!(after.bias.as_ref().is_none_or(|bias| bias.dims() == [outputs]), "biases");
+        assert!(after.noise.as_ref().is_none_or(|noise| noise.dims() == [1, 1, height, width]), "noise");
         EpilogueLaunch::new(
             after.scale.clone().map(|scale| primitive(scale).into_buffer_arg()).into(),
             after.bias.clone().map(|bias| primitive(bias).into_buffer_arg()).into(),
@@ -91,7 +96,8 @@ fn add_kernel<N: Size>(
 /// `parts` is `[shares * samples, outputs, height, width]`; returns `[samples, outputs, height, width]`.
 pub(super) fn add_shares(parts: CubeTensor, shares: usize, after: &After) -> CubeTensor {
     let [all, outputs, height, width] = parts.meta.shape().dims();
-    let out = fresh(&parts, [all / shares, outputs, height, width]);
+    let shape = [all / shares, outputs, height, width];
+    let out = fresh(&parts, shape);
     let lanes = lanes(width);
     add_kernel::launch(
         &parts.client.clone(),
@@ -99,7 +105,7 @@ pub(super) fn add_shares(parts: CubeTensor, shares: usize, after: &After) -> Cub
         CubeDim::new_1d(THREADS as u32),
         lanes,
         parts.into_buffer_arg(),
-        Epilogue::of(after),
+        Epilogue::of(after, shape),
         out.clone().into_buffer_arg(),
         shares,
         outputs,

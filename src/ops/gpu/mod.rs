@@ -2,8 +2,10 @@
 //! registers, and everything that precedes or follows a convolution in the same pass.
 //!
 //! They stay within what every WebGPU device has: 256 threads and 16 KiB of shared memory per workgroup, 8 buffers per
-//! kernel. Launches are the checked ones: an index beyond a buffer would read its last value.
+//! kernel (one of them is cubecl's own). cubecl checks no index into a slice, so launchers assert the shapes that kernels
+//! rely on, and kernels compare each index with them.
 
+mod ceiling;
 mod conv;
 mod double;
 mod epilogue;
@@ -17,8 +19,9 @@ use cubecl::prelude::*;
 
 use super::is_cpu;
 
-pub(crate) use conv::Conv;
-pub(crate) use double::Double;
+pub(crate) use ceiling::multiply_add;
+pub(crate) use conv::{Conv, TILES as CONV_TILES};
+pub(crate) use double::{Double, TILES as DOUBLE_TILES};
 pub(crate) use rgb::upsample;
 
 /// Output channels are handled four at a time.

@@ -144,11 +144,15 @@ impl super::Conv {
         let Packed { values, inputs, outputs } = &self.packed;
         let [n, channels, height, width] = x.dims();
         assert_eq!(channels, *inputs, "channels of the input");
+        assert!(style.as_ref().is_none_or(|style| style.dims() == [n, *inputs]), "styles");
         if let Some(smaller) = &smaller {
-            assert_eq!(smaller.dims(), [n, *outputs, height / 2, width / 2], "the smaller picture");
+            let [_, _, half_height, half_width] = smaller.dims();
+            assert_eq!([height, width], [2 * half_height, 2 * half_width], "size of the smaller picture");
+            assert_eq!(smaller.dims()[..2], [n, *outputs], "channels of the smaller picture");
         }
         let (x, weight, style) = (primitive(x), primitive(values.clone()), style.map(primitive));
-        let out = fresh(&x, [n, *outputs, height, width]);
+        let shape = [n, *outputs, height, width];
+        let out = fresh(&x, shape);
         let lanes = lanes(width);
         let workgroups = (height * width / lanes).div_ceil(PIXEL_THREADS);
         rgb_kernel::launch(
@@ -159,7 +163,7 @@ impl super::Conv {
             x.into_buffer_arg(),
             style.map(|style| style.into_buffer_arg()).into(),
             weight.into_buffer_arg(),
-            Epilogue::of(after),
+            Epilogue::of(after, shape),
             smaller.map(|smaller| primitive(smaller).into_buffer_arg()).into(),
             out.clone().into_buffer_arg(),
             SizesLaunch::new(n, *inputs, *outputs, height, width, *inputs),

@@ -2,9 +2,7 @@
 
 use burn::tensor::{Device, Tensor};
 
-use super::conv::TILES as CONV_TILES;
-use super::double::TILES as DOUBLE_TILES;
-use super::{Conv, Double};
+use super::{CONV_TILES, Conv, DOUBLE_TILES, Double};
 use crate::gpu::{DeviceChoice, RenderDevice};
 use crate::ops::tests::{assert_equal, everything, numbers, weights};
 use crate::ops::{self, After, Upsample};

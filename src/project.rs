@@ -2,14 +2,14 @@
 //!
 //! The same JSON is written to `.json` files and into the text chunk of exported pictures.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::edit::{Edit, LayerSet, Weighting};
+use crate::edit::Edit;
 use crate::export::{self, ExportError};
 use crate::generator::ModelInfo;
+use crate::names::DirectionNames;
 
 /// Newest format this program writes; every older one stays readable.
 pub const VERSION: u32 = 1;
@@ -103,38 +103,5 @@ impl Project {
         let mut json = serde_json::to_string_pretty(self).expect("a project holds no map with keys other than text");
         json.push('\n');
         json
-    }
-}
-
-/// Names that the user gave to directions, by layers, weighting and index.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct DirectionNames(BTreeMap<String, String>);
-
-impl DirectionNames {
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    pub fn get(&self, layers: &LayerSet, weighting: Weighting, index: usize) -> &str {
-        self.0.get(&Self::key(layers, weighting, index)).map_or("", String::as_str)
-    }
-
-    /// An empty name removes the entry.
-    pub fn set(&mut self, layers: &LayerSet, weighting: Weighting, index: usize, name: &str) {
-        let key = Self::key(layers, weighting, index);
-        if name.is_empty() {
-            self.0.remove(&key);
-        } else {
-            self.0.insert(key, name.to_owned());
-        }
-    }
-
-    fn key(layers: &LayerSet, weighting: Weighting, index: usize) -> String {
-        let weighting = match weighting {
-            Weighting::RowNormalised => "row-normalised",
-            Weighting::Raw => "raw",
-        };
-        format!("{layers}/{weighting}/{index}")
     }
 }

@@ -2,17 +2,21 @@
 
 use std::path::PathBuf;
 
+use anyhow::ensure;
 use clap::Args;
 
 use super::progress::Bar;
 use super::{arguments, open_weights, print};
 use crate::export::{self, Precision};
+use crate::names;
+use crate::project::Project;
 use crate::render::Source;
 
 const EXAMPLES: &str = "\
 Examples:
   sefa-studio convert ffhq.pkl ffhq.safetensors
   sefa-studio convert stylegan2-ffhq.pt ffhq.safetensors --half
+  sefa-studio convert ffhq.pkl ffhq.safetensors --names my-edit.json --about license=CC-BY-NC-4.0
 
 Only the generator is kept, its averaged copy where there is one. The result opens by itself, in less time, and holds \
 nothing but numbers.";
@@ -31,6 +35,19 @@ pub struct Arguments {
     /// Store half-precision numbers: half the size, pictures differ by about one part in a thousand
     #[arg(long)]
     half: bool,
+
+    /// Names of directions to send along: an edit saved or exported in the window (.json or .png)
+    #[arg(long, value_name = "EDIT")]
+    names: Option<PathBuf>,
+
+    /// Something the file says of itself, such as title, author, license or source; may be given several times
+    #[arg(long, value_name = "KEY=TEXT", value_parser = statement)]
+    about: Vec<(String, String)>,
+}
+
+fn statement(text: &str) -> Result<(String, String), String> {
+    let (key, text) = text.split_once('=').filter(|(key, _)| !key.is_empty()).ok_or("expected KEY=TEXT")?;
+    Ok((key.into(), text.into()))
 }
 
 fn safetensors_path(text: &str) -> Result<PathBuf, String> {
@@ -40,7 +57,21 @@ fn safetensors_path(text: &str) -> Result<PathBuf, String> {
 }
 
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let weights = open_weights(&arguments.file)?;
+    let mut weights = open_weights(&arguments.file)?;
+    if let Some(path) = &arguments.names {
+        let Project { model, names, .. } = Project::load(path)?;
+        let expected = weights.identity()?;
+        ensure!(
+            model.identity == expected,
+            "{}: names of directions of another model, {} ({}), not of {}",
+            path.display(),
+            model.name,
+            model.family,
+            arguments.file
+        );
+        weights.metadata.insert(names::METADATA_KEY.into(), serde_json::to_string(&names)?);
+    }
+    weights.metadata.extend(arguments.about);
     let precision = if arguments.half { Precision::Half } else { Precision::Single };
     let bytes = export::write_weights(&arguments.out, &weights, precision, &mut Bar::new().report())?;
     let (count, megabytes) = (weights.names().count(), bytes as f64 / 1e6);

@@ -115,13 +115,17 @@ fn table(basis: &Basis, rows: usize, info: &ModelInfo) -> String {
         Weighting::Raw => "raw weights",
     };
     let mut text = format!("{}, layers {}, {weighting}\n", info.name, basis.layers);
-    text.push_str(&format!("{:>9} {:>12} {:>8} {:>11}\n", "direction", "eigenvalue", "share", "cumulative"));
+    let name = |index: usize| info.direction_names.get(&basis.layers, basis.weighting, index);
+    let named = if (0..rows).any(|index| !name(index).is_empty()) { "  name" } else { "" };
+    text.push_str(&format!("{:>9} {:>12} {:>8} {:>11}{}\n", "direction", "eigenvalue", "share", "cumulative", named));
     let mut cumulative = 0.0;
     for index in 0..rows {
         let share = basis.share(index);
         cumulative += share;
         let (eigenvalue, share, cumulative) = (basis.eigenvalues[index], 100.0 * share, 100.0 * cumulative);
-        text.push_str(&format!("{index:>9} {eigenvalue:>12.5} {share:>6.2} % {cumulative:>9.2} %\n"));
+        let name = name(index);
+        let gap = if name.is_empty() { "" } else { "  " };
+        text.push_str(&format!("{index:>9} {eigenvalue:>12.5} {share:>6.2} % {cumulative:>9.2} %{gap}{name}\n"));
     }
     if rows < basis.len() {
         text.push_str(&format!("... {rows} of {} directions; --top K shows more\n", basis.len()));

@@ -13,7 +13,7 @@ use crate::export::{self, ContactSheet, FrameWriter, Latents, Space};
 use crate::generator::ModelInfo;
 use crate::gpu::DeviceChoice;
 use crate::progress::Progress;
-use crate::project::{DirectionNames, Project};
+use crate::project::Project;
 use crate::render::{Engine, Example, Source};
 
 const EXAMPLES: &str = "\
@@ -175,7 +175,7 @@ pub fn run(arguments: Arguments, device: DeviceChoice) -> anyhow::Result<()> {
 
     let (starts, names) = match &saved {
         Some(project) => (vec![Shot { name: "edit".into(), edit: project.edit.clone() }], project.names.clone()),
-        None => (starts(&arguments.sample, &info)?, DirectionNames::default()),
+        None => (starts(&arguments.sample, &info)?, info.direction_names.clone()),
     };
     for start in &starts {
         engine.check(&start.edit)?;

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::edit::{Code, Edit, LayerSet, Sample, Truncation};
+use crate::names::DirectionNames;
 
 /// Facts about an open model. Downstream of `generator/` these replace every question about the family.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -38,6 +39,8 @@ pub struct ModelInfo {
     pub warnings: Vec<String>,
     /// Text that the file says of itself: title, licence, source.
     pub metadata: BTreeMap<String, String>,
+    /// Names that the file gives to its directions.
+    pub direction_names: DirectionNames,
     /// `Some` where truncation means something, with the family's customary setting.
     pub default_truncation: Option<Truncation>,
     /// True if the network has per-pixel noise inputs.

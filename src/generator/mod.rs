@@ -24,6 +24,7 @@ use burn::tensor::{Device, Tensor};
 
 use crate::edit::{Truncation, Weighting};
 use crate::layout::{LayoutError, LayoutProblem, Weights};
+use crate::names;
 use crate::progress::{Cancelled, Progress, Report};
 use crate::sefa::StyleRows;
 pub use conditions::{Conditions, Label};
@@ -238,8 +239,14 @@ pub fn describe(weights: &Weights, name: &str) -> Result<ModelInfo, LayoutError>
 
 fn describe_blueprint(blueprint: &dyn Blueprint, weights: &Weights, name: &str) -> Result<ModelInfo, LayoutError> {
     let facts = blueprint.facts();
+    let (mut metadata, mut warnings) = (weights.metadata.clone(), weights.warnings.clone());
+    let direction_names = metadata.remove(names::METADATA_KEY).map(|json| serde_json::from_str(&json));
+    let direction_names = direction_names.transpose().unwrap_or_else(|error| {
+        warnings.push(format!("the names of directions in the metadata are not used: {error}"));
+        None
+    });
     Ok(ModelInfo {
-        name: weights.metadata.get("title").cloned().unwrap_or_else(|| name.to_owned()),
+        name: metadata.get("title").cloned().unwrap_or_else(|| name.to_owned()),
         identity: weights.identity()?,
         family: weights.family,
         layout: weights.layout.to_owned(),
@@ -253,8 +260,9 @@ fn describe_blueprint(blueprint: &dyn Blueprint, weights: &Weights, name: &str) 
         classes: facts.classes,
         carries_code: weights.carries_code,
         ignored: weights.ignored.clone(),
-        warnings: weights.warnings.clone(),
-        metadata: weights.metadata.clone(),
+        warnings,
+        metadata,
+        direction_names: direction_names.unwrap_or_default(),
         default_truncation: facts.default_truncation,
         has_noise: facts.has_noise,
         slider_range: facts.slider_range,

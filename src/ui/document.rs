@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::edit::{Edit, LayerSet, Move, Weighting};
-use crate::project::DirectionNames;
+use crate::names::DirectionNames;
 use crate::sefa::Basis;
 
 /// Which directions the panel shows.

@@ -7,7 +7,7 @@ use egui::ThemePreference;
 use serde::{Deserialize, Serialize};
 
 use crate::generator::ModelInfo;
-use crate::project::DirectionNames;
+use crate::names::DirectionNames;
 use crate::render::Source;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -70,12 +70,17 @@ impl Preferences {
         self.recent.truncate(MOST_RECENT);
     }
 
-    /// Keeps the names of a model's directions.
-    pub fn keep_names(&mut self, identity: &str, names: &DirectionNames) {
-        if names.is_empty() {
-            self.names.remove(identity);
+    /// The user's names of a model's directions, or those that the model brings along.
+    pub fn names_of(&self, info: &ModelInfo) -> DirectionNames {
+        self.names.get(&info.identity).unwrap_or(&info.direction_names).clone()
+    }
+
+    /// Keeps the names of a model's directions, if they are the user's own.
+    pub fn keep_names(&mut self, info: &ModelInfo, names: &DirectionNames) {
+        if *names == info.direction_names {
+            self.names.remove(&info.identity);
         } else {
-            self.names.insert(identity.to_owned(), names.clone());
+            self.names.insert(info.identity.clone(), names.clone());
         }
     }
 }

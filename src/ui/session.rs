@@ -189,7 +189,7 @@ impl App {
     /// Keeps the names of the present model's directions.
     pub(super) fn keep_names(&mut self) {
         if let Some(model) = &self.model {
-            self.preferences.keep_names(&model.info.identity, &self.document.names);
+            self.preferences.keep_names(&model.info, &self.document.names);
         }
     }
 

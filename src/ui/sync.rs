@@ -119,7 +119,7 @@ impl App {
         self.failure = None;
         self.keep_names();
         self.preferences.remember(&source, &info);
-        let names = self.preferences.names.get(&info.identity).cloned().unwrap_or_default();
+        let names = self.preferences.names_of(&info);
         let seed = match &source {
             Source::Example(example) => example.first_seed(),
             Source::File(_) => 0,

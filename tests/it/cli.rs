@@ -236,6 +236,35 @@ fn a_converted_file_is_the_same_generator() {
     shell.ok("render half.safetensors --out half");
 }
 
+#[test]
+fn names_of_directions_travel_with_the_model() {
+    let shell = Shell::new();
+    let model = fixture("stylegan2_ada_skip/model.pth");
+    let model = model.to_str().unwrap();
+    let info: serde_json::Value = serde_json::from_str(&shell.ok(&format!("info {model} --json"))).unwrap();
+    let project = |identity: &serde_json::Value| {
+        serde_json::json!({
+            "version": 1,
+            "model": { "identity": identity, "name": "heads", "family": "StyleGAN2", "source": model },
+            "edit": sefa_studio::edit::Edit::default(),
+            "names": { "0-1/row-normalised/0": "pose", "0-1/row-normalised/2": "age" },
+        })
+    };
+    fs::write(shell.path("edit.json"), project(&info["identity"]).to_string()).unwrap();
+    shell.ok(&format!("convert {model} named.safetensors --names edit.json --about title=Named"));
+    let table = shell.ok("factorize named.safetensors --layers bottom");
+    let line = |index: usize| table.lines().nth(2 + index).unwrap();
+    assert!(table.starts_with("Named") && line(0).ends_with("  pose") && line(2).ends_with("  age"), "{table}");
+    assert!(line(1).ends_with('%') && !shell.ok("factorize named.safetensors --layers all").contains("pose"));
+
+    fs::write(shell.path("other.json"), project(&"another".into()).to_string()).unwrap();
+    let message = shell.fails(&format!("convert {model} out.safetensors --names other.json"), 1);
+    assert!(message.contains("other.json") && message.contains("another model"), "{message}");
+    // Names that make no sense are not used, and the model opens.
+    shell.ok(&format!("convert {model} odd.safetensors --about direction_names=pose"));
+    assert!(shell.ok("info odd.safetensors").contains("names of directions"));
+}
+
 /// A model with ImageNet's number of classes: a fixture's embedding, its columns repeated.
 pub fn with_a_thousand_classes(folder: &Path) -> PathBuf {
     let shell = Shell::new();

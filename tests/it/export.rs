@@ -12,8 +12,9 @@ use sefa_studio::edit::{Code, Edit, LayerSet, Move, Sample, Weighting};
 use sefa_studio::export::{self, ExportError, FrameWriter, Latents, Space, Sweep};
 use sefa_studio::generator::{Family, ModelInfo};
 use sefa_studio::gpu::RenderDevice;
+use sefa_studio::names::DirectionNames;
 use sefa_studio::progress::{self, Cancelled, Progress};
-use sefa_studio::project::{DirectionNames, ModelIdentity, Project, ProjectError, VERSION};
+use sefa_studio::project::{ModelIdentity, Project, ProjectError, VERSION};
 use sefa_studio::render::{Engine, Example, Pixels, Source};
 use tempfile::TempDir;
 use zip::write::SimpleFileOptions;
@@ -263,6 +264,7 @@ fn info() -> ModelInfo {
         ignored: Vec::new(),
         warnings: Vec::new(),
         metadata: BTreeMap::new(),
+        direction_names: DirectionNames::default(),
         default_truncation: None,
         has_noise: false,
         slider_range: 1.0,

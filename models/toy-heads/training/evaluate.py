@@ -1,0 +1,160 @@
+"""Measures a trained generator: distance to the data, diversity, spectrum, and what each SeFa direction does to the known factors.
+
+    python evaluate.py --data DATA --run RUN --regressor regressor.pth [--report report.md]
+
+SeFa here is the closed form of the paper (section 3.2) on the row-normalised style weights of a group of layers.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from factors import HELD_OUT, Regressor, distance_of, gaussian
+from networks import Generator
+from train import Pictures, to_network
+
+GROUPS = {"bottom": (0, 1), "middle": (2, 5), "top": (6, None), "all": (0, None)}
+DIRECTIONS = 10
+
+
+def open_generator(path):
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    resolutions = sorted(int(name.split(".")[1][1:]) for name in state if name.endswith("torgb.bias"))
+    widths = [state[f"synthesis.b{r}.torgb.weight"].shape[1] for r in resolutions]
+    mapping_layers = sum(name.startswith("mapping.fc") and name.endswith(".weight") for name in state)
+    generator = Generator(resolutions[-1], widths[-1] * resolutions[-1], max(widths), state["mapping.w_avg"].shape[0], mapping_layers)
+    generator.load_state_dict(state)
+    return generator.eval().requires_grad_(False)
+
+
+def style_weights(generator):
+    """Style weights by layer: those of the convolutions, and of the last RGB layer (as in the authors' code)."""
+    blocks = [getattr(generator.synthesis, f"b{r}") for r in generator.synthesis.resolutions]
+    convolutions = [getattr(block, name) for block in blocks for name in ("conv0", "conv1") if hasattr(block, name)]
+    return [layer.affine.weight for layer in (*convolutions, blocks[-1].torgb)]
+
+
+def shares(rows):
+    """Eigenvalues of AᵀA as shares of their sum, descending, and eigenvectors as rows; A has unit rows."""
+    rows = rows / rows.norm(dim=1, keepdim=True)
+    values, vectors = torch.linalg.eigh((rows.T @ rows).double())
+    return (values / values.sum()).flip(0).tolist(), vectors.T.flip(0).float()
+
+
+def group_rows(layers, group):
+    first, last = GROUPS[group]
+    last = len(layers) - 1 if last is None else last
+    return f"{first}-{last}", torch.cat(layers[first : last + 1])
+
+
+def features_and_factors(regressor, batches):
+    pairs = [(regressor.features(x), regressor(x)) for x in batches]
+    return torch.cat([a for a, _ in pairs]), torch.cat([b for _, b in pairs])
+
+
+def nearest(a, b):
+    """Distance of each row of `a` to the nearest of `b`."""
+    return torch.cat([torch.cdist(part, b).min(1).values for part in a.split(500)])
+
+
+def within(a, b, k=3):
+    """Share of rows of `a` inside the balls that reach from each row of `b` to its k-th neighbour (Kynkäänniemi et al., 2019)."""
+    radius = torch.cat([torch.cdist(part, b).kthvalue(k + 1).values for part in b.split(500)])
+    return float(torch.cat([(torch.cdist(part, b) < radius).any(1) for part in a.split(500)]).float().mean())
+
+
+def report_distance(regressor, generator, pictures, count, out):
+    z = torch.randn(count, generator.z_dim, generator=torch.Generator().manual_seed(1))
+    chosen = np.sort(np.random.default_rng(0).permutation(len(pictures) - HELD_OUT)[:count])
+    real_features, _ = features_and_factors(regressor, (to_network(pictures[c], "cpu") for c in np.array_split(chosen, count // 50)))
+    unseen = pictures[len(pictures) - HELD_OUT :]
+    unseen_features, unseen_factors = features_and_factors(regressor, (to_network(p, "cpu") for p in np.split(unseen, HELD_OUT // 50)))
+    print(f"| pictures of | distance ({count} pictures) | precision | recall | mean pairwise distance |\n|---|---|---|---|---|", file=out)
+    middle = len(unseen_features) // 2
+    floor = distance_of(gaussian(unseen_features), gaussian(real_features))
+    spread = lambda f: float(torch.pdist(f[:1000]).mean())
+    print(f"| data, not trained on ({HELD_OUT}) | {floor:.2f} | {within(unseen_features, real_features):.2f} | | {spread(unseen_features):.2f} |", file=out)
+    for psi in (1.0, 0.7):
+        batches = (generator(part, psi, dtype=torch.bfloat16).clamp(-1, 1) for part in z.split(50))
+        fakes, factors = features_and_factors(regressor, batches)
+        distance = distance_of(gaussian(fakes), gaussian(real_features))
+        print(f"| generator, psi {psi} | {distance:.2f} | {within(fakes, real_features):.2f} | {within(real_features[:2000], fakes):.2f} | {spread(fakes):.2f} |", file=out)
+        if psi == 1:
+            kept, spreads = fakes, factors.std(0) / unseen_factors.std(0)
+    # Copies would be nearer to their originals than unseen pictures are to the data.
+    ratio = nearest(kept[:1000], real_features).median() / nearest(unseen_features[:1000], real_features).median()
+    print(f"\nDistance of generated pictures to their nearest in the data, over that of unseen pictures: {ratio:.2f}.", file=out)
+    narrow = sorted(zip(spreads.tolist(), regressor.names))
+    print(f"Spread of the factors over that of the data: median {np.median(spreads):.2f}, least "
+          + ", ".join(f"{name} {value:.2f}" for value, name in narrow[:6]) + ".\n", file=out)
+
+
+def report_spectrum(generator, out):
+    layers = style_weights(generator)
+    print("| layers | | share of the first eight eigenvalues (percent) |\n|---|---|---|", file=out)
+    for group in GROUPS:
+        name, rows = group_rows(layers, group)
+        percent = lambda m: " ".join(f"{100 * share:.1f}" for share in shares(m)[0][:8])
+        print(f"| {group} {name} | trained | {percent(rows)} |", file=out)
+        print(f"| | random {list(rows.shape)} | {percent(torch.randn(rows.shape, generator=torch.Generator().manual_seed(0)))} |", file=out)
+
+
+def rescore(regressor, generator, rows, layers, samples=128, step=2.0, psi=0.7):
+    """Change of every factor (in deviations of the data) per unit along each direction: mean over samples [DIRECTIONS, f]."""
+    first, last = layers
+    z = torch.randn(samples, generator.z_dim, generator=torch.Generator().manual_seed(2))
+    w = generator.mapping(z)
+    w = generator.mapping.w_avg + psi * (w - generator.mapping.w_avg)
+    ws = w[:, None].repeat(1, generator.num_ws, 1)
+    changes = []
+    for vector in shares(rows)[1][:DIRECTIONS]:
+        read = []
+        for sign in (1, -1):
+            moved = ws.clone()
+            moved[:, first : last + 1] += sign * step * vector
+            pictures = torch.cat([generator.synthesis(part, "const", torch.bfloat16).clamp(-1, 1) for part in moved.split(32)])
+            read.append(regressor(pictures))
+        changes.append(((read[0] - read[1]) / (2 * step)).mean(0))
+    return torch.stack(changes)
+
+
+def report_directions(regressor, generator, known, out):
+    """The re-scoring table (Table 2 of the paper); returns the strongest factors of each direction."""
+    found = {}
+    for group in GROUPS:
+        name, rows = group_rows(style_weights(generator), group)
+        first, last = map(int, name.split("-"))
+        changes = rescore(regressor, generator, rows, (first, last))
+        changes[:, ~known] = 0
+        print(f"\n**{group.capitalize()} ({name})**: change per unit, in standard deviations of the data\n", file=out)
+        print("| direction | strongest factors |\n|---|---|", file=out)
+        for index, change in enumerate(changes):
+            order = change.abs().argsort(descending=True)[:5].tolist()
+            found[name, index] = [(regressor.names[i], float(change[i])) for i in order]
+            print(f"| {index + 1} | " + ", ".join(f"{regressor.names[i]} {change[i]:+.2f}" for i in order) + " |", file=out)
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--regressor", type=Path, required=True)
+    parser.add_argument("--count", type=int, default=5000)
+    parser.add_argument("--report", type=Path, default=Path("report.md"))
+    options = parser.parse_args()
+    generator, regressor = open_generator(options.run / "generator.pth"), Regressor.load(options.regressor)
+    resolution = generator.synthesis.resolutions[-1]
+    with open(options.report, "w") as out, torch.no_grad():
+        report_distance(regressor, generator, Pictures(options.data, resolution).pictures, options.count, out)
+        report_spectrum(generator, out)
+        found = report_directions(regressor, generator, regressor.explained > 0.3, out)
+        for (layers, index), factors in found.items():
+            print(json.dumps({"layers": layers, "index": index, "factors": factors}))
+
+
+if __name__ == "__main__":
+    main()

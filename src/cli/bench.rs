@@ -26,7 +26,10 @@ the first one when its pixels have been read. Stages are timed one by one, waiti
 than a frame. A top-layer move (layers 6 to the last) changes only what those layers feed; the rest is remembered.
 
 GFLOP/s count the multiplications and additions of StyleGAN2's convolutions as written in the paper, two for each weight and \
-pixel, however they are computed. The ceiling is one large convolution on the same device.";
+pixel, however they are computed. The ceiling is one large convolution on the same device.
+
+--operators names tiles by output channels / those of a thread x rows x columns / those of a thread; shares are parts of \
+the sum over input channels.";
 
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]

@@ -111,12 +111,8 @@ impl Blueprint for Config {
         }
     }
 
-    /// The map between a transposed convolution and its filter.
     fn largest_tensor_bytes(&self) -> u64 {
-        let of_block = |(block, &channels): (usize, &usize)| {
-            let side = (4u64 << block) + 1;
-            4 * channels as u64 * side * side
-        };
+        let of_block = |(block, &channels): (usize, &usize)| 4 * channels as u64 * (4u64 << block).pow(2);
         self.channels.iter().enumerate().map(of_block).max().unwrap_or(0)
     }
 

@@ -9,6 +9,7 @@ mod ceiling;
 mod conv;
 mod double;
 mod epilogue;
+mod norm;
 mod rgb;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use super::is_cpu;
 pub(crate) use ceiling::multiply_add;
 pub(crate) use conv::{Conv, TILES as CONV_TILES};
 pub(crate) use double::{Double, TILES as DOUBLE_TILES};
+pub(crate) use norm::{affine_relu, pixel_norm, style_layer};
 pub(crate) use rgb::upsample;
 
 /// Output channels are handled four at a time.
@@ -90,7 +92,7 @@ fn primitive<const D: usize>(tensor: Tensor<D>) -> CubeTensor {
 }
 
 /// Room for a result beside `like`.
-fn fresh(like: &CubeTensor, shape: [usize; 4]) -> CubeTensor {
+fn fresh<const D: usize>(like: &CubeTensor, shape: [usize; D]) -> CubeTensor {
     let handle = like.client.empty(shape.iter().product::<usize>() * size_of::<f32>());
     CubeTensor::new_contiguous(like.client.clone(), like.device.clone(), shape.into(), handle, like.dtype)
 }

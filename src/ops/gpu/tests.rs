@@ -140,3 +140,43 @@ fn views_are_laid_out_first() {
     };
     assert_equal(result(&gpu), result(&Device::flex()));
 }
+
+#[test]
+fn style_layers_equal_plain_ones() {
+    let Some(gpu) = device() else { return };
+    // More than one segment of pixels, and far from zero mean, where sums in single precision fail.
+    for (n, channels, side, blur, mean) in [(2, 3, 4, true, 0.0), (1, 2, 96, false, 10.0), (1, 1, 67, true, 3.0)] {
+        let result = |device: &Device| {
+            let host = |seed| numbers([channels], seed, device).into_data().try_into_vec::<f32>().unwrap();
+            let layer = ops::StyleLayer::new(host(4), host(5), blur, device);
+            let x = numbers([n, channels, side, side], 1, device).add_scalar(mean);
+            let style = numbers([n, 2 * channels], 2, device);
+            let noise = (mean != 3.0).then(|| numbers([1, 1, side, side], 3, device));
+            layer.forward(x, noise, style)
+        };
+        assert_equal(result(&gpu), result(&Device::flex()));
+    }
+}
+
+#[test]
+fn pixel_norms_equal_plain_ones() {
+    let Some(gpu) = device() else { return };
+    for shape in [[2, 5, 9, 7], [1, 19, 4, 4]] {
+        let result = |device: &Device| ops::pixel_norm(numbers(shape, 1, device));
+        assert_equal(result(&gpu), result(&Device::flex()));
+    }
+    let code = |device: &Device| ops::pixel_norm(numbers([2, 40], 1, device)).reshape([2, 40, 1, 1]);
+    assert_equal(code(&gpu), code(&Device::flex()));
+}
+
+#[test]
+fn batch_norms_equal_plain_ones() {
+    let Some(gpu) = device() else { return };
+    for width in [8, 5] {
+        let result = |device: &Device| {
+            let (factor, offset) = (numbers([2, 3], 2, device), numbers([2, 3], 3, device));
+            ops::affine_relu(numbers([2, 3, 5, width], 1, device), factor, offset)
+        };
+        assert_equal(result(&gpu), result(&Device::flex()));
+    }
+}

@@ -10,6 +10,7 @@ use burn::tensor::{Device, Tensor};
 use cubecl::prelude::*;
 
 use super::epilogue::{Epilogue, add_shares, finish};
+use super::tile::{Stored, copy_values, copy_weights, part};
 use super::{LANES, Packed, Sizes, SizesLaunch, fresh, into_tensor, lanes, primitive, shares};
 use crate::ops::After;
 
@@ -90,6 +91,18 @@ impl Tile {
     fn plane(&self) -> usize {
         self.row() * (self.height + self.kernel - 1)
     }
+
+    fn stored(&self) -> Stored {
+        Stored {
+            inputs: self.inputs,
+            rows: self.height + self.kernel - 1,
+            row: self.row(),
+            before: self.kernel / 2,
+            taps: self.taps(),
+            vectors: self.outputs[0] / LANES,
+            threads: self.threads(),
+        }
+    }
 }
 
 #[cube(launch)]
@@ -105,21 +118,14 @@ fn conv_kernel<N: Size>(
     #[comptime] lanes: usize,
 ) {
     let taps = comptime!(tile.taps());
-    let reach = comptime!(tile.kernel / 2);
     let (row_length, plane) = comptime!((tile.row(), tile.plane()));
     let (pixels, vectors) = comptime!((tile.width[1], tile.outputs[1] / LANES));
     let tile_vectors = comptime!(tile.outputs[0] / LANES);
-    let threads = comptime!(tile.threads());
+    let stored = comptime!(tile.stored());
 
     // Which part of the result this workgroup makes.
-    let groups = sizes.outputs.div_ceil(comptime!(tile.outputs[0]));
     let (top, left) = (CUBE_POS_Y as usize * tile.height, CUBE_POS_X as usize * comptime!(tile.width[0]));
-    let group = CUBE_POS_Z as usize % groups;
-    // Samples of all shares, one share after the other.
-    let result = CUBE_POS_Z as usize / groups;
-    let sample = result % sizes.samples;
-    let first = result / sizes.samples * sizes.share;
-    let end = min(first + sizes.share, sizes.inputs);
+    let part = part(sizes, comptime!(tile.outputs[0]));
 
     // Which part of that this thread makes.
     let unit = UNIT_POS as usize;
@@ -129,38 +135,14 @@ fn conv_kernel<N: Size>(
     let column = pixel_unit % comptime!(tile.threads_per_row()) * pixels;
 
     let mut values = Shared::<[f32]>::new_slice(comptime!(tile.inputs * plane));
-    let mut weights = Shared::<[Vector<f32, Const<4>>]>::new_slice(comptime!(tile.inputs * taps * tile_vectors));
+    let mut weights = Shared::<[Vector<f32, Const<4>>]>::new_slice(comptime!(stored.weights()));
     let mut sums = Array::<Vector<f32, Const<4>>>::new(comptime!(vectors * pixels));
     let mut near = Array::<f32>::new(comptime!(pixels + tile.kernel - 1));
 
-    let weight_vectors = sizes.outputs.div_ceil(LANES);
-    let mut chunk = first;
-    while chunk < end {
-        for index in range_stepped(unit, comptime!(tile.inputs * plane), threads) {
-            let channel = chunk + index / plane;
-            // Row and column, both `reach` further than in the picture.
-            let y = top + index % plane / row_length;
-            let px = left + index % row_length;
-            let mut value = 0f32;
-            let inside = y >= reach && y < sizes.height + reach && px >= reach && px < sizes.width + reach;
-            if inside && channel < end {
-                let at = sample * sizes.inputs + channel;
-                value = x[(at * sizes.height + y - reach) * sizes.width + px - reach];
-                if comptime!(style.is_some()) {
-                    value *= style.as_ref().unwrap()[at];
-                }
-            }
-            values[index] = value;
-        }
-        for index in range_stepped(unit, comptime!(tile.inputs * taps * tile_vectors), threads) {
-            let tap = chunk * taps + index / tile_vectors;
-            let vector = group * tile_vectors + index % tile_vectors;
-            let mut value = Vector::<f32, Const<4>>::new(0.0);
-            if tap < end * taps && vector < weight_vectors {
-                value = weight[tap * weight_vectors + vector];
-            }
-            weights[index] = value;
-        }
+    let mut chunk = part.first;
+    while chunk < part.end {
+        copy_values(x, style, &mut values, sizes, &part, chunk, top, left, stored);
+        copy_weights(weight, &mut weights, sizes, &part, chunk, stored);
         sync_cube();
         for input in 0..tile.inputs {
             #[unroll]
@@ -193,17 +175,17 @@ fn conv_kernel<N: Size>(
     for v in 0..vectors {
         #[unroll]
         for o in 0..LANES {
-            let channel = (group * tile_vectors + output_unit * vectors + v) * LANES + o;
+            let channel = (part.group * tile_vectors + output_unit * vectors + v) * LANES + o;
             #[unroll]
-            for part in 0..comptime!(pixels / lanes) {
-                let px = left + column + part * lanes;
+            for run in 0..comptime!(pixels / lanes) {
+                let px = left + column + run * lanes;
                 if channel < sizes.outputs && y < sizes.height && px < sizes.width {
                     let mut found = Vector::<f32, N>::new(0.0);
                     #[unroll]
                     for lane in 0..lanes {
-                        found.insert(lane, sums[v * pixels + part * lanes + lane].extract(o));
+                        found.insert(lane, sums[v * pixels + run * lanes + lane].extract(o));
                     }
-                    let at = result * sizes.outputs + channel;
+                    let at = part.result * sizes.outputs + channel;
                     let pixel = y * sizes.width + px;
                     let found = finish::<N>(after, found, at, channel, pixel, lanes);
                     out[(at * sizes.height * sizes.width + pixel) / lanes] = found;

@@ -11,6 +11,7 @@ use burn::tensor::{Device, Tensor};
 use cubecl::prelude::*;
 
 use super::epilogue::{Epilogue, add_shares, finish};
+use super::tile::{Stored, copy_values, copy_weights, part};
 use super::{LANES, Packed, Sizes, SizesLaunch, fresh, into_tensor, lanes, primitive, shares};
 use crate::ops::After;
 
@@ -99,6 +100,22 @@ impl Tile {
         self.rows() * self.row()
     }
 
+    fn taps(&self) -> usize {
+        self.kernel * self.kernel
+    }
+
+    fn stored(&self) -> Stored {
+        Stored {
+            inputs: self.inputs,
+            rows: self.rows(),
+            row: self.row(),
+            before: self.halo() + 1,
+            taps: self.taps(),
+            vectors: self.outputs / LANES,
+            threads: self.threads(),
+        }
+    }
+
     /// Values of one channel of the map before the filter.
     fn map(&self) -> usize {
         4 * self.positions() * self.positions()
@@ -132,22 +149,14 @@ fn double_kernel<N: Size>(
     #[comptime] tile: Tile,
     #[comptime] lanes: usize,
 ) {
-    let (taps, window) = comptime!((tile.kernel * tile.kernel, tile.kernel));
+    let (taps, window) = comptime!((tile.taps(), tile.kernel));
     let (row_length, plane) = comptime!((tile.row(), tile.plane()));
     let tile_vectors = comptime!(tile.outputs / LANES);
-    let threads = comptime!(tile.threads());
-    // The first pixel in shared memory, relative to the tile's first.
-    let before = comptime!(tile.halo() + 1);
+    let stored = comptime!(tile.stored());
 
     // Which part of the result this workgroup makes.
-    let groups = sizes.outputs.div_ceil(tile.outputs);
     let (top, left) = (CUBE_POS_Y as usize * tile.side, CUBE_POS_X as usize * tile.side);
-    let group = CUBE_POS_Z as usize % groups;
-    // Samples of all shares, one share after the other.
-    let result = CUBE_POS_Z as usize / groups;
-    let sample = result % sizes.samples;
-    let first = result / sizes.samples * sizes.share;
-    let end = min(first + sizes.share, sizes.inputs);
+    let part = part(sizes, tile.outputs);
 
     // Which blocks this thread sums.
     let unit = UNIT_POS as usize;
@@ -157,39 +166,15 @@ fn double_kernel<N: Size>(
     let column = pixel_unit % comptime!(tile.threads_per_row()) * 2;
 
     let mut values = Shared::<[f32]>::new_slice(comptime!(tile.values()));
-    let mut weights = Shared::<[Vector<f32, Const<4>>]>::new_slice(comptime!(tile.inputs * taps * tile_vectors));
+    let mut weights = Shared::<[Vector<f32, Const<4>>]>::new_slice(comptime!(stored.weights()));
     // Rows and columns of 4x4 sums.
     let mut sums = Array::<Vector<f32, Const<4>>>::new(16usize);
     let mut near = Array::<f32>::new(comptime!(window * window));
 
-    let weight_vectors = sizes.outputs.div_ceil(LANES);
-    let mut chunk = first;
-    while chunk < end {
-        for index in range_stepped(unit, comptime!(tile.inputs * plane), threads) {
-            let channel = chunk + index / plane;
-            // Row and column, both `before` further than in the picture.
-            let y = top + index % plane / row_length;
-            let px = left + index % row_length;
-            let mut value = 0f32;
-            let inside = y >= before && y < sizes.height + before && px >= before && px < sizes.width + before;
-            if inside && channel < end {
-                let at = sample * sizes.inputs + channel;
-                value = x[(at * sizes.height + y - before) * sizes.width + px - before];
-                if comptime!(style.is_some()) {
-                    value *= style.as_ref().unwrap()[at];
-                }
-            }
-            values[index] = value;
-        }
-        for index in range_stepped(unit, comptime!(tile.inputs * taps * tile_vectors), threads) {
-            let tap = chunk * taps + index / tile_vectors;
-            let vector = group * tile_vectors + index % tile_vectors;
-            let mut value = Vector::<f32, Const<4>>::new(0.0);
-            if tap < end * taps && vector < weight_vectors {
-                value = weight[tap * weight_vectors + vector];
-            }
-            weights[index] = value;
-        }
+    let mut chunk = part.first;
+    while chunk < part.end {
+        copy_values(x, style, &mut values, sizes, &part, chunk, top, left, stored);
+        copy_weights(weight, &mut weights, sizes, &part, chunk, stored);
         sync_cube();
         for input in 0..tile.inputs {
             #[unroll]
@@ -244,7 +229,7 @@ fn double_kernel<N: Size>(
             sync_cube();
             // 4x4 pixels of the result at a time.
             let blocks = comptime!(tile.side / 2);
-            for index in range_stepped(unit, comptime!(tile_vectors * blocks * blocks), threads) {
+            for index in range_stepped(unit, comptime!(tile_vectors * blocks * blocks), stored.threads) {
                 let vector = index / comptime!(blocks * blocks);
                 let block_y = index / blocks % blocks;
                 let block_x = index % blocks;
@@ -253,8 +238,8 @@ fn double_kernel<N: Size>(
                 let filtered = filter(&values, from, map_row);
                 let y = 2 * top + 4 * block_y;
                 let px = 2 * left + 4 * block_x;
-                let channel = (group * tile_vectors + vector) * LANES + o;
-                let at = result * sizes.outputs + channel;
+                let channel = (part.group * tile_vectors + vector) * LANES + o;
+                let at = part.result * sizes.outputs + channel;
                 if channel < sizes.outputs {
                     #[unroll]
                     for line in 0..4usize {
@@ -267,8 +252,8 @@ fn double_kernel<N: Size>(
     } else {
         #[unroll]
         for o in 0..LANES {
-            let channel = (group * tile_vectors + output_unit) * LANES + o;
-            let at = result * sizes.outputs + channel;
+            let channel = (part.group * tile_vectors + output_unit) * LANES + o;
+            let at = part.result * sizes.outputs + channel;
             if channel < sizes.outputs {
                 #[unroll]
                 for y in 0..4usize {

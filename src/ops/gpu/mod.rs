@@ -13,6 +13,7 @@ mod norm;
 mod rgb;
 #[cfg(test)]
 mod tests;
+mod tile;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use burn_wgpu::{CubeBackend, CubeTensor};

@@ -29,6 +29,8 @@ pub(crate) use rgb::upsample;
 
 /// Output channels are handled four at a time.
 const LANES: usize = 4;
+/// Buffers of a kernel, cubecl's own among them.
+const BUFFERS: u32 = 8;
 /// Shared memory of a workgroup, in bytes: what every device has.
 const SHARED_BYTES: usize = 16 << 10;
 /// Threads of a workgroup: likewise.
@@ -41,7 +43,10 @@ pub(crate) fn is_able(device: &Device) -> bool {
     }
     let client = primitive(Tensor::<1>::empty([1], device)).client;
     let hardware = &client.properties().hardware;
-    hardware.max_shared_memory_size >= SHARED_BYTES && hardware.max_units_per_cube >= THREADS as u32
+    // cubecl holds one back from what the device allows.
+    hardware.max_bindings + 1 >= BUFFERS
+        && hardware.max_shared_memory_size >= SHARED_BYTES
+        && hardware.max_units_per_cube >= THREADS as u32
 }
 
 /// What a kernel has to know of its tensors.

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Tensor};
 
-use super::{CONV_TILES, Conv, DOUBLE_TILES, Double};
+use super::{CONV_TILES, Conv, DOUBLE_TILES, Double, is_able};
 use crate::gpu::{DeviceChoice, RenderDevice};
 use crate::ops::tests::{assert_equal, everything, numbers, weights};
 use crate::ops::{self, After, Upsample};
@@ -11,7 +11,10 @@ use crate::ops::{self, After, Upsample};
 /// `SEFA_STUDIO_ALL_TESTS` is set, as the test command does.
 fn device() -> Option<Device> {
     match RenderDevice::new(DeviceChoice::Gpu(None)) {
-        Ok(device) => Some(device.device().clone()),
+        Ok(device) => {
+            assert!(is_able(device.device()), "the kernels do not run on {}", device.label());
+            Some(device.device().clone())
+        }
         Err(error) => {
             assert!(std::env::var_os("SEFA_STUDIO_ALL_TESTS").is_none(), "no GPU to test on: {error}");
             eprintln!("SKIPPED: {error}");

@@ -7,7 +7,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::progress::Bar;
-use super::{arguments, device_line, open_model, print};
+use super::{arguments, device_line, open_model, operators, print};
 use crate::edit::{Edit, LayerSet, Move, Weighting};
 use crate::generator::{Family, Group, LayerInfo, ModelInfo};
 use crate::gpu::DeviceChoice;
@@ -19,13 +19,17 @@ const EXAMPLES: &str = "\
 Examples:
   sefa-studio bench
   sefa-studio bench ffhq.pkl --device gpu --frames 100 --json
+  sefa-studio bench --operators --device gpu
 
 Every frame has another seed, so that nothing comes from the cache. A frame ends when the picture is complete on the device; \
 the first one when its pixels have been read. Stages are timed one by one, waiting after each, so their sum is more \
 than a frame. A top-layer move (layers 6 to the last) changes only what those layers feed; the rest is remembered.
 
 GFLOP/s count the multiplications and additions of StyleGAN2's convolutions as written in the paper, two for each weight and \
-pixel, however they are computed. The ceiling is one large convolution on the same device.";
+pixel, however they are computed. The ceiling is one large convolution on the same device.
+
+--operators names tiles by output channels / those of a thread x rows x columns / those of a thread; shares are parts of \
+the sum over input channels.";
 
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
@@ -37,6 +41,14 @@ pub struct Arguments {
     /// Frames to take the median of
     #[arg(long, value_name = "N", default_value = "20", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     frames: u32,
+
+    /// Measure StyleGAN2's convolutions instead, in all their forms
+    #[arg(long, conflicts_with_all = ["file", "frames"])]
+    operators: bool,
+
+    /// Largest picture side of these
+    #[arg(long, value_name = "PIXELS", default_value = "1024", requires = "operators")]
+    largest: usize,
 
     /// Print JSON instead of text
     #[arg(long)]
@@ -78,6 +90,9 @@ struct StageReport {
 }
 
 pub fn run(arguments: Arguments, device: DeviceChoice) -> anyhow::Result<()> {
+    if arguments.operators {
+        return operators::run(device, arguments.largest, arguments.json);
+    }
     let source = arguments.file.unwrap_or(Source::Example(Example::default()));
     let report = measure(&source, device, arguments.frames)?;
     match arguments.json {

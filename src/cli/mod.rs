@@ -9,6 +9,7 @@ mod convert;
 mod edit;
 mod factorize;
 mod info;
+mod operators;
 mod progress;
 mod render;
 

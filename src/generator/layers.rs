@@ -176,25 +176,3 @@ impl Growth {
         }
     }
 }
-
-/// Up-sampling by two with the filter [1,3,3,1] x [1,3,3,1]; zeros outside the picture (StyleGAN2, `upsample_2d`).
-pub(super) struct Upsample {
-    conv: ops::ConvTranspose,
-}
-
-impl Upsample {
-    pub(super) fn new(device: &Device) -> Self {
-        const TAPS: [f32; 4] = [1.0, 3.0, 3.0, 1.0];
-        // Sum 4: every value is spread over four.
-        let kernel: Vec<f32> = TAPS.iter().flat_map(|a| TAPS.map(|b| a * b / 16.0)).collect();
-        Upsample { conv: ops::ConvTranspose::new(&kernel, [1, 1], device) }
-    }
-
-    /// `[N, C, H, W]` -> `[N, C, 2H, 2W]`
-    pub(super) fn forward(&self, picture: Tensor<4>) -> Tensor<4> {
-        let [n, channels, height, width] = picture.dims();
-        // Channels go through as pictures of their own, so that the convolution needs no groups.
-        let planes = picture.reshape([n * channels, 1, height, width]);
-        self.conv.forward(planes, &After::default()).reshape([n, channels, 2 * height, 2 * width])
-    }
-}

@@ -11,7 +11,7 @@ use std::f64::consts::{FRAC_1_SQRT_2, SQRT_2};
 use burn::tensor::{Device, Tensor};
 
 use super::info::LayerInfo;
-use super::layers::{Conv, Linear, Upsample, tensor};
+use super::layers::{Conv, Linear, tensor};
 use super::mapping::{Mapping, MappingConfig, MeanCodes};
 use super::{
     Activation, Blueprint, Conditions, Facts, Label, LayerNoise, LoadError, MAX_BLOCKS, Network, NoiseInput,
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::edit::{Truncation, Weighting};
 use crate::layout::{LayoutError, Weights};
-use crate::ops::{self, After};
+use crate::ops::{self, After, Upsample};
 use crate::sefa::StyleRows;
 
 /// How blocks reach the picture.
@@ -111,12 +111,8 @@ impl Blueprint for Config {
         }
     }
 
-    /// The map between a transposed convolution and its filter.
     fn largest_tensor_bytes(&self) -> u64 {
-        let of_block = |(block, &channels): (usize, &usize)| {
-            let side = (4u64 << block) + 1;
-            4 * channels as u64 * side * side
-        };
+        let of_block = |(block, &channels): (usize, &usize)| 4 * channels as u64 * (4u64 << block).pow(2);
         self.channels.iter().enumerate().map(of_block).max().unwrap_or(0)
     }
 
@@ -256,15 +252,12 @@ impl Network for StyleGan2 {
         if let Some(skip) = &block.skip {
             features = features + self.upsample.forward(skip.forward(before));
         }
-        let mut picture = input.and_then(|input| input.picture.clone()).map(|smaller| self.upsample.forward(smaller));
-        if let Some(rgb) = &block.rgb {
+        // Only the skip architecture has a picture before the last block, and then one after every block.
+        let smaller = input.and_then(|input| input.picture.clone());
+        let picture = block.rgb.as_ref().map(|rgb| {
             let (_, w) = next();
-            let rgb = rgb.forward(features.clone(), w);
-            picture = Some(match picture {
-                Some(smaller) => smaller + rgb,
-                None => rgb,
-            });
-        }
+            rgb.forward(features.clone(), w, smaller, &self.upsample)
+        });
         Activation { features, picture }
     }
 
@@ -402,8 +395,12 @@ struct ToRgb {
 }
 
 impl ToRgb {
-    /// `[N, inputs, r, r]`, w `[N, w_dim]` -> `[N, picture channels, r, r]`
-    fn forward(&self, x: Tensor<4>, w: Tensor<2>) -> Tensor<4> {
-        self.conv.forward(x, Some(self.style.forward(w)), &self.after)
+    /// `[N, inputs, r, r]`, w `[N, w_dim]` -> `[N, picture channels, r, r]`, with the smaller picture up-sampled and added
+    fn forward(&self, x: Tensor<4>, w: Tensor<2>, smaller: Option<Tensor<4>>, upsample: &Upsample) -> Tensor<4> {
+        let style = Some(self.style.forward(w));
+        match smaller {
+            Some(smaller) => self.conv.forward_onto(smaller, upsample, x, style, &self.after),
+            None => self.conv.forward(x, style, &self.after),
+        }
     }
 }

@@ -1,13 +1,18 @@
 //! Operators where this project has its own: convolutions of style-based generators in as few passes as the device allows.
 //!
-//! Each operator has two forms that give the same result (tested against each other): plain tensor operations, which run
-//! on every device, and on the CPU one pass over cache-sized strips ([`cpu`]). Weights are packed once at load.
+//! Each operator has three forms that give the same result (tested against each other): plain tensor operations, which run
+//! on every device; on the CPU one pass over cache-sized strips ([`cpu`]); on GPUs kernels of our own ([`gpu`]). Weights are
+//! packed once at load.
 
 mod cpu;
+mod gpu;
+pub mod measure;
 mod norm;
+mod upsample;
 
 pub use cpu::Plan as FilterPlan;
 pub use norm::{StyleLayer, affine_relu, pixel_norm};
+pub use upsample::Upsample;
 
 use burn::tensor::activation::leaky_relu;
 use burn::tensor::module::{conv_transpose2d, conv2d};
@@ -53,28 +58,32 @@ impl After {
 }
 
 /// Convolution with a 3x3 or 1x1 kernel, stride 1, zero padding that keeps the size, input channels scaled by a style.
-pub struct Conv(Form<cpu::Packed>);
+pub struct Conv(Form<cpu::Packed, gpu::Conv>);
 
 /// Transposed 3x3 convolution of stride 2 followed by the filter [1,3,3,1] x [1,3,3,1] / 16, which doubles the size
 /// (StyleGAN2, `upsample_conv_2d`).
-pub struct ConvUp(Form<cpu::PackedUp>);
+pub struct ConvUp(Form<cpu::PackedUp, gpu::Double>);
 
 /// Transposed 4x4 convolution of stride 2 and padding 1, which doubles the size.
-pub struct ConvTranspose(Form<cpu::PackedUp>);
+pub struct ConvTranspose(Form<cpu::PackedUp, gpu::Double>);
 
 #[expect(clippy::large_enum_variant, reason = "one per layer for the life of a model, never moved about")]
-enum Form<Packed> {
-    /// Weight, and for [`ConvUp`] the filter, as the tensor operations take them.
+enum Form<Packed, Kernel> {
+    /// Weight, and for [`ConvUp`] the filter, as the tensor operations take them: for GPUs that our kernels ask too much of.
     Tensors {
         weight: Tensor<4>,
         filter: Option<Tensor<4>>,
     },
     Cpu(Packed),
+    Gpu(Kernel),
 }
 
 impl Conv {
     /// `weight` is `[outputs, inputs, k, k]`, row-major, with k 1 or 3.
     pub fn new(weight: &[f32], [outputs, inputs, k]: [usize; 3], device: &Device) -> Self {
+        if gpu::is_able(device) {
+            return Conv(Form::Gpu(gpu::Conv::new(weight, [outputs, inputs, k], device)));
+        }
         if !is_cpu(device) {
             return Self::of_tensors(weight, [outputs, inputs, k], device);
         }
@@ -98,6 +107,23 @@ impl Conv {
             Form::Cpu(packed) => on_host(x, style, after, |x, size, style, after| {
                 (cpu::conv(x, size, style, packed, after), packed.outputs, size)
             }),
+            Form::Gpu(conv) if conv.is_to_rgb() => conv.to_rgb(x, style, after, None),
+            Form::Gpu(conv) => conv.forward(x, style, after),
+        }
+    }
+
+    /// The same, and `smaller` `[N, outputs, h/2, w/2]` up-sampled and added to it.
+    pub fn forward_onto(
+        &self,
+        smaller: Tensor<4>,
+        upsample: &Upsample,
+        x: Tensor<4>,
+        style: Option<Tensor<2>>,
+        after: &After,
+    ) -> Tensor<4> {
+        match &self.0 {
+            Form::Gpu(conv) if conv.is_to_rgb() => conv.to_rgb(x, style, after, Some(smaller)),
+            _ => upsample.forward(smaller) + self.forward(x, style, after),
         }
     }
 }
@@ -105,6 +131,9 @@ impl Conv {
 impl ConvUp {
     /// `weight` is `[outputs, inputs, 3, 3]`, row-major; input pixel (y, x) adds its kernel at output (2y, 2x), unflipped.
     pub fn new(weight: &[f32], [outputs, inputs]: [usize; 2], device: &Device) -> Self {
+        if gpu::is_able(device) {
+            return ConvUp(Form::Gpu(gpu::Double::filtered(weight, [outputs, inputs], device)));
+        }
         if !is_cpu(device) {
             return Self::of_tensors(weight, [outputs, inputs], device);
         }
@@ -137,6 +166,7 @@ impl ConvUp {
                 let values = cpu::conv_up(x, [height, width], style, packed, after);
                 (values, packed.outputs(), [2 * height, 2 * width])
             }),
+            Form::Gpu(conv) => conv.forward(x, style, after),
         }
     }
 }
@@ -144,6 +174,9 @@ impl ConvUp {
 impl ConvTranspose {
     /// `weight` is `[inputs, outputs, 4, 4]`, row-major, as transposed convolutions are stored.
     pub fn new(weight: &[f32], [inputs, outputs]: [usize; 2], device: &Device) -> Self {
+        if gpu::is_able(device) {
+            return ConvTranspose(Form::Gpu(gpu::Double::transposed(weight, [inputs, outputs], device)));
+        }
         if !is_cpu(device) {
             return Self::of_tensors(weight, [inputs, outputs], device);
         }
@@ -167,6 +200,7 @@ impl ConvTranspose {
                 let values = cpu::conv_transpose(x, [height, width], style, packed, after);
                 (values, packed.outputs(), [2 * height, 2 * width])
             }),
+            Form::Gpu(conv) => conv.forward(x, None, after),
         }
     }
 }
@@ -260,12 +294,12 @@ mod tests {
         Tensor::from_data(TensorData::new(values, shape), device)
     }
 
-    fn weights(count: usize) -> Vec<f32> {
+    pub(super) fn weights(count: usize) -> Vec<f32> {
         (0..count).map(|i| ((i * 6007) % 997) as f32 / 498.5 - 1.0).collect()
     }
 
     #[track_caller]
-    fn assert_equal(fast: Tensor<4>, plain: Tensor<4>) {
+    pub(super) fn assert_equal(fast: Tensor<4>, plain: Tensor<4>) {
         assert_eq!(fast.dims(), plain.dims());
         let (fast, plain): (Vec<f32>, Vec<f32>) =
             (fast.into_data().try_into_vec().unwrap(), plain.into_data().try_into_vec().unwrap());
@@ -273,7 +307,7 @@ mod tests {
         assert!(worst < 1e-4, "off by {worst}");
     }
 
-    fn everything(n: usize, outputs: usize, side: usize, device: &Device) -> After {
+    pub(super) fn everything(n: usize, outputs: usize, side: usize, device: &Device) -> After {
         After {
             scale: Some(numbers([n, outputs], 3, device)),
             bias: Some(numbers([outputs], 4, device)),

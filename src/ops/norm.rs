@@ -5,7 +5,7 @@ use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::{Host, cpu, each_sample, is_cpu};
+use super::{Host, cpu, each_sample, gpu, is_cpu};
 
 /// What follows a convolution of StyleGAN (Karras et al., 2019, figure 1b): blur after up-sampling, noise, bias, activation,
 /// and adaptive instance normalisation.
@@ -35,6 +35,9 @@ impl StyleLayer {
     /// x `[N, C, h, h]`, noise `[1, 1, h, h]` before its strength, style `[N, 2 C]`: factors less 1, then offsets.
     pub fn forward(&self, x: Tensor<4>, noise: Option<Tensor<4>>, style: Tensor<2>) -> Tensor<4> {
         match &self.tensors {
+            Some(Tensors { bias, noise_strength, .. }) if gpu::is_able(&x.device()) => {
+                gpu::style_layer(x, noise, style, noise_strength.clone(), bias.clone(), self.blur)
+            }
             Some(tensors) => tensors.forward(x, noise, style),
             None => self.on_cpu(x, noise, style),
         }
@@ -97,6 +100,9 @@ impl Tensors {
 /// codes, which have one pixel.
 pub fn pixel_norm<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     let (shape, device) = (x.dims(), x.device());
+    if gpu::is_able(&device) {
+        return gpu::pixel_norm(x);
+    }
     if !is_cpu(&device) {
         let mean_square = x.clone().square().mean_dim(1);
         return x * mean_square.add_scalar(1e-8).sqrt().recip();
@@ -111,6 +117,9 @@ pub fn pixel_norm<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 pub fn affine_relu(x: Tensor<4>, factor: Tensor<2>, offset: Tensor<2>) -> Tensor<4> {
     let (shape, device) = (x.dims(), x.device());
     let [n, channels, ..] = shape;
+    if gpu::is_able(&device) {
+        return gpu::affine_relu(x, factor, offset);
+    }
     if !is_cpu(&device) {
         return relu(x * factor.reshape([n, channels, 1, 1]) + offset.reshape([n, channels, 1, 1]));
     }

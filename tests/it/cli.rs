@@ -360,6 +360,18 @@ fn info_says_what_a_pickle_carries_and_what_was_left_out() {
 }
 
 #[test]
+fn bench_measures_every_form_of_an_operator() {
+    let report = Shell::new().json("bench --operators --largest 8 --json");
+    let layers = report["layers"].as_array().unwrap();
+    let names: Vec<_> = layers.iter().map(|layer| layer["name"].as_str().unwrap().split(',').next().unwrap()).collect();
+    assert_eq!(names, ["3x3", "1x1", "3x3 and filter", "3x3", "1x1"]);
+    for way in layers.iter().flat_map(|layer| layer["ways"].as_array().unwrap()) {
+        assert!(way["gflops"].as_f64().unwrap() > 0.0, "{way}");
+    }
+    assert!(report["ceilings"]["matrix_product"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
 fn bench_reports_every_part() {
     let report = Shell::new().json("bench --frames 2 --json");
     for key in [

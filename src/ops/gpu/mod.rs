@@ -1,0 +1,127 @@
+//! Kernels for every device that wgpu opens: tiles of the input and the weights in a workgroup's shared memory, sums in
+//! registers, and everything that precedes or follows a convolution in the same pass.
+//!
+//! They stay within what every WebGPU device has: 256 threads and 16 KiB of shared memory per workgroup, 8 buffers per
+//! kernel (one of them is cubecl's own). cubecl checks no index into a slice, so launchers assert the shapes that kernels
+//! rely on, and kernels compare each index with them.
+
+mod ceiling;
+mod conv;
+mod double;
+mod epilogue;
+mod norm;
+mod rgb;
+#[cfg(test)]
+mod tests;
+mod tile;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use burn_wgpu::{CubeBackend, CubeTensor};
+use cubecl::prelude::*;
+
+use super::is_cpu;
+
+pub(crate) use ceiling::multiply_add;
+pub(crate) use conv::{Conv, TILES as CONV_TILES};
+pub(crate) use double::{Double, TILES as DOUBLE_TILES};
+pub(crate) use norm::{affine_relu, pixel_norm, style_layer};
+pub(crate) use rgb::upsample;
+
+/// Output channels are handled four at a time.
+const LANES: usize = 4;
+/// Buffers of a kernel, cubecl's own among them.
+const BUFFERS: u32 = 8;
+/// Shared memory of a workgroup, in bytes: what every device has.
+const SHARED_BYTES: usize = 16 << 10;
+/// Threads of a workgroup: likewise.
+const THREADS: usize = 256;
+
+/// True if the kernels run on `device`.
+pub(crate) fn is_able(device: &Device) -> bool {
+    if is_cpu(device) {
+        return false;
+    }
+    let client = primitive(Tensor::<1>::empty([1], device)).client;
+    let hardware = &client.properties().hardware;
+    // cubecl holds one back from what the device allows.
+    hardware.max_bindings + 1 >= BUFFERS
+        && hardware.max_shared_memory_size >= SHARED_BYTES
+        && hardware.max_units_per_cube >= THREADS as u32
+}
+
+/// What a kernel has to know of its tensors.
+#[derive(CubeType, CubeLaunch, Clone, Copy)]
+pub(crate) struct Sizes {
+    samples: usize,
+    inputs: usize,
+    outputs: usize,
+    /// Of the input.
+    height: usize,
+    width: usize,
+    /// Input channels that one workgroup sums; others sum the rest.
+    share: usize,
+}
+
+/// Weights `[inputs, taps, outputs]`, the outputs filled up with zeros to a multiple of four.
+struct Packed {
+    /// `[inputs, taps, outputs, rounded up]`
+    values: Tensor<3>,
+    inputs: usize,
+    outputs: usize,
+}
+
+impl Packed {
+    /// `weight(o, i, tap)` is the factor of input `i` at `tap` for output `o`.
+    fn new([outputs, inputs, taps]: [usize; 3], device: &Device, weight: impl Fn(usize, usize, usize) -> f32) -> Self {
+        let padded = outputs.next_multiple_of(LANES);
+        let mut values = vec![0.0; inputs * taps * padded];
+        for (index, to) in values.chunks_exact_mut(padded).enumerate() {
+            for (o, to) in to[..outputs].iter_mut().enumerate() {
+                *to = weight(o, index / taps, index % taps);
+            }
+        }
+        let values = Tensor::from_data(TensorData::new(values, [inputs, taps, padded]), device);
+        Packed { values, inputs, outputs }
+    }
+}
+
+/// A tensor as kernels take it: laid out row by row.
+fn primitive<const D: usize>(tensor: Tensor<D>) -> CubeTensor {
+    let tensor = tensor.try_into_primitive::<CubeBackend>();
+    let tensor = tensor.expect("the operator was made for this device's tensors");
+    if tensor.is_contiguous() {
+        return tensor;
+    }
+    let CubeTensor { client, device, dtype, .. } = tensor.clone();
+    let copy = cubecl::std::tensor::into_contiguous(&client, tensor.binding(), f32::elem_type_native());
+    CubeTensor::new(client, copy.handle, *copy.metadata, device, dtype)
+}
+
+/// Room for a result beside `like`.
+fn fresh<const D: usize>(like: &CubeTensor, shape: [usize; D]) -> CubeTensor {
+    let handle = like.client.empty(shape.iter().product::<usize>() * size_of::<f32>());
+    CubeTensor::new_contiguous(like.client.clone(), like.device.clone(), shape.into(), handle, like.dtype)
+}
+
+fn into_tensor(result: CubeTensor) -> Tensor<4> {
+    Tensor::from_primitive::<CubeBackend>(result)
+}
+
+/// How many pixels of a row are read and written at once.
+fn lanes(width: usize) -> usize {
+    if width.is_multiple_of(LANES) { LANES } else { 1 }
+}
+
+/// At least as many workgroups for each sample; no dimension may have more than 65535.
+fn linear_count(workgroups: usize, samples: usize) -> CubeCount {
+    let columns = workgroups.clamp(1, 1 << 15);
+    CubeCount::Static(columns as u32, workgroups.div_ceil(columns) as u32, samples as u32)
+}
+
+/// Into how many shares the sum over input channels is cut, so that a small picture keeps a large device busy: a second
+/// pass adds them. `workgroups` is the number without cutting, `chunks` how often the kernel's loop over channels turns.
+fn shares(workgroups: usize, chunks: usize) -> usize {
+    // As many workgroups as large devices run at a time, and loops of at least eight turns. Not measured on a GPU yet.
+    const WANTED: usize = 256;
+    (WANTED / workgroups).min(chunks / 8).max(1)
+}

@@ -1,0 +1,196 @@
+//! 1x1 convolutions to a few channels, which memory bounds: each value of the input is read once, without shared memory. And
+//! the up-sampled smaller picture of StyleGAN2's skip architecture, which is added in the same pass.
+
+use burn::tensor::Tensor;
+use cubecl::prelude::*;
+
+use super::epilogue::{Epilogue, finish};
+use super::{Packed, Sizes, SizesLaunch, THREADS, fresh, into_tensor, lanes, linear_count, primitive};
+use crate::ops::After;
+
+/// Threads that share the input channels of the same pixels.
+const SLICES: usize = 8;
+const PIXEL_THREADS: usize = THREADS / SLICES;
+
+#[cube(launch)]
+#[expect(clippy::too_many_arguments, reason = "buffers of a kernel")]
+fn rgb_kernel<N: Size>(
+    x: &[Vector<f32, N>],
+    style: ComptimeOption<&[f32]>,
+    weight: &[Vector<f32, Const<4>>],
+    after: &Epilogue,
+    smaller: ComptimeOption<&[f32]>,
+    out: &mut [Vector<f32, N>],
+    sizes: &Sizes,
+    #[comptime] outputs: usize,
+    #[comptime] lanes: usize,
+) {
+    // Vectors of one channel.
+    let count = sizes.height * sizes.width / lanes;
+    let workgroup = CUBE_POS_Y as usize * CUBE_COUNT_X as usize + CUBE_POS_X as usize;
+    let sample = CUBE_POS_Z as usize;
+    let unit = UNIT_POS as usize;
+    let at = workgroup * PIXEL_THREADS + unit % PIXEL_THREADS;
+    let slice = unit / PIXEL_THREADS;
+
+    let mut sums = Array::<Vector<f32, N>>::new(outputs);
+    if at < count {
+        for input in range_stepped(slice, sizes.inputs, SLICES) {
+            let channel = sample * sizes.inputs + input;
+            let mut factors = weight[input];
+            if comptime!(style.is_some()) {
+                factors *= Vector::new(style.as_ref().unwrap()[channel]);
+            }
+            let value = x[channel * count + at];
+            #[unroll]
+            for o in 0..outputs {
+                sums[o] += value * Vector::new(factors.extract(o));
+            }
+        }
+    }
+    let mut shared = Shared::<[Vector<f32, N>]>::new_slice(THREADS);
+    #[unroll]
+    for o in 0..outputs {
+        shared[unit] = sums[o];
+        sync_cube();
+        if slice == 0 && at < count {
+            let mut total = shared[unit];
+            #[unroll]
+            for other in 1..SLICES {
+                total += shared[unit + other * PIXEL_THREADS];
+            }
+            let channel = sample * outputs + o;
+            let mut total = finish::<N>(after, total, channel, o, at * lanes, lanes);
+            if comptime!(smaller.is_some()) {
+                let smaller = smaller.unwrap();
+                let (y, px) = (at * lanes / sizes.width, at * lanes % sizes.width);
+                total += up_sampled::<N>(smaller, channel, y, px, sizes.height, sizes.width, lanes);
+            }
+            out[channel * count + at] = total;
+        }
+        sync_cube();
+    }
+}
+
+#[cube(launch)]
+fn upsample_kernel<N: Size>(
+    smaller: &[f32],
+    out: &mut [Vector<f32, N>],
+    height: usize,
+    width: usize,
+    #[comptime] lanes: usize,
+) {
+    if ABSOLUTE_POS < out.len() {
+        let first = ABSOLUTE_POS * lanes;
+        let row = first / width;
+        let (channel, y, px) = (row / height, row % height, first % width);
+        out[ABSOLUTE_POS] = up_sampled::<N>(smaller, channel, y, px, height, width, lanes);
+    }
+}
+
+/// Row `y` from `px` on of a channel of `smaller`, doubled to `height` times `width` by the filter [1,3,3,1] x [1,3,3,1] / 16:
+/// a pixel is 3/4 of its source and 1/4 of the nearer neighbour, along both axes; zeros outside.
+#[cube]
+fn up_sampled<N: Size>(
+    smaller: &[f32],
+    channel: usize,
+    y: usize,
+    px: usize,
+    height: usize,
+    width: usize,
+    #[comptime] lanes: usize,
+) -> Vector<f32, N> {
+    let (height, width) = (height / 2, width / 2);
+    let mut values = Vector::<f32, N>::new(0.0);
+    #[unroll]
+    for lane in 0..lanes {
+        let (own_y, own_x) = (y / 2, (px + lane) / 2);
+        // Counted from -1.
+        let (other_y, other_x) = (own_y + y % 2 * 2, own_x + (px + lane) % 2 * 2);
+        let has_y = other_y >= 1 && other_y <= height;
+        let has_x = other_x >= 1 && other_x <= width;
+        let row = (channel * height + own_y) * width;
+        let mut value = 9.0 * smaller[row + own_x];
+        if has_x {
+            value += 3.0 * smaller[row + other_x - 1];
+        }
+        if has_y {
+            let row = (channel * height + other_y - 1) * width;
+            value += 3.0 * smaller[row + own_x];
+            if has_x {
+                value += smaller[row + other_x - 1];
+            }
+        }
+        values.insert(lane, value / 16.0);
+    }
+    values
+}
+
+impl super::Conv {
+    /// True if [`Conv::to_rgb`](super::Conv::to_rgb) has a kernel for this convolution.
+    pub(crate) fn is_to_rgb(&self) -> bool {
+        self.kernel == 1 && self.packed.outputs <= super::LANES
+    }
+
+    /// As `forward` for a 1x1 kernel with at most four outputs; with `smaller` `[N, outputs, h/2, w/2]`, which is up-sampled
+    /// and added in the end.
+    pub(crate) fn to_rgb(
+        &self,
+        x: Tensor<4>,
+        style: Option<Tensor<2>>,
+        after: &After,
+        smaller: Option<Tensor<4>>,
+    ) -> Tensor<4> {
+        let Packed { values, inputs, outputs } = &self.packed;
+        let [n, channels, height, width] = x.dims();
+        assert_eq!(channels, *inputs, "channels of the input");
+        assert!(style.as_ref().is_none_or(|style| style.dims() == [n, *inputs]), "styles");
+        if let Some(smaller) = &smaller {
+            let [_, _, half_height, half_width] = smaller.dims();
+            assert_eq!([height, width], [2 * half_height, 2 * half_width], "size of the smaller picture");
+            assert_eq!(smaller.dims()[..2], [n, *outputs], "channels of the smaller picture");
+        }
+        let (x, weight, style) = (primitive(x), primitive(values.clone()), style.map(primitive));
+        let shape = [n, *outputs, height, width];
+        let out = fresh(&x, shape);
+        let lanes = lanes(width);
+        let workgroups = (height * width / lanes).div_ceil(PIXEL_THREADS);
+        rgb_kernel::launch(
+            &x.client.clone(),
+            linear_count(workgroups, n),
+            CubeDim::new_1d(THREADS as u32),
+            lanes,
+            x.into_buffer_arg(),
+            style.map(|style| style.into_buffer_arg()).into(),
+            weight.into_buffer_arg(),
+            Epilogue::of(after, shape),
+            smaller.map(|smaller| primitive(smaller).into_buffer_arg()).into(),
+            out.clone().into_buffer_arg(),
+            SizesLaunch::new(n, *inputs, *outputs, height, width, *inputs),
+            *outputs,
+            lanes,
+        );
+        into_tensor(out)
+    }
+}
+
+/// `[N, C, h, w]` -> `[N, C, 2h, 2w]` by the filter [1,3,3,1] x [1,3,3,1] / 16.
+pub(crate) fn upsample(x: Tensor<4>) -> Tensor<4> {
+    let [n, channels, height, width] = x.dims();
+    let x = primitive(x);
+    let (height, width) = (2 * height, 2 * width);
+    let out = fresh(&x, [n, channels, height, width]);
+    let lanes = lanes(width);
+    upsample_kernel::launch(
+        &x.client.clone(),
+        linear_count((n * channels * height * width / lanes).div_ceil(THREADS), 1),
+        CubeDim::new_1d(THREADS as u32),
+        lanes,
+        x.into_buffer_arg(),
+        out.clone().into_buffer_arg(),
+        height,
+        width,
+        lanes,
+    );
+    into_tensor(out)
+}

@@ -9,6 +9,7 @@ mod norm;
 mod residual;
 
 pub use cpu::Plan as FilterPlan;
+pub(crate) use cpu::gram;
 pub use nearest::ConvNearestUp;
 pub use norm::{StyleLayer, pixel_norm};
 use residual::{Around, on_host};

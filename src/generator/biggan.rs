@@ -3,7 +3,7 @@
 //!
 //! Reference: ajbrock/BigGAN-PyTorch, `BigGAN.py`. Differences, none of which changes the result beyond rounding: spectral
 //! norms are folded into the weights when the file is read; a batch norm is one factor and one offset per channel; nearest
-//! up-sampling and the convolution after it are one transposed convolution, and the shortcut is convolved before it is
+//! up-sampling and the convolution after it are one operator, and the shortcut is convolved before it is
 //! up-sampled.
 
 use burn::tensor::{Device, Tensor};
@@ -12,7 +12,7 @@ use super::biggan_blocks::{
     Attention, ConditionalNorm, DEFAULT_PSI, Embeddings, NormNames, Statistics, ToPicture, z_rows,
 };
 use super::info::LayerInfo;
-use super::layers::{Conv, Linear, nearest_up};
+use super::layers::{Conv, Linear};
 use super::{
     Activation, Blueprint, Conditions, Facts, LoadError, MAX_BLOCKS, Network, NoiseInput, Prior, Stage, Tally, problem,
 };
@@ -204,7 +204,7 @@ impl Block {
         let (weight, bias) = get("conv1", hidden, inputs, 3)?;
         let conv1 = Conv::after_nearest_up(weight, [hidden, inputs], 1.0, bias, device);
         let (weight, bias) = get("conv2", outputs, hidden, 3)?;
-        let conv2 = Conv::new(weight, [outputs, hidden, 3], 1.0, bias, device);
+        let conv2 = Conv::for_side(weight, [outputs, hidden, 3], 8 << index, 1.0, bias, device);
         let (weight, bias) = get("conv_sc", outputs, inputs, 1)?;
         let shortcut = Conv::new(weight, [outputs, inputs, 1], 1.0, bias, device);
         let mut attention = None;
@@ -221,12 +221,10 @@ impl Block {
 
     /// `[N, inputs, H, W]` -> `[N, outputs, 2H, 2W]`. There is one row of statistics, whatever psi is.
     fn forward(&self, x: Tensor<4>, condition: &Tensor<2>) -> Tensor<4> {
-        let branch = self
-            .norms
-            .iter()
-            .zip(&self.convs)
-            .fold(x.clone(), |x, (norm, conv)| conv.forward(norm.relu(x, condition, 1.0)));
-        let x = branch + nearest_up(self.shortcut.forward(x));
+        let [first, second] = self.norms.each_ref().map(|norm| Some(norm.of(condition, 1.0)));
+        let shortcut = self.shortcut.forward(x.clone());
+        let branch = self.convs[0].forward_residual(x, first, None);
+        let x = self.convs[1].forward_residual(branch, second, Some(shortcut));
         match &self.attention {
             Some(attention) => attention.forward(x),
             None => x,

@@ -1,14 +1,11 @@
 //! What BigGAN and BigGAN-deep have in common: class-conditional batch norm, self-attention, the way to the picture.
 
-use burn::tensor::activation::softmax;
-use burn::tensor::module::max_pool2d;
-use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{Device, Tensor};
 
 use super::layers::{Conv, Linear, tensor};
 use super::{Label, LoadError, Tally};
 use crate::layout::{LayoutError, Weights};
-use crate::ops;
+use crate::ops::{Norm, attention};
 use crate::sefa::StyleRows;
 
 /// BigGAN's customary truncation.
@@ -142,22 +139,23 @@ impl ConditionalNorm {
         self.statistics.depends_on_psi()
     }
 
-    /// Normalises, then cuts off what is below zero. x `[N, C, H, W]`, condition `[N, width]`
-    pub(super) fn relu(&self, x: Tensor<4>, condition: &Tensor<2>, psi: f32) -> Tensor<4> {
+    /// What it does to maps of that condition, `[N, width]`, with the activation after it.
+    pub(super) fn of(&self, condition: &Tensor<2>, psi: f32) -> Norm {
         let [factor, offset] = self.statistics.normalisation(psi);
         let gain = self.gain.forward(condition.clone()).add_scalar(1.0);
         let bias = self.bias.forward(condition.clone()) + offset * gain.clone();
-        ops::affine_relu(x, gain * factor, bias)
+        Norm { factor: gain * factor, offset: bias }
     }
 }
 
 /// Self-attention (Zhang et al., ICML 2019), with keys and values pooled by two.
 pub(super) struct Attention {
-    theta: Conv,
-    phi: Conv,
-    g: Conv,
+    /// theta, phi and g, one after the other.
+    projections: Conv,
+    /// Outputs of theta and of phi.
+    width: usize,
+    /// Times gamma.
     output: Conv,
-    gamma: f32,
 }
 
 impl Attention {
@@ -170,17 +168,19 @@ impl Attention {
         tally: &mut Tally,
     ) -> Result<Self, LoadError> {
         let [theta, phi, g, output, gamma] = names;
-        let [key_width, ..] = weights.dims::<4>(theta)?;
+        let [width, ..] = weights.dims::<4>(theta)?;
         let [value_width, ..] = weights.dims::<4>(g)?;
-        let mut conv = |name: &str, outputs: usize, inputs: usize| -> Result<Conv, LoadError> {
-            let weight = tally.get(weights, name, &[outputs, inputs, 1, 1])?;
-            Ok(Conv::new(weight, [outputs, inputs, 1], 1.0, None, device))
-        };
-        let (theta, phi) = (conv(theta, key_width, channels)?, conv(phi, key_width, channels)?);
-        let (g, output) = (conv(g, value_width, channels)?, conv(output, channels, value_width)?);
+        let mut projections = tally.get(weights, theta, &[width, channels, 1, 1])?;
+        projections.extend(tally.get(weights, phi, &[width, channels, 1, 1])?);
+        projections.extend(tally.get(weights, g, &[value_width, channels, 1, 1])?);
+        let output = tally.get(weights, output, &[channels, value_width, 1, 1])?;
         let shape = weights.shape(gamma).filter(|shape| shape.iter().product::<usize>() == 1).unwrap_or_default();
         let gamma = tally.get(weights, gamma, shape)?.first().copied().unwrap_or(0.0);
-        Ok(Attention { theta, phi, g, output, gamma })
+        Ok(Attention {
+            projections: Conv::new(projections, [2 * width + value_width, channels, 1], 1.0, None, device),
+            width,
+            output: Conv::new(output, [channels, value_width, 1], f64::from(gamma), None, device),
+        })
     }
 
     /// Bytes of the matrix of weights on a map of that side.
@@ -190,20 +190,8 @@ impl Attention {
 
     /// `[N, C, H, W]` -> the same shape
     pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let [n, _, height, width] = x.dims();
-        let rows = |x: Tensor<4>| {
-            let [n, channels, height, width] = x.dims();
-            x.reshape([n, channels, height * width])
-        };
-        let pooled = |x| max_pool2d(x, MaxPoolOptions { stride: [2, 2], ..MaxPoolOptions::new([2, 2]) });
-        let theta = rows(self.theta.forward(x.clone())).swap_dims(1, 2);
-        let phi = rows(pooled(self.phi.forward(x.clone())));
-        let g = rows(pooled(self.g.forward(x.clone())));
-        let attention = softmax(theta.matmul(phi), 2);
-        let values = g.matmul(attention.swap_dims(1, 2));
-        let value_width = values.dims()[1];
-        let values = self.output.forward(values.reshape([n, value_width, height, width]));
-        x + values.mul_scalar(self.gamma)
+        let values = attention(self.projections.forward(x.clone()), self.width);
+        self.output.forward_residual(values, None, Some(x))
     }
 }
 
@@ -248,8 +236,8 @@ impl ToPicture {
         let bias = self.bias.clone() + offset * self.gain.clone();
         // One factor and offset for all pictures.
         let of_all = |values: Tensor<2>| values.repeat(&[x.dims()[0], 1]);
-        let x = ops::affine_relu(x.clone(), of_all(self.gain.clone() * factor), of_all(bias));
-        self.conv.forward(x).tanh()
+        let norm = Norm { factor: of_all(self.gain.clone() * factor), offset: of_all(bias) };
+        self.conv.forward_residual(x, Some(norm), None).tanh()
     }
 }
 

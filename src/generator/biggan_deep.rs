@@ -3,7 +3,7 @@
 //! Reference: huggingface/pytorch-pretrained-BigGAN, `model.py` (names and conventions), and ajbrock/BigGAN-PyTorch,
 //! `BigGANdeep.py`. Differences, none of which changes the result beyond rounding: spectral norms are folded into the
 //! weights when the file is read; a batch norm is one factor and one offset per channel; nearest up-sampling and the
-//! convolution after it are one transposed convolution.
+//! convolution after it are one operator.
 
 use burn::tensor::{Device, Tensor};
 
@@ -11,7 +11,7 @@ use super::biggan_blocks::{
     Attention, ConditionalNorm, DEFAULT_PSI, Embeddings, NormNames, Statistics, ToPicture, z_rows,
 };
 use super::info::LayerInfo;
-use super::layers::{Conv, Linear, nearest_up};
+use super::layers::{Conv, Linear};
 use super::{
     Activation, Blueprint, Conditions, Facts, Label, LoadError, MAX_BLOCKS, Network, NoiseInput, Prior, Stage, Tally,
     problem,
@@ -177,8 +177,6 @@ enum LoadedItem {
 struct Block {
     norms: Vec<ConditionalNorm>,
     convs: Vec<Conv>,
-    outputs: usize,
-    doubles: bool,
 }
 
 impl BigGanDeep {
@@ -194,7 +192,7 @@ impl BigGanDeep {
         let first = Linear::new(gen_z, bias, (1.0, 1.0), device);
         let mut items = Vec::new();
         let mut channels = c0;
-        for (index, item) in config.items.iter().enumerate() {
+        for ((index, item), resolution) in config.items.iter().enumerate().zip(config.resolutions()) {
             let prefix = prefix(index);
             items.push(match *item {
                 Item::Attention { channels } => {
@@ -220,7 +218,7 @@ impl BigGanDeep {
                         let bias = Some(tally.get(weights, &format!("{prefix}.conv_{j}.bias"), &[outputs])?);
                         Ok::<Conv, LoadError>(match up {
                             true => Conv::after_nearest_up(weight, [outputs, inputs], 1.0, bias, device),
-                            false => Conv::new(weight, [outputs, inputs, kernel], 1.0, bias, device),
+                            false => Conv::for_side(weight, [outputs, inputs, kernel], resolution, 1.0, bias, device),
                         })
                     };
                     let convs = vec![
@@ -229,7 +227,7 @@ impl BigGanDeep {
                         conv(2, bottleneck, bottleneck, 3, false)?,
                         conv(3, outputs, bottleneck, 1, false)?,
                     ];
-                    LoadedItem::Block(Block { norms, convs, outputs, doubles: item.doubles() })
+                    LoadedItem::Block(Block { norms, convs })
                 }
             });
         }
@@ -279,13 +277,11 @@ fn load_norms(
 
 impl Block {
     fn forward(&self, x: Tensor<4>, condition: &Tensor<2>, psi: f32) -> Tensor<4> {
-        let branch = self
-            .norms
-            .iter()
-            .zip(&self.convs)
-            .fold(x.clone(), |x, (norm, conv)| conv.forward(norm.relu(x, condition, psi)));
-        let kept = x.narrow(1, 0, self.outputs);
-        branch + if self.doubles { nearest_up(kept) } else { kept }
+        let run = |n: usize, branch: Tensor<4>, shortcut: Option<Tensor<4>>| {
+            self.convs[n].forward_residual(branch, Some(self.norms[n].of(condition, psi)), shortcut)
+        };
+        let branch = (0..3).fold(x.clone(), |branch, n| run(n, branch, None));
+        run(3, branch, Some(x))
     }
 }
 

@@ -3,7 +3,7 @@
 use burn::tensor::activation::leaky_relu;
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::ops::{self, After};
+use crate::ops::{self, After, Norm, nearest_up};
 
 /// Values as a tensor on `device`; `values.len()` is the product of `shape`.
 pub(super) fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D], device: &Device) -> Tensor<D> {
@@ -46,26 +46,30 @@ pub(super) struct Conv {
 
 enum Op {
     Same(ops::Conv),
+    Nearest(ops::ConvNearestUp),
     Double(ops::ConvTranspose),
 }
 
 impl Conv {
     /// From a stored `[outputs, inputs, k, k]` weight with k 1 or 3, scaled once by `gain`, and the bias as it is.
-    pub(super) fn new(
+    pub(super) fn new(weight: Vec<f32>, shape: [usize; 3], gain: f64, bias: Option<Vec<f32>>, device: &Device) -> Self {
+        Conv::for_side(weight, shape, 0, gain, bias, device)
+    }
+
+    /// As [`Conv::new`], in the form that is fastest for maps of that width and height.
+    pub(super) fn for_side(
         mut weight: Vec<f32>,
         shape: [usize; 3],
+        side: usize,
         gain: f64,
         bias: Option<Vec<f32>>,
         device: &Device,
     ) -> Self {
         scale(&mut weight, gain);
-        Conv { op: Op::Same(ops::Conv::new(&weight, shape, device)), after: only_bias(bias, device) }
+        Conv { op: Op::Same(ops::Conv::for_side(&weight, shape, side, device)), after: only_bias(bias, device) }
     }
 
     /// Nearest up-sampling by two, then correlation with a stored `[outputs, inputs, 3, 3]` weight.
-    ///
-    /// Both are done as one transposed convolution of stride 2 with a 4x4 kernel: each input value reaches the 4x4 outputs
-    /// around its copies, by the sums of the 2x2 windows of the flipped kernel. 16 products per value instead of 36.
     pub(super) fn after_nearest_up(
         mut weight: Vec<f32>,
         shape: [usize; 2],
@@ -73,30 +77,20 @@ impl Conv {
         bias: Option<Vec<f32>>,
         device: &Device,
     ) -> Self {
-        weight.as_chunks_mut::<9>().0.iter_mut().for_each(|kernel| kernel.reverse());
-        Conv::fused_up(weight, shape, gain, bias, device)
+        scale(&mut weight, gain);
+        Conv { op: Op::Nearest(ops::ConvNearestUp::new(&weight, shape, device)), after: only_bias(bias, device) }
     }
 
     /// As [`Conv::after_nearest_up`] with the kernel flipped in both axes: the "fused" up-sampling of PGGAN and StyleGAN.
     pub(super) fn fused_up(
-        weight: Vec<f32>,
-        [outputs, inputs]: [usize; 2],
+        mut weight: Vec<f32>,
+        shape: [usize; 2],
         gain: f64,
         bias: Option<Vec<f32>>,
         device: &Device,
     ) -> Self {
-        let mut spread = vec![0.0; 16 * inputs * outputs];
-        for (index, from) in weight.as_chunks::<9>().0.iter().enumerate() {
-            // Transposed convolutions are stored with the inputs first.
-            let (output, input) = (index / inputs, index % inputs);
-            let to = &mut spread[16 * (input * outputs + output)..][..16];
-            for (i, x) in from.iter().enumerate() {
-                let at = i / 3 * 4 + i % 3;
-                [at, at + 1, at + 4, at + 5].iter().for_each(|&at| to[at] += x);
-            }
-        }
-        scale(&mut spread, gain);
-        Conv::transposed(&spread, [inputs, outputs], bias, device)
+        weight.as_chunks_mut::<9>().0.iter_mut().for_each(|kernel| kernel.reverse());
+        Conv::after_nearest_up(weight, shape, gain, bias, device)
     }
 
     /// Transposed convolution of stride 2 with a stored `[inputs, outputs, 4, 4]` weight, padding 1.
@@ -112,9 +106,15 @@ impl Conv {
 
     /// `[N, inputs, H, W]` -> `[N, outputs, H, W]` or `[N, outputs, 2H, 2W]`
     pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        self.forward_residual(x, None, None)
+    }
+
+    /// As [`Conv::forward`], with the surroundings of [`ops::Conv::forward_residual`].
+    pub(super) fn forward_residual(&self, x: Tensor<4>, norm: Option<Norm>, shortcut: Option<Tensor<4>>) -> Tensor<4> {
         match &self.op {
-            Op::Same(conv) => conv.forward(x, None, &self.after),
-            Op::Double(conv) => conv.forward(x, &self.after),
+            Op::Same(conv) => conv.forward_residual(x, norm, shortcut, &self.after),
+            Op::Nearest(conv) => conv.forward_residual(x, norm, shortcut, &self.after),
+            Op::Double(conv) => conv.forward_residual(x, norm, shortcut, &self.after),
         }
     }
 }
@@ -129,12 +129,6 @@ fn only_bias(bias: Option<Vec<f32>>, device: &Device) -> After {
         tensor(bias, [length], device)
     });
     After { bias, ..After::default() }
-}
-
-/// `[N, C, H, W]` -> `[N, C, 2H, 2W]`, every value four times.
-pub(super) fn nearest_up(x: Tensor<4>) -> Tensor<4> {
-    let [n, c, h, w] = x.dims();
-    x.reshape([n, c, h, 1, w, 1]).expand([n, c, h, 2, w, 2]).reshape([n, c, 2 * h, 2 * w])
 }
 
 /// The level of detail of a progressively grown network (Karras et al., 2018): 0 when it is grown to the end, n when the

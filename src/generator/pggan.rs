@@ -103,7 +103,7 @@ impl Pggan {
             let gain = SQRT_2 / (9.0 * inputs as f64).sqrt();
             let conv = match up {
                 true => Conv::after_nearest_up(weight, shape, gain, bias, device),
-                false => Conv::new(weight, [outputs, inputs, 3], gain, bias, device),
+                false => Conv::for_side(weight, [outputs, inputs, 3], 4 << (n / 2), gain, bias, device),
             };
             Ok(conv.with_activation(0.2))
         };

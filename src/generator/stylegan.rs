@@ -2,7 +2,7 @@
 //!
 //! Reference: NVlabs/stylegan, `training/networks_stylegan.py` (`G_style`), and genforce/genforce,
 //! `models/stylegan_generator.py` (names). Difference, which does not change the result beyond rounding: nearest up-sampling
-//! and the convolution after it are one transposed convolution at every resolution. From 128 pixels on the reference does
+//! and the convolution after it are one operator at every resolution. From 128 pixels on the reference does
 //! so too, and thereby reads the kernel reversed.
 
 use std::f64::consts::SQRT_2;
@@ -192,7 +192,7 @@ impl LayerLoader<'_, '_> {
                 let weight = get("weight", &[outputs, inputs, 3, 3])?;
                 let gain = SQRT_2 / (9.0 * inputs as f64).sqrt();
                 Some(match up {
-                    false => Conv::new(weight, [outputs, inputs, 3], gain, None, device),
+                    false => Conv::for_side(weight, [outputs, inputs, 3], r, gain, None, device),
                     true if r < FUSED_FROM => Conv::after_nearest_up(weight, [outputs, inputs], gain, None, device),
                     true => Conv::fused_up(weight, [outputs, inputs], gain, None, device),
                 })

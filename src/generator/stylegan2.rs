@@ -314,7 +314,7 @@ impl LayerLoader<'_, '_> {
             op: match up {
                 // The stored weight is the kernel of the transposed convolution as it is (NVIDIA's convention).
                 true => ModulatedConv::Up(ops::ConvUp::new(&weight, [outputs, inputs], device)),
-                false => ModulatedConv::Same(ops::Conv::new(&weight, [outputs, inputs, 3], device)),
+                false => ModulatedConv::Same(ops::Conv::for_side(&weight, [outputs, inputs, 3], r, device)),
             },
             squares: tensor(sums, [outputs, inputs], device).transpose(),
             bias: tensor(bias, [outputs], device).mul_scalar(gain),

@@ -357,7 +357,7 @@ impl Layer {
             let sums = weight.chunks_exact(kernel * kernel).map(|kernel| kernel.iter().map(|x| x * x).sum()).collect();
             squares = Some(tensor(sums, [outputs, inputs], device).transpose());
         }
-        let conv = ops::Conv::new(&weight, [outputs, inputs, kernel], device);
+        let conv = ops::Conv::for_side(&weight, [outputs, inputs, kernel], *size, device);
         let clamp = weights.conv_clamp;
         let activation =
             FilteredActivation::new(*resampling, up.as_deref(), down.as_ref(), bias, is_last, clamp, device);

@@ -7,12 +7,20 @@
 mod cpu;
 mod gpu;
 pub mod measure;
+mod nearest;
 mod norm;
+mod residual;
 mod upsample;
 
 pub use cpu::Plan as FilterPlan;
-pub use norm::{StyleLayer, affine_relu, pixel_norm};
+pub(crate) use cpu::gram;
+pub use nearest::ConvNearestUp;
+pub use norm::{StyleLayer, pixel_norm};
+use residual::{Around, on_host};
+pub use residual::{Norm, attention, nearest_up};
 pub use upsample::Upsample;
+
+use std::borrow::Cow;
 
 use burn::tensor::activation::leaky_relu;
 use burn::tensor::module::{conv_transpose2d, conv2d};
@@ -58,7 +66,7 @@ impl After {
 }
 
 /// Convolution with a 3x3 or 1x1 kernel, stride 1, zero padding that keeps the size, input channels scaled by a style.
-pub struct Conv(Form<cpu::Packed, gpu::Conv>);
+pub struct Conv(Form<cpu::PackedConv, gpu::Conv>);
 
 /// Transposed 3x3 convolution of stride 2 followed by the filter [1,3,3,1] x [1,3,3,1] / 16, which doubles the size
 /// (StyleGAN2, `upsample_conv_2d`).
@@ -80,15 +88,19 @@ enum Form<Packed, Kernel> {
 
 impl Conv {
     /// `weight` is `[outputs, inputs, k, k]`, row-major, with k 1 or 3.
-    pub fn new(weight: &[f32], [outputs, inputs, k]: [usize; 3], device: &Device) -> Self {
+    pub fn new(weight: &[f32], shape: [usize; 3], device: &Device) -> Self {
+        Self::for_side(weight, shape, 0, device)
+    }
+
+    /// As [`Conv::new`], in the form that is fastest for maps of that width and height; right for all.
+    pub fn for_side(weight: &[f32], shape: [usize; 3], side: usize, device: &Device) -> Self {
         if gpu::is_able(device) {
-            return Conv(Form::Gpu(gpu::Conv::new(weight, [outputs, inputs, k], device)));
+            return Conv(Form::Gpu(gpu::Conv::new(weight, shape, device)));
         }
         if !is_cpu(device) {
-            return Self::of_tensors(weight, [outputs, inputs, k], device);
+            return Self::of_tensors(weight, shape, device);
         }
-        let at = |o, i, tap| weight[(o * inputs + i) * k * k + tap];
-        Conv(Form::Cpu(cpu::Packed::new([outputs, inputs, k * k], at)))
+        Conv(Form::Cpu(cpu::PackedConv::new(weight, shape, side)))
     }
 
     fn of_tensors(weight: &[f32], [outputs, inputs, k]: [usize; 3], device: &Device) -> Self {
@@ -104,8 +116,8 @@ impl Conv {
                 let options = ConvOptions::new([1, 1], [padding, padding], [1, 1], 1);
                 after.apply(conv2d(styled(x, style), weight.clone(), None, options))
             }
-            Form::Cpu(packed) => on_host(x, style, after, |x, size, style, after| {
-                (cpu::conv(x, size, style, packed, after), packed.outputs, size)
+            Form::Cpu(packed) => on_host(x, Around::styled(style), after, |x, size, before, after| {
+                (packed.conv(x, size, before, after), packed.outputs(), size)
             }),
             Form::Gpu(conv) if conv.is_to_rgb() => conv.to_rgb(x, style, after, None),
             Form::Gpu(conv) => conv.forward(x, style, after),
@@ -162,8 +174,8 @@ impl ConvUp {
                 let filter = filter.clone().expect("made by `of_tensors` with a filter");
                 after.apply(conv2d(map, filter, None, options))
             }
-            Form::Cpu(packed) => on_host(x, style, after, |x, [height, width], style, after| {
-                let values = cpu::conv_up(x, [height, width], style, packed, after);
+            Form::Cpu(packed) => on_host(x, Around::styled(style), after, |x, [height, width], before, after| {
+                let values = cpu::conv_up(&x, [height, width], before, packed, after);
                 (values, packed.outputs(), [2 * height, 2 * width])
             }),
             Form::Gpu(conv) => conv.forward(x, style, after),
@@ -196,8 +208,8 @@ impl ConvTranspose {
                 let options = ConvTransposeOptions::new([2, 2], [1, 1], [0, 0], [1, 1], 1);
                 after.apply(conv_transpose2d(x, weight.clone(), None, options))
             }
-            Form::Cpu(packed) => on_host(x, None, after, |x, [height, width], style, after| {
-                let values = cpu::conv_transpose(x, [height, width], style, packed, after);
+            Form::Cpu(packed) => on_host(x, Around::default(), after, |x, [height, width], before, after| {
+                let values = cpu::conv_transpose(&x, [height, width], before, packed, after);
                 (values, packed.outputs(), [2 * height, 2 * width])
             }),
             Form::Gpu(conv) => conv.forward(x, None, after),
@@ -234,36 +246,6 @@ fn each_sample(n: usize, one: impl Fn(usize) -> Vec<f32>) -> Vec<f32> {
     if n == 1 { one(0) } else { (0..n).flat_map(one).collect() }
 }
 
-/// Runs `convolve(x, [height, width], style, after) -> (values, outputs, [height, width])` on each sample.
-fn on_host(
-    x: Tensor<4>,
-    style: Option<Tensor<2>>,
-    after: &After,
-    convolve: impl Fn(&[f32], [usize; 2], Option<&[f32]>, cpu::After) -> (Vec<f32>, usize, [usize; 2]),
-) -> Tensor<4> {
-    let [n, _, height, width] = x.dims();
-    let device = x.device();
-    let (x, style) = (Host::of(x), style.map(Host::of));
-    let (scale, bias, noise) =
-        (after.scale.clone().map(Host::of), after.bias.clone().map(Host::of), after.noise.clone().map(Host::of));
-    let mut result = Vec::new();
-    let mut shape = [n, 0, 0, 0];
-    for sample in 0..n {
-        let after = cpu::After {
-            scale: scale.as_ref().map(|scale| scale.sample(sample, n)),
-            bias: bias.as_ref().map(Host::values),
-            noise: noise.as_ref().map(Host::values),
-            slope: after.slope,
-            clamp: after.clamp,
-        };
-        let style = style.as_ref().map(|style| style.sample(sample, n));
-        let (values, outputs, [height, width]) = convolve(x.sample(sample, n), [height, width], style, after);
-        shape = [n, outputs, height, width];
-        if n == 1 { result = values } else { result.extend(values) }
-    }
-    Tensor::from_data(TensorData::new(result, shape), &device)
-}
-
 /// A tensor of the CPU backend, laid out row by row.
 struct Host(FlexTensor);
 
@@ -275,6 +257,16 @@ impl Host {
 
     fn values(&self) -> &[f32] {
         self.0.as_slice().expect("f32 values in row-major order")
+    }
+
+    /// All values, with their memory if nobody else has them.
+    fn take(&mut self) -> Cow<'_, [f32]> {
+        if !self.0.is_unique() {
+            return Cow::Borrowed(self.values());
+        }
+        let empty = FlexTensor::from_data(TensorData::new(Vec::<f32>::new(), [0]));
+        let values = std::mem::replace(&mut self.0, empty).into_data().try_into_vec();
+        Cow::Owned(values.expect("f32 values in row-major order"))
     }
 
     /// Entry `index` of `count` along the first axis.
@@ -320,13 +312,15 @@ mod tests {
     #[test]
     fn fast_convolutions_equal_plain_ones_for_a_batch_and_views() {
         let device = Device::flex();
-        for (n, inputs, outputs, side, k) in [(1, 5, 3, 8, 1), (2, 16, 20, 16, 3), (3, 8, 8, 4, 3)] {
+        for (n, inputs, outputs, side, k) in [(1, 5, 3, 8, 1), (2, 16, 20, 16, 3), (3, 8, 8, 4, 3), (2, 32, 24, 40, 3)]
+        {
             // A permuted view: its values are not in row-major order.
             let x = numbers([n, side, side, inputs], 1, &device).permute([0, 3, 1, 2]);
             let style = Some(numbers([n, inputs], 2, &device));
             let after = everything(n, outputs, side, &device);
             let weight = weights(outputs * inputs * k * k);
-            let fast = Conv::new(&weight, [outputs, inputs, k], &device).forward(x.clone(), style.clone(), &after);
+            let fast = Conv::for_side(&weight, [outputs, inputs, k], side, &device);
+            let fast = fast.forward(x.clone(), style.clone(), &after);
             let plain = Conv::of_tensors(&weight, [outputs, inputs, k], &device).forward(x, style, &after);
             assert_equal(fast, plain);
         }

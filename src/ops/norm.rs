@@ -1,6 +1,6 @@
-//! Normalisations: StyleGAN's layer after its convolution, PGGAN's pixel norm, BigGAN's conditional batch norm.
+//! Normalisations: StyleGAN's layer after its convolution, PGGAN's pixel norm.
 
-use burn::tensor::activation::{leaky_relu, relu};
+use burn::tensor::activation::leaky_relu;
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -113,21 +113,6 @@ pub fn pixel_norm<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     Tensor::from_data(TensorData::new(each_sample(n, one), shape), &device)
 }
 
-/// `max(0, x * factor + offset)`: a batch norm with its activation. x is `[N, C, h, w]`, factor and offset `[N, C]`.
-pub fn affine_relu(x: Tensor<4>, factor: Tensor<2>, offset: Tensor<2>) -> Tensor<4> {
-    let (shape, device) = (x.dims(), x.device());
-    let [n, channels, ..] = shape;
-    if gpu::is_able(&device) {
-        return gpu::affine_relu(x, factor, offset);
-    }
-    if !is_cpu(&device) {
-        return relu(x * factor.reshape([n, channels, 1, 1]) + offset.reshape([n, channels, 1, 1]));
-    }
-    let (x, factor, offset) = (Host::of(x), Host::of(factor), Host::of(offset));
-    let one = |i: usize| cpu::affine_relu(x.sample(i, n), factor.sample(i, n), offset.sample(i, n));
-    Tensor::from_data(TensorData::new(each_sample(n, one), shape), &device)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -180,12 +165,5 @@ mod tests {
         assert_equal(mean_square, Tensor::ones([2, 1, 9, 7], &Device::flex()));
         let plain = x.clone() * x.square().mean_dim(1).add_scalar(1e-8).sqrt().recip();
         assert_equal(pixel_norm(numbers([2, 5, 9, 7], 1)), plain);
-    }
-
-    #[test]
-    fn the_fast_batch_norm_equals_the_plain_one() {
-        let (x, factor, offset) = (numbers([2, 3, 5, 8], 1), numbers([2, 3], 2), numbers([2, 3], 3));
-        let plain = relu(x.clone() * factor.clone().reshape([2, 3, 1, 1]) + offset.clone().reshape([2, 3, 1, 1]));
-        assert_equal(affine_relu(x, factor, offset), plain);
     }
 }

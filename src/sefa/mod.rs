@@ -4,10 +4,11 @@
 //! those outputs most are the eigenvectors of `A^T A` with the largest eigenvalues. The released code gives every row unit
 //! length first; rosinality's variant does not ([`Weighting`]).
 
-use faer::linalg::matmul::triangular::{self, BlockStructure};
-use faer::{Accum, Mat, MatRef, Par, Side};
+use faer::{Mat, MatRef, Side};
+use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSliceMut};
 
 use crate::edit::{LayerSet, Weighting};
+use crate::ops;
 
 /// Style weights of one layer, as stored in the checkpoint.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,22 +70,26 @@ impl Basis {
 /// The lower triangle of `A^T A` of one layer's rows in f64, `[dim, dim]`. Gram matrices of layers add up to that of the group.
 pub fn gram(rows: &StyleRows, weighting: Weighting) -> Mat<f64> {
     let dim = rows.dim;
-    let mut a: Vec<f64> = rows.values.iter().map(|&x| f64::from(x)).collect();
-    if weighting == Weighting::RowNormalised {
-        for row in a.chunks_exact_mut(dim) {
-            let norm = row.iter().map(|x| x * x).sum::<f64>().sqrt();
+    let factor = |row: &[f32]| {
+        let norm = square_sum(row).sqrt();
+        match weighting {
             // A dead output (a row of zeros) has no direction to normalise; it adds nothing.
-            if norm > 0.0 {
-                row.iter_mut().for_each(|x| *x /= norm);
-            }
+            Weighting::RowNormalised if norm > 0.0 => 1.0 / norm,
+            _ => 1.0,
         }
+    };
+    let factors: Vec<f64> = rows.values.chunks_exact(dim).map(factor).collect();
+    ops::gram(&rows.values, dim, &factors)
+}
+
+/// In eight sums, which do not wait for each other.
+fn square_sum(row: &[f32]) -> f64 {
+    let mut sums = [0.0; 8];
+    let (whole, rest) = row.as_chunks::<8>();
+    for values in whole.iter().map(|values| values.map(f64::from)) {
+        sums.iter_mut().zip(values).for_each(|(sum, x)| *sum += x * x);
     }
-    let a = MatRef::from_row_major_slice(&a, rows.values.len() / dim, dim);
-    // Half of a symmetric product; layers are factorised in parallel, so each keeps to one thread.
-    let mut gram = Mat::zeros(dim, dim);
-    let (lower, full) = (BlockStructure::TriangularLower, BlockStructure::Rectangular);
-    triangular::matmul(&mut gram, lower, Accum::Replace, a.transpose(), full, a, full, 1.0, Par::Seq);
-    gram
+    rest.iter().map(|&x| f64::from(x) * f64::from(x)).chain(sums).sum()
 }
 
 /// Eigenvectors of the sum of `grams`, by falling eigenvalue.
@@ -96,15 +101,20 @@ pub fn factorize<'a>(
     weighting: Weighting,
     grams: impl IntoIterator<Item = &'a Mat<f64>>,
 ) -> Result<Basis, SefaError> {
-    let mut grams = grams.into_iter();
-    let mut sum = grams.next().ok_or_else(|| SefaError::NoRows(layers.clone()))?.clone();
-    let dim = sum.nrows();
-    for gram in grams {
-        if gram.nrows() != dim {
-            return Err(SefaError::Width { expected: dim, found: gram.nrows() });
-        }
-        sum += gram;
+    let grams: Vec<&Mat<f64>> = grams.into_iter().collect();
+    let dim = grams.first().ok_or_else(|| SefaError::NoRows(layers.clone()))?.nrows();
+    if let Some(other) = grams.iter().find(|gram| gram.nrows() != dim) {
+        return Err(SefaError::Width { expected: dim, found: other.nrows() });
     }
+    // The lower triangle, column by column.
+    let mut sum = vec![0.0; dim * dim];
+    sum.par_chunks_exact_mut(dim).enumerate().for_each(|(column, to)| {
+        for gram in &grams {
+            let from = &gram.col_as_slice(column)[column..];
+            to[column..].iter_mut().zip(from).for_each(|(to, x)| *to += x);
+        }
+    });
+    let sum = MatRef::from_column_major_slice(&sum, dim, dim);
     let eigen = sum.self_adjoint_eigen(Side::Lower).map_err(|_| SefaError::NoConvergence(dim))?;
     // faer sorts ascending; rounding can leave the smallest a hair below zero.
     let order: Vec<usize> = (0..dim).rev().collect();

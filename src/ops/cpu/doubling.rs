@@ -3,7 +3,7 @@
 
 use super::kernel::{OUTPUTS, POSITIONS, accumulate, widest};
 use super::memory::{Disjoint, Source, fresh};
-use super::{After, Packed, Parts, Scratch};
+use super::{After, Before, Packed, Parts, STRIP_BYTES, Scratch};
 
 /// The four kernels of a stride-2 transposed convolution: one per parity of output row and column.
 pub(crate) struct PackedUp {
@@ -58,7 +58,7 @@ fn pairs(rows: &[Reach], columns: &[Reach]) -> Vec<(Reach, Reach)> {
 
 /// Sum maps of one group of outputs on the rows of a part.
 struct PhaseSums<'a> {
-    sums: &'a [Vec<f32>; 4],
+    sums: [&'a [f32]; 4],
     /// Distance between outputs.
     stride: usize,
     row: usize,
@@ -77,7 +77,7 @@ impl PhaseSums<'_> {
 fn double(
     x: &[f32],
     [height, width]: [usize; 2],
-    style: Option<&[f32]>,
+    before: Before,
     packed: &PackedUp,
     after: After,
     finish: impl Fn(usize, usize, &PhaseSums, &mut [Vec<f32>; 2], &mut [f32]) + Sync,
@@ -87,19 +87,19 @@ fn double(
     let [first_phase, ..] = &packed.phases;
     let outputs = packed.outputs();
     let (up_height, up_width) = (2 * height, 2 * width);
-    let source = Source { x, channels: first_phase.inputs, height, width, style };
+    let source = Source { x, channels: first_phase.inputs, height, width, before };
     let mut result = fresh(outputs * up_height * up_width);
     let target = Disjoint::new(&mut result);
-    Parts::new([height, width], first_phase, 8).run(|part, scratch| {
+    Parts::new([height, width], first_phase, 8, STRIP_BYTES).run(|part, scratch| {
         scratch.strip.fill(&source, part.first, part.end);
         let rows = part.end - part.first + 2;
         // Room for the rounding of runs that start one row in.
         let stride = (rows * row).next_multiple_of(POSITIONS) + POSITIONS;
-        let Scratch { strip, sums, columns } = scratch;
-        sums.iter_mut().for_each(|sums| sums.resize(OUTPUTS * stride, 0.0));
+        let Scratch { strip, sums, columns, .. } = scratch;
+        let sums = sums.take(4 * OUTPUTS * stride);
         columns.iter_mut().for_each(|column| column.resize(row, 0.0));
         for group in part.groups {
-            for (phase, (sums, taps)) in sums.iter_mut().zip(&taps).enumerate() {
+            for (phase, (sums, taps)) in sums.chunks_exact_mut(OUTPUTS * stride).zip(&taps).enumerate() {
                 // A map row that reads above or below the strip is not read by `finish` either.
                 let skip_first = usize::from(taps.iter().any(|&tap| tap < -1));
                 let skip_last = usize::from(taps.iter().any(|&tap| tap > 1));
@@ -107,14 +107,15 @@ fn double(
                 let weights = packed.phases[phase].group(group);
                 accumulate(&strip.input(skip_first, taps), weights, &mut sums[skip_first * row..], stride, positions);
             }
-            let phases = PhaseSums { sums, stride, row };
+            let of_phase = |phase: usize| &sums[phase * OUTPUTS * stride..][..OUTPUTS * stride];
+            let phases = PhaseSums { sums: [0, 1, 2, 3].map(of_phase), stride, row };
             for (o, channel) in (group * OUTPUTS..outputs.min((group + 1) * OUTPUTS)).enumerate() {
                 for y in 0..2 * (part.end - part.first) {
                     let pixel = (2 * part.first + y) * up_width;
                     // SAFETY: a part owns its rows of its groups' channels, and no other part has them.
                     let row = unsafe { target.slice(channel * up_height * up_width + pixel, up_width) };
                     finish(o, y, &phases, columns, row);
-                    after.finish(row, channel, pixel);
+                    after.finish(row, channel, pixel, up_width);
                 }
             }
         }
@@ -125,8 +126,8 @@ fn double(
 /// Stride-2 transposed 3x3 convolution followed by the filter [1,3,3,1] x [1,3,3,1] / 16 (pad 1), of one sample.
 ///
 /// `x` is `[inputs, height, width]`. Returns `[outputs, 2 height, 2 width]`. The map of size 2h+1 never exists.
-pub(crate) fn conv_up(x: &[f32], size: [usize; 2], style: Option<&[f32]>, packed: &PackedUp, after: After) -> Vec<f32> {
-    double(x, size, style, packed, after, |output, y, sums, columns, row| {
+pub(crate) fn conv_up(x: &[f32], size: [usize; 2], before: Before, packed: &PackedUp, after: After) -> Vec<f32> {
+    double(x, size, before, packed, after, |output, y, sums, columns, row| {
         // Rows y-1 ..= y+2 of the sum map; rows are counted from the one before the part's first.
         let m = y / 2 + 1;
         let map_row = |parity, m| sums.map_row(output, parity, m);
@@ -144,14 +145,8 @@ pub(crate) fn conv_up(x: &[f32], size: [usize; 2], style: Option<&[f32]>, packed
 /// Stride-2 transposed 4x4 convolution with padding 1, of one sample.
 ///
 /// `x` is `[inputs, height, width]`. Returns `[outputs, 2 height, 2 width]`.
-pub(crate) fn conv_transpose(
-    x: &[f32],
-    size: [usize; 2],
-    style: Option<&[f32]>,
-    packed: &PackedUp,
-    after: After,
-) -> Vec<f32> {
-    double(x, size, style, packed, after, |output, y, sums, _, row| {
+pub(crate) fn conv_transpose(x: &[f32], size: [usize; 2], before: Before, packed: &PackedUp, after: After) -> Vec<f32> {
+    double(x, size, before, packed, after, |output, y, sums, _, row| {
         let [even, odd] = sums.map_row(output, y % 2, y / 2 + 1);
         interleave(&even[1..], &odd[1..], row);
     })
@@ -199,7 +194,7 @@ mod tests {
         for (h, w, inputs, outputs) in [(4, 4, 3, 5), (1, 1, 2, 8), (5, 9, 4, 12), (40, 32, 48, 9)] {
             let (x, weight) = (numbers(inputs * h * w, 1), numbers(outputs * inputs * 16, 2));
             let packed = PackedUp::of_4x4([outputs, inputs], |o, i, y, x| weight[((o * inputs + i) * 4 + y) * 4 + x]);
-            let found = conv_transpose(&x, [h, w], None, &packed, After::default());
+            let found = conv_transpose(&x, [h, w], Before::default(), &packed, After::default());
             let mut expected = vec![0.0; outputs * 4 * h * w];
             for (o, i) in (0..outputs * inputs).map(|n| (n / inputs, n % inputs)) {
                 for (y, px) in (0..h * w).map(|n| (n / w, n % w)) {
@@ -221,7 +216,7 @@ mod tests {
         for (h, w, inputs, outputs) in [(4, 4, 3, 5), (1, 1, 2, 8), (5, 9, 4, 12), (40, 32, 48, 9)] {
             let (x, weight) = (numbers(inputs * h * w, 1), numbers(outputs * inputs * 9, 2));
             let packed = PackedUp::of_3x3([outputs, inputs], |o, i, y, x| weight[((o * inputs + i) * 3 + y) * 3 + x]);
-            let found = conv_up(&x, [h, w], None, &packed, After::default());
+            let found = conv_up(&x, [h, w], Before::default(), &packed, After::default());
             let (mh, mw) = (2 * h + 1, 2 * w + 1);
             let mut map = vec![0.0; outputs * mh * mw];
             for (o, i) in (0..outputs * inputs).map(|n| (n / inputs, n % inputs)) {

@@ -2,8 +2,10 @@
 //!
 //! It computes 8 output channels for a run of consecutive positions in a zero-bordered picture. Positions run across row
 //! ends, so one loop serves every width; what falls on the border is never read. Weights are packed so that the 8 values
-//! of one (input, tap) lie together. Compiled for AVX-512, AVX2 with FMA, and plain code; the processor is asked once.
+//! of one (input, tap) lie together. Compiled for AVX-512, AVX2 with FMA, and plain code, in single and in double precision;
+//! the processor is asked once.
 
+use std::ops::{Add, Mul};
 use std::sync::LazyLock;
 
 /// Output channels per call.
@@ -12,8 +14,8 @@ pub(super) const OUTPUTS: usize = 8;
 pub(super) const POSITIONS: usize = 32;
 
 /// Input planes and the taps that are summed.
-pub(super) struct Input<'a> {
-    pub values: &'a [f32],
+pub(super) struct Input<'a, T = f32> {
+    pub values: &'a [T],
     /// Distance between the planes of two channels.
     pub plane: usize,
     pub channels: usize,
@@ -25,7 +27,7 @@ pub(super) struct Input<'a> {
 
 /// `sums[o * stride + p] = sum over channels c and taps t of values[c * plane + first + p + taps[t]] * weights[c][t][o]`
 /// for 8 outputs o and `positions` (rounded up to [`POSITIONS`]) positions p.
-pub(super) fn accumulate(input: &Input, weights: &[f32], sums: &mut [f32], stride: usize, positions: usize) {
+pub(super) fn accumulate<T: Scalar>(input: &Input<T>, weights: &[T], sums: &mut [T], stride: usize, positions: usize) {
     let positions = positions.next_multiple_of(POSITIONS);
     let lowest = input.taps.iter().min().map_or(0, |&tap| input.first as isize + tap);
     let highest = input.taps.iter().max().map_or(0, |&tap| (input.first + positions) as isize + tap);
@@ -33,32 +35,56 @@ pub(super) fn accumulate(input: &Input, weights: &[f32], sums: &mut [f32], strid
     assert!((input.channels - 1) * input.plane + highest as usize <= input.values.len(), "a tap after the last value");
     assert!(input.channels * input.taps.len() * OUTPUTS <= weights.len(), "too few weights");
     assert!((OUTPUTS - 1) * stride + positions <= sums.len(), "too little room for the sums");
-    // SAFETY: the assertions above bound every index that the kernels form, and `KERNEL` was chosen by asking the
+    // SAFETY: the assertions above bound every index that the kernels form, and the kernel was chosen by asking the
     // processor for the features that it was compiled with.
-    unsafe { KERNEL(input, weights, sums, stride, positions) }
+    unsafe { T::kernel()(input, weights, sums, stride, positions) }
 }
 
-type Kernel = unsafe fn(&Input, &[f32], &mut [f32], usize, usize);
+type Kernel<T> = unsafe fn(&Input<T>, &[T], &mut [T], usize, usize);
 
-static KERNEL: LazyLock<Kernel> = LazyLock::new(|| {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if is_x86_feature_detected!("avx512f") {
-            return avx512;
+/// Numbers that there are kernels for.
+pub(super) trait Scalar: Sized + 'static {
+    fn kernel() -> Kernel<Self>;
+}
+
+/// Takes the first of the kernels that this processor can run.
+macro_rules! choose {
+    ($scalar:ty, $avx512:ident, $avx2:ident, $portable:ident) => {
+        impl Scalar for $scalar {
+            fn kernel() -> Kernel<Self> {
+                static KERNEL: LazyLock<Kernel<$scalar>> = LazyLock::new(|| {
+                    #[cfg(target_arch = "x86_64")]
+                    {
+                        if is_x86_feature_detected!("avx512f") {
+                            return $avx512;
+                        }
+                        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                            return $avx2;
+                        }
+                    }
+                    $portable
+                });
+                *KERNEL
+            }
         }
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            return avx2;
-        }
-    }
-    portable
-});
+    };
+}
+
+choose!(f32, avx512, avx2, portable);
+choose!(f64, avx512_double, avx2_double, portable_double);
 
 /// One kernel: `$together` outputs and `$vectors` vectors of positions are summed at a time, as many as there are registers.
 macro_rules! kernel {
-    ($(#[$attribute:meta])* $name:ident, $vector:ty, lanes $lanes:literal, $together:literal x $vectors:literal,
+    ($(#[$attribute:meta])* $name:ident, $scalar:ty, $vector:ty, lanes $lanes:literal, $together:literal x $vectors:literal,
      $zero:expr, $load:expr, $store:expr, $splat:expr, $multiply_add:expr) => {
         $(#[$attribute])*
-        unsafe fn $name(input: &Input, weights: &[f32], sums: &mut [f32], stride: usize, positions: usize) {
+        unsafe fn $name(
+            input: &Input<$scalar>,
+            weights: &[$scalar],
+            sums: &mut [$scalar],
+            stride: usize,
+            positions: usize,
+        ) {
             // SAFETY: `accumulate` has checked that all indices formed here are in range: positions run below the
             // rounded `positions`, a multiple of `$vectors * $lanes`.
             unsafe {
@@ -102,35 +128,54 @@ use std::arch::x86_64 as x86;
 #[cfg(target_arch = "x86_64")]
 kernel!(
     #[target_feature(enable = "avx512f")]
-    avx512, x86::__m512, lanes 16, 8 x 2,
+    avx512, f32, x86::__m512, lanes 16, 8 x 2,
     x86::_mm512_setzero_ps(), x86::_mm512_loadu_ps, x86::_mm512_storeu_ps, x86::_mm512_set1_ps, x86::_mm512_fmadd_ps
 );
 
 #[cfg(target_arch = "x86_64")]
 kernel!(
     #[target_feature(enable = "avx2,fma")]
-    avx2, x86::__m256, lanes 8, 4 x 2,
+    avx2, f32, x86::__m256, lanes 8, 4 x 2,
     x86::_mm256_setzero_ps(), x86::_mm256_loadu_ps, x86::_mm256_storeu_ps, x86::_mm256_set1_ps, x86::_mm256_fmadd_ps
 );
 
-// Arrays of four, which compilers turn into SSE2 or NEON registers.
-kernel!(portable, [f32; 4], lanes 4, 4 x 2, [0.0; 4], load_array, store_array, splat_array, multiply_add_array);
+#[cfg(target_arch = "x86_64")]
+kernel!(
+    #[target_feature(enable = "avx512f")]
+    avx512_double, f64, x86::__m512d, lanes 8, 8 x 2,
+    x86::_mm512_setzero_pd(), x86::_mm512_loadu_pd, x86::_mm512_storeu_pd, x86::_mm512_set1_pd, x86::_mm512_fmadd_pd
+);
 
-unsafe fn load_array(from: *const f32) -> [f32; 4] {
-    // SAFETY: the caller hands a pointer to at least four values; the read asks for no alignment.
-    unsafe { from.cast::<[f32; 4]>().read_unaligned() }
+#[cfg(target_arch = "x86_64")]
+kernel!(
+    #[target_feature(enable = "avx2,fma")]
+    avx2_double, f64, x86::__m256d, lanes 4, 4 x 2,
+    x86::_mm256_setzero_pd(), x86::_mm256_loadu_pd, x86::_mm256_storeu_pd, x86::_mm256_set1_pd, x86::_mm256_fmadd_pd
+);
+
+// Arrays, which compilers turn into SSE2 or NEON registers.
+kernel!(portable, f32, [f32; 4], lanes 4, 4 x 2, [0.0; 4], load_array, store_array, splat_array, multiply_add_array);
+kernel!(portable_double, f64, [f64; 2], lanes 2, 4 x 2, [0.0; 2], load_array, store_array, splat_array, multiply_add_array);
+
+unsafe fn load_array<T: Copy, const N: usize>(from: *const T) -> [T; N] {
+    // SAFETY: the caller hands a pointer to at least as many values; the read asks for no alignment.
+    unsafe { from.cast::<[T; N]>().read_unaligned() }
 }
 
-unsafe fn store_array(to: *mut f32, values: [f32; 4]) {
+unsafe fn store_array<T: Copy, const N: usize>(to: *mut T, values: [T; N]) {
     // SAFETY: as for `load_array`.
-    unsafe { to.cast::<[f32; 4]>().write_unaligned(values) }
+    unsafe { to.cast::<[T; N]>().write_unaligned(values) }
 }
 
-fn splat_array(value: f32) -> [f32; 4] {
-    [value; 4]
+fn splat_array<T: Copy, const N: usize>(value: T) -> [T; N] {
+    [value; N]
 }
 
-fn multiply_add_array(a: [f32; 4], b: [f32; 4], c: [f32; 4]) -> [f32; 4] {
+fn multiply_add_array<T: Copy + Mul<Output = T> + Add<Output = T>, const N: usize>(
+    a: [T; N],
+    b: [T; N],
+    c: [T; N],
+) -> [T; N] {
     // Two roundings: one would be a slow call where the processor has no such instruction.
     std::array::from_fn(|i| a[i] * b[i] + c[i])
 }
@@ -174,14 +219,14 @@ pub(super) use widest;
 mod tests {
     use super::*;
 
-    fn check(kernel: Kernel) {
+    fn check<T: Copy + From<f32> + Into<f64>>(kernel: Kernel<T>) {
         let (channels, plane, positions, stride) = (3, 200, 96, 128);
-        let values: Vec<f32> = (0..channels * plane).map(|i| ((i * 31 % 67) as f32 - 33.0) / 16.0).collect();
+        let values: Vec<T> = (0..channels * plane).map(|i| (((i * 31 % 67) as f32 - 33.0) / 16.0).into()).collect();
         let taps = [-11, -10, 0, 1, 12];
-        let weights: Vec<f32> =
-            (0..channels * taps.len() * OUTPUTS).map(|i| ((i * 17 % 23) as f32 - 11.0) / 8.0).collect();
+        let weights: Vec<T> =
+            (0..channels * taps.len() * OUTPUTS).map(|i| (((i * 17 % 23) as f32 - 11.0) / 8.0).into()).collect();
         let input = Input { values: &values, plane, channels, first: 20, taps: &taps };
-        let mut sums = vec![f32::NAN; OUTPUTS * stride];
+        let mut sums = vec![T::from(f32::NAN); OUTPUTS * stride];
         // SAFETY: all indices are in range, and the caller asked the processor.
         unsafe { kernel(&input, &weights, &mut sums, stride, positions) };
         for o in 0..OUTPUTS {
@@ -189,12 +234,13 @@ mod tests {
                 let mut expected = 0.0;
                 for c in 0..channels {
                     for (t, tap) in taps.iter().enumerate() {
-                        let value = values[(c * plane + 20 + p).checked_add_signed(*tap).unwrap()];
-                        expected += value * weights[(c * taps.len() + t) * OUTPUTS + o];
+                        let value: f64 = values[(c * plane + 20 + p).checked_add_signed(*tap).unwrap()].into();
+                        let weight: f64 = weights[(c * taps.len() + t) * OUTPUTS + o].into();
+                        expected += value * weight;
                     }
                 }
                 // Multiples of 1/128 below 2^16 have no rounding.
-                assert_eq!(sums[o * stride + p], expected, "output {o}, position {p}");
+                assert_eq!(sums[o * stride + p].into(), expected, "output {o}, position {p}");
             }
         }
     }
@@ -202,13 +248,16 @@ mod tests {
     #[test]
     fn every_kernel_of_this_processor_sums_exactly() {
         check(portable);
+        check(portable_double);
         #[cfg(target_arch = "x86_64")]
         {
             if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
                 check(avx2);
+                check(avx2_double);
             }
             if is_x86_feature_detected!("avx512f") {
                 check(avx512);
+                check(avx512_double);
             }
         }
     }

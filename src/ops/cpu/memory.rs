@@ -2,18 +2,36 @@
 
 use std::marker::PhantomData;
 
-use super::kernel::{Input, POSITIONS};
+use super::Before;
+use super::kernel::{Input, POSITIONS, widest};
 
-/// The input of a convolution: `[channels, height, width]`, each channel to be multiplied by its factor in `style`.
+/// The input of a convolution, `[channels, height, width]`.
 pub(super) struct Source<'a> {
     pub x: &'a [f32],
     pub channels: usize,
     pub height: usize,
     pub width: usize,
-    pub style: Option<&'a [f32]>,
+    pub before: Before<'a>,
 }
 
-/// Rows of all channels with a border of one zero on every side, and room at both ends for the kernels to read over.
+impl Source<'_> {
+    /// Makes values of one channel ready.
+    pub(super) fn prepare(&self, channel: usize, from: &[f32], to: &mut [f32]) {
+        let scale = self.before.scale.map_or(1.0, |scale| scale[channel]);
+        prepare(from, scale, self.before.offset.map(|offset| offset[channel]), to);
+    }
+}
+
+widest! {
+    fn prepare(from: &[f32], scale: f32, offset: Option<f32>, to: &mut [f32]) {
+        match offset {
+            Some(offset) => to.iter_mut().zip(from).for_each(|(to, x)| *to = (x * scale + offset).max(0.0)),
+            None => to.iter_mut().zip(from).for_each(|(to, x)| *to = x * scale),
+        }
+    }
+}
+
+/// Rows of all channels, with a border of one zero on every side, and room at both ends for the kernels to read over.
 #[derive(Default)]
 pub(super) struct Strip {
     values: Vec<f32>,
@@ -28,34 +46,71 @@ pub(super) struct Strip {
 const BEFORE: usize = 16;
 
 impl Strip {
-    /// Copies the rows `first - 1 ..= end` of the source, zeros where it has none. Strip row 1 is source row `first`.
+    /// Takes the rows `first - 1 ..= end` of the source, zeros where it has none.
+    /// Strip row 1 is source row `first`.
     pub(super) fn fill(&mut self, source: &Source, first: usize, end: usize) {
-        let Source { x, channels, height, width, style } = *source;
-        assert_eq!(x.len(), channels * height * width, "values of the input");
-        (self.channels, self.row) = (channels, width + 2);
-        self.plane = (end - first + 2) * self.row;
-        self.values.resize(BEFORE + channels * self.plane + 2 * POSITIONS, 0.0);
+        let Source { channels, height, width, .. } = *source;
+        assert_eq!(source.x.len(), channels * height * width, "values of the input");
+        self.resize(channels, width + 2, end - first + 2);
         let inside = &mut self.values[BEFORE..BEFORE + channels * self.plane];
         for (channel, plane) in inside.chunks_exact_mut(self.plane).enumerate() {
-            let factor = style.map_or(1.0, |style| style[channel]);
             for (y, target) in plane.chunks_exact_mut(self.row).enumerate() {
                 let Some(y) = (first + y).checked_sub(1).filter(|&y| y < height) else {
                     target.fill(0.0);
                     continue;
                 };
                 (target[0], target[width + 1]) = (0.0, 0.0);
-                let from = (channel * height + y) * width;
-                for (to, from) in target[1..=width].iter_mut().zip(&x[from..from + width]) {
-                    *to = from * factor;
-                }
+                let from = &source.x[(channel * height + y) * width..][..width];
+                source.prepare(channel, from, &mut target[1..=width]);
             }
         }
+    }
+
+    /// Each value less the one that lies `step` before it, of all but the first row.
+    pub(super) fn differences(&self, step: usize, to: &mut Strip) {
+        (to.channels, to.row, to.plane) = (self.channels, self.row, self.plane);
+        to.values.resize(self.values.len(), 0.0);
+        subtract(&self.values[step..], &self.values, &mut to.values[step..]);
+    }
+
+    fn resize(&mut self, channels: usize, row: usize, rows: usize) {
+        (self.channels, self.row, self.plane) = (channels, row, rows * row);
+        self.values.resize(BEFORE + channels * self.plane + 2 * POSITIONS, 0.0);
     }
 
     /// Positions from the start of strip row `row`.
     pub(super) fn input<'a>(&'a self, row: usize, taps: &'a [isize]) -> Input<'a> {
         let first = BEFORE + row * self.row;
         Input { values: &self.values, plane: self.plane, channels: self.channels, first, taps }
+    }
+}
+
+widest! {
+    fn subtract(from: &[f32], less: &[f32], to: &mut [f32]) {
+        to.iter_mut().zip(from.iter().zip(less)).for_each(|(to, (x, less))| *to = x - less);
+    }
+}
+
+/// Memory for a task, kept for the next one. It starts where a cache line does: vectors that lie across two take twice as
+/// long to load.
+#[derive(Default)]
+pub(super) struct Buffer(Vec<Line>);
+
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Line(#[expect(dead_code, reason = "read as values of the slice")] [f32; LINE]);
+
+const LINE: usize = 16;
+
+impl Buffer {
+    /// That many values, whatever they are.
+    pub(super) fn take(&mut self, len: usize) -> &mut [f32] {
+        let lines = len.div_ceil(LINE);
+        if self.0.len() < lines {
+            self.0.resize(lines, Line([0.0; LINE]));
+        }
+        // SAFETY: a line consists of so many f32 and nothing else, since its size equals its alignment.
+        unsafe { std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), len) }
     }
 }
 

@@ -1,26 +1,37 @@
 //! Convolutions on the CPU without intermediate maps: input channels are scaled while a strip of rows is copied into the
 //! cache, with a zero border, and everything that follows a convolution is applied while its sums are still there.
 
+mod attention;
 mod doubling;
 mod filtered;
+mod gram;
 mod kernel;
 mod memory;
+mod nearest;
 mod norm;
+mod pointwise;
+mod winograd;
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::ops::Range;
 
 use rayon::prelude::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
 
+pub(crate) use attention::attention;
 pub(crate) use doubling::{PackedUp, conv_transpose, conv_up};
 pub use filtered::Plan;
 pub(crate) use filtered::filtered;
+pub(crate) use gram::gram;
 use kernel::{OUTPUTS, POSITIONS, accumulate, widest};
-use memory::{Disjoint, Source, Strip, fresh};
-pub(crate) use norm::{StyleChannel, affine_relu, pixel_norm, style_layer};
+use memory::{Buffer, Disjoint, Source, Strip, fresh};
+pub(crate) use nearest::{PackedNearest, conv_nearest_up};
+pub(crate) use norm::{StyleChannel, pixel_norm, style_layer};
+use pointwise::pointwise;
+use winograd::{PackedTiles, conv_tiles};
 
-/// Bytes of input that one task reads again and again: about a processor's second cache.
-const STRIP_BYTES: usize = 1 << 20;
+/// Bytes of input that one task reads again and again: half of a processor's second cache.
+const STRIP_BYTES: usize = 1 << 19;
 
 /// Weights `[outputs, inputs, taps]`, packed in groups of 8 outputs.
 pub(crate) struct Packed {
@@ -56,7 +67,52 @@ impl Packed {
     }
 }
 
-/// What happens to the sums of a convolution: `clamp(lrelu(sum * scale + bias + noise))`, each part optional.
+/// Weights of a 3x3 or 1x1 convolution, in the form that suits its maps.
+pub(crate) enum PackedConv {
+    Direct(Packed),
+    Tiles(PackedTiles),
+}
+
+impl PackedConv {
+    /// For maps of about that width and height. `weight` is `[outputs, inputs, k, k]`, row-major, with k 1 or 3.
+    pub(crate) fn new(weight: &[f32], [outputs, inputs, k]: [usize; 3], side: usize) -> Self {
+        let at = |o: usize, i: usize, tap: usize| weight[(o * inputs + i) * k * k + tap];
+        // Of small maps the transformed weights, four times as large, would take longer to read than the sums take;
+        // with few channels the transformations would.
+        if k == 3 && side >= 32 && inputs.min(outputs) >= 16 {
+            PackedConv::Tiles(PackedTiles::new([outputs, inputs], at))
+        } else {
+            PackedConv::Direct(Packed::new([outputs, inputs, k * k], at))
+        }
+    }
+
+    pub(crate) fn outputs(&self) -> usize {
+        match self {
+            PackedConv::Direct(packed) => packed.outputs,
+            PackedConv::Tiles(packed) => packed.outputs,
+        }
+    }
+
+    /// Convolution with stride 1 and zero padding of one sample, `[inputs, height, width]` -> `[outputs, height, width]`.
+    /// Memory that is handed over may become the result's.
+    pub(crate) fn conv(&self, x: Cow<[f32]>, size: [usize; 2], before: Before, after: After) -> Vec<f32> {
+        match self {
+            PackedConv::Direct(packed) => conv(&x, size, before, packed, after),
+            PackedConv::Tiles(packed) => conv_tiles(x, size, before, packed, after),
+        }
+    }
+}
+
+/// What happens to the input of a convolution: `x * scale`, or `max(0, x * scale + offset)` if there are offsets.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Before<'a> {
+    /// One factor per input channel.
+    pub scale: Option<&'a [f32]>,
+    /// One summand per input channel.
+    pub offset: Option<&'a [f32]>,
+}
+
+/// What happens to the sums of a convolution: `clamp(lrelu(sum * scale + bias + noise)) + shortcut`, each part optional.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct After<'a> {
     /// One factor per output channel.
@@ -69,15 +125,62 @@ pub(crate) struct After<'a> {
     pub slope: Option<f32>,
     /// Largest magnitude.
     pub clamp: Option<f32>,
+    /// Another map, of whose channels the first are added.
+    pub shortcut: Option<Shortcut<'a>>,
+}
+
+/// A map that is added to a result, at its size or up-sampled by two: every value four times.
+#[derive(Clone, Copy)]
+pub(crate) struct Shortcut<'a> {
+    /// `[channels, height, width]`, as many channels as the result or more.
+    pub values: &'a [f32],
+    pub size: [usize; 2],
+}
+
+impl Shortcut<'_> {
+    /// Adds to the pixels from `pixel` on of a channel of a result of that width.
+    fn add(&self, mut to: &mut [f32], channel: usize, mut pixel: usize, result_width: usize) {
+        let [height, width] = self.size;
+        let plane = &self.values[channel * height * width..][..height * width];
+        if width == result_width {
+            return add(&plane[pixel..][..to.len()], to);
+        }
+        // Row by row: each starts at an even pixel, and ends at one or with the row.
+        while !to.is_empty() {
+            let (y, x) = (pixel / result_width, pixel % result_width);
+            let length = (result_width - x).min(to.len());
+            let (row, rest) = std::mem::take(&mut to).split_at_mut(length);
+            add_twice(&plane[y / 2 * width + x / 2..][..row.len() / 2], row);
+            pixel += length;
+            to = rest;
+        }
+    }
+}
+
+widest! {
+    fn add(values: &[f32], row: &mut [f32]) {
+        row.iter_mut().zip(values).for_each(|(to, x)| *to += x);
+    }
+}
+
+widest! {
+    fn add_twice(values: &[f32], row: &mut [f32]) {
+        for (to, x) in row.as_chunks_mut::<2>().0.iter_mut().zip(values) {
+            *to = [to[0] + x, to[1] + x];
+        }
+    }
 }
 
 impl After<'_> {
-    /// Finishes a row of channel `channel` that starts at pixel `pixel`.
-    fn finish(&self, row: &mut [f32], channel: usize, pixel: usize) {
+    /// Finishes a run of pixels of channel `channel` that starts at pixel `pixel` of a map of that width.
+    fn finish(&self, row: &mut [f32], channel: usize, pixel: usize, width: usize) {
         let scale = self.scale.map_or(1.0, |scale| scale[channel]);
         let bias = self.bias.map_or(0.0, |bias| bias[channel]);
         let noise = self.noise.map(|noise| &noise[pixel..pixel + row.len()]);
         finish_row(row, [scale, bias], noise, self.slope, self.clamp);
+        if let Some(shortcut) = &self.shortcut {
+            shortcut.add(row, channel, pixel, width);
+        }
     }
 }
 
@@ -124,9 +227,9 @@ struct Part {
 }
 
 impl Parts {
-    fn new([height, width]: [usize; 2], packed: &Packed, least_rows: usize) -> Self {
+    fn new([height, width]: [usize; 2], packed: &Packed, least_rows: usize, strip_bytes: usize) -> Self {
         let row_bytes = 4 * packed.inputs * (width + 2);
-        let rows = (STRIP_BYTES / row_bytes).saturating_sub(2).clamp(least_rows.min(height), height);
+        let rows = (strip_bytes / row_bytes).saturating_sub(2).clamp(least_rows.min(height), height);
         let strips = height.div_ceil(rows);
         let groups = packed.groups();
         // A few parts per thread, so that none waits long for the last.
@@ -151,7 +254,8 @@ impl Parts {
 #[derive(Default)]
 struct Scratch {
     strip: Strip,
-    sums: [Vec<f32>; 4],
+    differences: [Strip; 3],
+    sums: Buffer,
     columns: [Vec<f32>; 2],
 }
 
@@ -159,30 +263,23 @@ thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
-/// Convolution with a square kernel of 1 or 3 (`packed.taps` 1 or 9), stride 1, zero padding, of one sample.
+/// Convolution with a 3x3 or 1x1 kernel (`packed.taps` 9 or 1), stride 1, zero padding, of one sample.
 ///
-/// `x` is `[inputs, height, width]`; `style` holds one factor per input. Returns `[outputs, height, width]`.
-pub(crate) fn conv(
-    x: &[f32],
-    [height, width]: [usize; 2],
-    style: Option<&[f32]>,
-    packed: &Packed,
-    after: After,
-) -> Vec<f32> {
+/// `x` is `[inputs, height, width]`. Returns `[outputs, height, width]`.
+fn conv(x: &[f32], [height, width]: [usize; 2], before: Before, packed: &Packed, after: After) -> Vec<f32> {
+    if packed.taps == 1 {
+        return pointwise(x, [height, width], before, packed, after);
+    }
     let row = width + 2;
-    let taps: Vec<isize> = match packed.taps {
-        1 => vec![0],
-        _ => (-1..=1).flat_map(|y| (-1..=1).map(move |x| y * row as isize + x)).collect(),
-    };
-    let source = Source { x, channels: packed.inputs, height, width, style };
+    let taps: Vec<isize> = (-1..=1).flat_map(|y| (-1..=1).map(move |x| y * row as isize + x)).collect();
+    let source = Source { x, channels: packed.inputs, height, width, before };
     let mut result = fresh(packed.outputs * height * width);
     let target = Disjoint::new(&mut result);
-    Parts::new([height, width], packed, 1).run(|part, scratch| {
+    Parts::new([height, width], packed, 1, STRIP_BYTES).run(|part, scratch| {
         scratch.strip.fill(&source, part.first, part.end);
         let positions = (part.end - part.first) * row;
         let stride = positions.next_multiple_of(POSITIONS);
-        let sums = &mut scratch.sums[0];
-        sums.resize(OUTPUTS * stride, 0.0);
+        let sums = scratch.sums.take(OUTPUTS * stride);
         for group in part.groups {
             accumulate(&scratch.strip.input(1, &taps), packed.group(group), sums, stride, positions);
             for (o, channel) in (group * OUTPUTS..packed.outputs.min((group + 1) * OUTPUTS)).enumerate() {
@@ -192,7 +289,7 @@ pub(crate) fn conv(
                     // SAFETY: a part owns its rows of its groups' channels, and no other part has them.
                     let row = unsafe { target.slice(channel * height * width + pixel, width) };
                     row.copy_from_slice(&sums[from..from + width]);
-                    after.finish(row, channel, pixel);
+                    after.finish(row, channel, pixel, width);
                 }
             }
         }
@@ -209,7 +306,13 @@ pub(super) mod tests {
     }
 
     /// Straight from the definition, in f64.
-    fn plain_conv(x: &[f32], [h, w]: [usize; 2], [outputs, inputs]: [usize; 2], k: usize, weight: &[f32]) -> Vec<f64> {
+    pub(super) fn plain_conv(
+        x: &[f32],
+        [h, w]: [usize; 2],
+        [outputs, inputs]: [usize; 2],
+        k: usize,
+        weight: &[f32],
+    ) -> Vec<f64> {
         let mut result = vec![0.0; outputs * h * w];
         for (index, sum) in result.iter_mut().enumerate() {
             let (o, y, px) = (index / (h * w), index / w % h, index % w);
@@ -243,10 +346,12 @@ pub(super) mod tests {
             (7, 33, 3, 8, 3),
             (70, 64, 64, 17, 3),
             (9, 5, 6, 3, 1),
+            (20, 12, 70, 17, 1),
+            (3, 7, 2100, 9, 1),
         ] {
             let (x, weight) = (numbers(inputs * h * w, 1), numbers(outputs * inputs * k * k, 2));
             let packed = Packed::new([outputs, inputs, k * k], |o, i, t| weight[(o * inputs + i) * k * k + t]);
-            let found = conv(&x, [h, w], None, &packed, After::default());
+            let found = conv(&x, [h, w], Before::default(), &packed, After::default());
             assert_close(
                 &found,
                 &plain_conv(&x, [h, w], [outputs, inputs], k, &weight),
@@ -262,9 +367,16 @@ pub(super) mod tests {
         let (style, scale) = (numbers(inputs, 5), numbers(outputs, 6));
         let (bias, noise) = (numbers(outputs, 7), numbers(h * w, 8));
         let packed = Packed::new([outputs, inputs, 9], |o, i, t| weight[(o * inputs + i) * 9 + t]);
-        let after =
-            After { scale: Some(&scale), bias: Some(&bias), noise: Some(&noise), slope: Some(0.2), clamp: Some(0.9) };
-        let found = conv(&x, [h, w], Some(&style), &packed, after);
+        let after = After {
+            scale: Some(&scale),
+            bias: Some(&bias),
+            noise: Some(&noise),
+            slope: Some(0.2),
+            clamp: Some(0.9),
+            shortcut: None,
+        };
+        let before = Before { scale: Some(&style), offset: None };
+        let found = conv(&x, [h, w], before, &packed, after);
         let styled: Vec<f32> = x.iter().enumerate().map(|(i, x)| x * style[i / (h * w)]).collect();
         let sums = plain_conv(&styled, [h, w], [outputs, inputs], 3, &weight);
         let finish = |(i, sum): (usize, &f64)| {

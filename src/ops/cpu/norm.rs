@@ -141,18 +141,3 @@ widest! {
         to.iter_mut().zip(values.iter().zip(factors)).for_each(|(to, (x, factor))| *to = x * factor);
     }
 }
-
-/// `max(0, x * factor + offset)` with a factor and an offset per channel; `x` is `[channels, pixels]`.
-pub(crate) fn affine_relu(x: &[f32], factors: &[f32], offsets: &[f32]) -> Vec<f32> {
-    let pixels = x.len() / factors.len();
-    let mut result = fresh(x.len());
-    let planes = result.par_chunks_exact_mut(pixels).zip(x.par_chunks_exact(pixels)).enumerate();
-    planes.for_each(|(c, (to, from))| scale_shift_and_cut(from, factors[c], offsets[c], to));
-    result
-}
-
-widest! {
-    fn scale_shift_and_cut(values: &[f32], factor: f32, offset: f32, to: &mut [f32]) {
-        to.iter_mut().zip(values).for_each(|(to, x)| *to = (x * factor + offset).max(0.0));
-    }
-}

@@ -5,7 +5,7 @@ use burn::tensor::{Device, Tensor};
 use super::{CONV_TILES, Conv, DOUBLE_TILES, Double, is_able};
 use crate::gpu::{DeviceChoice, RenderDevice};
 use crate::ops::tests::{assert_equal, everything, numbers, weights};
-use crate::ops::{self, After, Upsample};
+use crate::ops::{self, After, Norm, Upsample};
 
 /// wgpu on whatever this machine has (software Vulkan counts). A missing GPU is said aloud, and fails where
 /// `SEFA_STUDIO_ALL_TESTS` is set, as the test command does.
@@ -177,8 +177,8 @@ fn batch_norms_equal_plain_ones() {
     let Some(gpu) = device() else { return };
     for width in [8, 5] {
         let result = |device: &Device| {
-            let (factor, offset) = (numbers([2, 3], 2, device), numbers([2, 3], 3, device));
-            ops::affine_relu(numbers([2, 3, 5, width], 1, device), factor, offset)
+            let norm = Norm { factor: numbers([2, 3], 2, device), offset: numbers([2, 3], 3, device) };
+            norm.apply(numbers([2, 3, 5, width], 1, device))
         };
         assert_equal(result(&gpu), result(&Device::flex()));
     }

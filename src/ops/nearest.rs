@@ -1,0 +1,88 @@
+//! Nearest up-sampling and the convolution after it, as one.
+
+use burn::tensor::{Device, Tensor};
+
+use super::residual::{Around, on_host};
+use super::{After, ConvTranspose, Norm, cpu, is_cpu};
+
+/// Nearest up-sampling by two, then correlation with a 3x3 kernel.
+pub struct ConvNearestUp(Form);
+
+#[expect(clippy::large_enum_variant, reason = "one per layer for the life of a model, never moved about")]
+enum Form {
+    Transposed(ConvTranspose),
+    Cpu(cpu::PackedNearest),
+}
+
+impl ConvNearestUp {
+    /// `weight` is `[outputs, inputs, 3, 3]`, row-major.
+    pub fn new(weight: &[f32], shape: [usize; 2], device: &Device) -> Self {
+        ConvNearestUp(match is_cpu(device) {
+            true => Form::Cpu(cpu::PackedNearest::new(weight, shape)),
+            false => Form::Transposed(transposed(weight, shape, device)),
+        })
+    }
+
+    /// x `[N, inputs, h, w]` -> `[N, outputs, 2h, 2w]`, with the surroundings of [`super::Conv::forward_residual`].
+    pub fn forward_residual(
+        &self,
+        x: Tensor<4>,
+        norm: Option<Norm>,
+        shortcut: Option<Tensor<4>>,
+        after: &After,
+    ) -> Tensor<4> {
+        match &self.0 {
+            Form::Transposed(conv) => conv.forward_residual(x, norm, shortcut, after),
+            Form::Cpu(packed) => on_host(x, Around::new(norm, shortcut), after, |x, [h, w], before, after| {
+                (cpu::conv_nearest_up(&x, [h, w], before, packed, after), packed.outputs(), [2 * h, 2 * w])
+            }),
+        }
+    }
+}
+
+/// The same as a transposed convolution of stride 2 with a 4x4 kernel: each value reaches the 4x4 outputs around its copies, by
+/// the sums of the 2x2 windows of the flipped kernel.
+fn transposed(weight: &[f32], [outputs, inputs]: [usize; 2], device: &Device) -> ConvTranspose {
+    let mut spread = vec![0.0; 16 * inputs * outputs];
+    for (index, kernel) in weight.as_chunks::<9>().0.iter().enumerate() {
+        // Transposed convolutions are stored with the inputs first.
+        let (output, input) = (index / inputs, index % inputs);
+        let to = &mut spread[16 * (input * outputs + output)..][..16];
+        for (i, x) in kernel.iter().rev().enumerate() {
+            let at = i / 3 * 4 + i % 3;
+            [at, at + 1, at + 4, at + 5].iter().for_each(|&at| to[at] += x);
+        }
+    }
+    ConvTranspose::new(&spread, [inputs, outputs], device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{assert_equal, everything, numbers, weights};
+    use super::super::{Conv, nearest_up};
+    use super::*;
+
+    #[test]
+    fn both_forms_equal_up_sampling_and_convolution() {
+        let device = Device::flex();
+        for (n, inputs, outputs, side) in [(1, 6, 4, 4), (2, 24, 10, 16)] {
+            let x = numbers([n, inputs, side, side], 1, &device);
+            let norm =
+                || Some(Norm { factor: numbers([n, inputs], 6, &device), offset: numbers([n, inputs], 7, &device) });
+            let shortcut = || Some(numbers([n, outputs, side, side], 8, &device));
+            let weight = weights(outputs * inputs * 9);
+            let after = everything(n, outputs, 2 * side, &device);
+            // A batch norm treats every pixel alike, so it may come before the up-sampling.
+            let expected = Conv::of_tensors(&weight, [outputs, inputs, 3], &device).forward_residual(
+                nearest_up(x.clone()),
+                norm(),
+                shortcut(),
+                &after,
+            );
+            let fast = ConvNearestUp::new(&weight, [outputs, inputs], &device);
+            assert_equal(fast.forward_residual(x.clone(), norm(), shortcut(), &after), expected.clone());
+            let transposed = ConvNearestUp(Form::Transposed(transposed(&weight, [outputs, inputs], &device)));
+            assert_equal(transposed.forward_residual(x, norm(), shortcut(), &after), expected);
+        }
+    }
+}

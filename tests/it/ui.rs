@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use egui::accesskit::Role;
 use egui::{Key, Modifiers, vec2};
-use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
-use sefa_studio::edit::{ClassMix, Code, Edit};
+use egui_kittest::{Harness, Node};
+use sefa_studio::edit::{ClassMix, Code, Edit, LayerSet, Weighting};
 use sefa_studio::gpu::{DeviceChoice, RenderDevice};
 use sefa_studio::project::Project;
 use sefa_studio::render::{Engine, Example, FrameImage, Source};
@@ -64,8 +64,20 @@ fn pixels(window: &Window) -> Vec<u8> {
     }
 }
 
+/// The slider of this name; after that of a direction its own name may follow.
+#[track_caller]
+fn slider<'w>(window: &'w Window, name: &str) -> Node<'w> {
+    let mut sliders = window.get_all_by_role(Role::Slider);
+    let found = sliders.find(|node| {
+        let label = node.accesskit_node().label().unwrap_or_default();
+        label.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(", "))
+    });
+    found.unwrap_or_else(|| panic!("no slider {name:?}"))
+}
+
+#[track_caller]
 fn drag(window: &mut Window, name: &str, distance: f32) {
-    let start = window.get_by_role_and_label(Role::Slider, name).rect().center();
+    let start = slider(window, name).rect().center();
     window.drag_at(start);
     window.step();
     for part in [0.5, 1.0] {
@@ -74,6 +86,14 @@ fn drag(window: &mut Window, name: &str, distance: f32) {
     }
     window.drop_at(start + vec2(distance, 0.0));
     settle(window);
+}
+
+/// What move `n` of the edit is called in its row.
+fn title(window: &Window, n: usize) -> String {
+    let document = window.state().document();
+    let found = &document.edit.moves[n];
+    let name = document.names.get(&found.layers, found.weighting, found.index);
+    if name.is_empty() { format!("direction {}", found.index + 1) } else { name.to_owned() }
 }
 
 fn press(window: &mut Window, modifiers: Modifiers, key: Key) {
@@ -116,8 +136,8 @@ fn sliders_of_two_groups_add_up_and_undo_takes_them_back_one_by_one() {
     assert_eq!(two.moves[0], one.moves[0]);
     assert!(two.moves[1].value < 0.0 && two.moves[1].layers.first() == 6);
     let both = pixels(&window);
-    window.get_by_label("Delete direction 1");
-    window.get_by_label("Delete direction 2");
+    let titles = [0, 1].map(|n| title(&window, n));
+    titles.iter().for_each(|title| drop(window.get_all_by_label(&format!("Delete {title}"))));
 
     press(&mut window, Modifiers::COMMAND, Key::Z);
     assert_eq!(edit(&window), one);
@@ -131,11 +151,11 @@ fn sliders_of_two_groups_add_up_and_undo_takes_them_back_one_by_one() {
     assert_eq!(pixels(&window), both);
 
     // The row of the muted move keeps its value; the picture does without it.
-    click(&mut window, "Use direction 2");
+    click(&mut window, &format!("Use {}", titles[1]));
     assert_eq!(edit(&window).moves[1].value, two.moves[1].value);
     assert_ne!(pixels(&window), both);
-    click(&mut window, "Show direction 1");
-    let shown = window.get_by_role_and_label(Role::Slider, "Direction 1").value();
+    click(&mut window, &format!("Show {}", titles[0]));
+    let shown = slider(&window, "Direction 1").value();
     assert_eq!(shown, Some(format!("{:.2}", two.moves[0].value)), "the move's own layers must be back in the panel");
 }
 
@@ -192,7 +212,7 @@ fn a_broken_file_leaves_everything_as_it_was_and_says_why() {
 #[test]
 fn every_gesture_of_a_slider_has_a_key() {
     let mut window = toy_heads([]);
-    window.get_by_role_and_label(Role::Slider, "Direction 1").focus();
+    slider(&window, "Direction 1").focus();
     window.step();
     press(&mut window, Modifiers::NONE, Key::ArrowRight);
     press(&mut window, Modifiers::SHIFT, Key::ArrowRight);
@@ -203,11 +223,11 @@ fn every_gesture_of_a_slider_has_a_key() {
     press(&mut window, Modifiers::NONE, Key::Delete);
     assert!(edit(&window).moves.is_empty(), "Delete removes the move");
 
-    let slider = window.get_by_role_and_label(Role::Slider, "Direction 1");
-    slider.set_value_accesskit(2.5);
+    let track = slider(&window, "Direction 1");
+    track.set_value_accesskit(2.5);
     settle(&mut window);
     assert_eq!(edit(&window).moves[0].value, 2.5, "a screen reader can set it");
-    let handle = window.get_by_role_and_label(Role::Slider, "Direction 1").rect().center();
+    let handle = slider(&window, "Direction 1").rect().center();
     for _ in 0..2 {
         window.drag_at(handle + vec2(30.0, 0.0));
         window.drop_at(handle + vec2(30.0, 0.0));
@@ -227,9 +247,9 @@ fn any_value_can_be_typed_and_the_track_stretches() {
     window.step();
     press(&mut window, Modifiers::NONE, Key::Enter);
     assert_eq!(edit(&window).moves[0].value, 40.0);
-    let slider = window.get_by_role_and_label(Role::Slider, "Direction 1");
-    assert_eq!(slider.accesskit_node().max_numeric_value(), Some(40.0));
-    let untouched = window.get_by_role_and_label(Role::Slider, "Direction 2");
+    let track = slider(&window, "Direction 1");
+    assert_eq!(track.accesskit_node().max_numeric_value(), Some(40.0));
+    let untouched = slider(&window, "Direction 2");
     assert!(untouched.accesskit_node().max_numeric_value().unwrap() < 40.0);
 }
 
@@ -268,7 +288,7 @@ fn seeds_are_stepped_and_typed_and_nonsense_is_refused() {
 
 #[test]
 fn names_appear_in_row_and_move_and_are_undone() {
-    let mut window = toy_heads([]);
+    let mut window = fixture_window("stylegan2_ada_skip/model.pth");
     drag(&mut window, "Direction 1", 20.0);
     window.get_by_label("Name of direction 1").focus();
     window.step();
@@ -284,8 +304,21 @@ fn names_appear_in_row_and_move_and_are_undone() {
 }
 
 #[test]
-fn a_name_typed_faster_than_frames_come_is_kept_whole() {
+fn names_that_a_model_brings_along_are_shown_until_the_user_has_others() {
     let mut window = toy_heads([]);
+    let names = window.state().model().unwrap().direction_names.clone();
+    let layers = LayerSet::range(0, 1);
+    let first = names.get(&layers, Weighting::RowNormalised, 0);
+    assert!(!first.is_empty());
+    window.get_by_role_and_label(Role::Slider, &format!("Direction 1, {first}"));
+    drag(&mut window, "Direction 1", 20.0);
+    window.get_by_label(&format!("Delete {first}"));
+    assert_eq!(window.state().document().names, names);
+}
+
+#[test]
+fn a_name_typed_faster_than_frames_come_is_kept_whole() {
+    let mut window = fixture_window("stylegan2_ada_skip/model.pth");
     window.get_by_label("Name of direction 2").focus();
     window.step();
     for letters in [vec!["p"], vec!["o", "s", "e"]] {

@@ -163,7 +163,7 @@ def report_directions(regressor, generator, known, out):
 
 def write_expected(generator, path, count=4):
     z = torch.randn(count, generator.z_dim, generator=torch.Generator().manual_seed(0))
-    save_file({"z": z, "w": generator.mapping(z), "image": generator(z)}, path)
+    save_file({"z": z, "w": generator.mapping(z), "image": generator(z).contiguous()}, path)
 
 
 def main():

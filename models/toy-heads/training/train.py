@@ -22,6 +22,10 @@ from networks import Discriminator, Generator
 R1_INTERVAL = 16
 MIXING = 0.9  # share of batches whose styles change over at a random layer (StyleGAN, section 3.1)
 EMA_HALF_LIFE = 10_000  # pictures
+TOP = 6  # first layer of the top group
+# Factors that layers below the top need not decide.
+NOT_SHAPES = ("skin_", "hair_tone", "hair_fancy", "hair_hue", "hair_light", "shirt", "ground", "iris", "blush", "hat_hue", "light",
+              "glasses_hue", "collar", "brow_thickness", "curl")
 
 
 def arguments():
@@ -41,7 +45,8 @@ def arguments():
     parser.add_argument("--style-decay", type=float, default=1e-4, help="share of the style weights lost per step")
     parser.add_argument("--fade", type=float, default=10, help="thousand pictures that blend a new resolution in")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after this time")
-    parser.add_argument("--regressor", type=Path, help="of factors.py: adds a Frechet distance in its features to the log")
+    parser.add_argument("--regressor", type=Path, help="of factors.py: for the layer loss, and a Frechet distance in the log")
+    parser.add_argument("--layer-weight", type=float, default=1.0, help="of the loss that gives colours to the top layers")
     parser.add_argument("--save-minutes", type=float, default=2)
     return parser.parse_args()
 
@@ -101,6 +106,10 @@ class Training:
         groups = [{"params": others}, {"params": self.styles, "lr": options.rate * options.style_rate}]
         self.g_optimizer = torch.optim.Adam(groups, options.rate, (0.0, 0.99))
         self.d_optimizer = torch.optim.Adam(self.d.parameters(), options.rate * c, (0.0, 0.99**c))
+        self.regressor = Regressor.load(options.regressor, self.device) if options.regressor else None
+        if self.regressor:
+            shapes = [not name.startswith(NOT_SHAPES) for name in self.regressor.names]
+            self.bound = self.regressor.explained.clamp(min=0) * torch.tensor(shapes, device=self.device)
         self.images, self.steps = 0, 0
         if (options.out / "state.pth").exists():
             self.load()
@@ -124,22 +133,41 @@ class Training:
             torch.save(content, self.options.out / (name + ".new"))
             os.replace(self.options.out / (name + ".new"), self.options.out / name)
 
-    def fakes(self, resolution):
-        """Pictures of random z, with two z a picture for most of the batches."""
+    def codes(self):
+        """Two w of random z for each picture of a batch, for every layer [batch, layers, w]."""
         w = self.g.mapping(torch.randn(2 * self.options.batch, self.options.width, device=self.device))
         self.g.mapping.w_avg.lerp_(w.detach().mean(0), 0.005)
-        first, second = w[:, None].expand(-1, self.g.num_ws, -1).chunk(2)
-        layers = 2 * (self.g.synthesis.resolutions.index(resolution) + 1)
-        cut = np.random.randint(1, layers) if np.random.rand() < MIXING else layers
-        return self.g.synthesis(torch.cat([first[:, :cut], second[:, cut:]], 1), "random", self.dtype, resolution)
+        return w[:, None].expand(-1, self.g.num_ws, -1).chunk(2)
+
+    def layer_loss(self, pictures, first, second, resolution):
+        """How far `pictures`, whose top layers come from `second` and the others from `first`, miss the colours of the one and
+        the shapes of the other, in variances.
+
+        Style mixing alone lets any layer decide a factor. A small network settles all colours at 16x16 pixels, and its top
+        layers are left with sharpness. Colours are compared in pictures of 4x4 pixels, which cannot be cheated as a regressor
+        can; shapes by the regressor.
+        """
+        with torch.autocast(self.device, self.dtype, enabled=self.dtype != torch.float32):
+            with torch.no_grad():
+                shapes, colours = (self.g.synthesis(ws, "random", self.dtype, resolution) for ws in (first, second))
+                shapes, colours = self.regressor(shapes), F.adaptive_avg_pool2d(colours, 4)
+            shape_miss = (self.regressor(pictures) - shapes).float().square().mean(0)
+        colour_miss = (F.adaptive_avg_pool2d(pictures, 4) - colours).square().mean() / colours.var(0).mean()
+        return colour_miss + (shape_miss * self.bound).sum() / self.bound.sum()
 
     def step(self, pictures, resolution, fade):
         o = self.options
         self.d.requires_grad_(False)
-        fakes = self.fakes(resolution)
+        first, second = self.codes()
+        layers = 2 * (self.g.synthesis.resolutions.index(resolution) + 1)
+        by_group = self.regressor and self.steps % 2 == 0 and layers > TOP
+        cut = TOP if by_group else np.random.randint(1, layers) if np.random.rand() < MIXING else layers
+        mixed = torch.cat([first[:, :cut], second[:, cut:]], 1)
+        fakes = self.g.synthesis(mixed, "random", self.dtype, resolution)
         g_loss = F.softplus(-self.d(fakes, self.dtype, fade)).mean()
+        layer_loss = self.layer_loss(fakes, first, second, resolution) if by_group else torch.zeros(())
         self.g_optimizer.zero_grad(set_to_none=True)
-        g_loss.backward()
+        (g_loss + o.layer_weight * layer_loss).backward()
         self.g_optimizer.step()
         with torch.no_grad():
             torch._foreach_mul_(self.styles, 1 - o.style_decay)
@@ -164,13 +192,12 @@ class Training:
             torch._foreach_lerp_(list(self.average.parameters()), list(self.g.parameters()), 1 - keep)
             for a, b in zip(self.average.buffers(), self.g.buffers()):
                 a.copy_(b)
-        return g_loss.item(), d_loss.item(), real.mean().item()
+        return g_loss.item(), d_loss.item(), real.mean().item(), layer_loss.item()
 
     def run(self):
         o = self.options
         stages = [(int(r), int(float(end) * 1000)) for r, end in (stage.split(":") for stage in o.stages)]
         z = torch.randn(64, o.width, generator=torch.Generator().manual_seed(3)).to(self.device)
-        regressor = Regressor.load(o.regressor, self.device) if o.regressor else None
         started = saved = time.time()
         for index, (resolution, end) in enumerate(stages):
             if self.images >= end:
@@ -181,9 +208,9 @@ class Training:
                 losses = self.step(pictures, resolution, min(1.0, (self.images - begin) / (1000 * o.fade)))
                 if time.time() - saved > 60 * o.save_minutes or self.images >= end:
                     line = {"kimg": self.images / 1000, "resolution": resolution, "rate": (self.images - shown) / (time.time() - since)}
-                    line |= dict(zip(("g", "d", "real"), losses))
-                    if regressor:
-                        line["distance"] = frechet_distance(regressor, self.average, pictures, resolution, 1000, self.dtype)
+                    line |= dict(zip(("g", "d", "real", "layers"), losses))
+                    if self.regressor:
+                        line["distance"] = frechet_distance(self.regressor, self.average, pictures, resolution, 1000, self.dtype)
                     with open(o.out / "log.jsonl", "a") as log:
                         print(json.dumps({k: round(v, 3) for k, v in line.items()}), file=log)
                     write_samples(self.average, z, resolution, o.out / "samples.png")

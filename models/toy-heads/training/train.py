@@ -46,7 +46,7 @@ def arguments():
     parser.add_argument("--fade", type=float, default=10, help="thousand pictures that blend a new resolution in")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after this time")
     parser.add_argument("--regressor", type=Path, help="of factors.py: for the layer loss, and a Frechet distance in the log")
-    parser.add_argument("--layer-weight", type=float, default=1.0, help="of the loss that gives colours to the top layers")
+    parser.add_argument("--layer-weight", type=float, default=1.5, help="of the loss that gives colours to the top layers")
     parser.add_argument("--save-minutes", type=float, default=2)
     return parser.parse_args()
 

@@ -40,7 +40,7 @@ pub struct Arguments {
     #[arg(long, value_name = "EDIT")]
     names: Option<PathBuf>,
 
-    /// Something the file says of itself, such as title, author, license or source; may be given several times
+    /// Something the file says of itself, such as title, license, source or slider_range; may be given several times
     #[arg(long, value_name = "KEY=TEXT", value_parser = statement)]
     about: Vec<(String, String)>,
 }

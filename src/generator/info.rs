@@ -45,7 +45,7 @@ pub struct ModelInfo {
     pub default_truncation: Option<Truncation>,
     /// True if the network has per-pixel noise inputs.
     pub has_noise: bool,
-    /// Customary half-width of a direction's slider, in latent units.
+    /// Half-width of a direction's slider, in latent units: `slider_range` in the file's metadata, or what is customary.
     pub slider_range: f32,
 }
 

@@ -245,6 +245,8 @@ fn describe_blueprint(blueprint: &dyn Blueprint, weights: &Weights, name: &str) 
         warnings.push(format!("the names of directions in the metadata are not used: {error}"));
         None
     });
+    let slider_range = metadata.get("slider_range").and_then(|text| text.parse().ok());
+    let slider_range = slider_range.filter(|range| (1e-3..1e3).contains(range)).unwrap_or(facts.slider_range);
     Ok(ModelInfo {
         name: metadata.get("title").cloned().unwrap_or_else(|| name.to_owned()),
         identity: weights.identity()?,
@@ -265,7 +267,7 @@ fn describe_blueprint(blueprint: &dyn Blueprint, weights: &Weights, name: &str) 
         direction_names: direction_names.unwrap_or_default(),
         default_truncation: facts.default_truncation,
         has_noise: facts.has_noise,
-        slider_range: facts.slider_range,
+        slider_range,
     })
 }
 

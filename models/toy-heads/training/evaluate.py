@@ -136,7 +136,7 @@ def rescore(regressor, generator, rows, layers, samples=128, step=2.0, psi=0.7):
 def name_of(factors):
     """A name from the strongest factors of a direction: one, or two that are nearly alike. `factors` are (name, change), descending."""
     strongest = abs(factors[0][1])
-    plain = [name.split(" (")[0] for name, change in factors[:3] if abs(change) >= max(NAMED_FROM, 0.7 * strongest)]
+    plain = [name.split(" (")[0] for name, change in factors[:3] if abs(change) >= max(NAMED_FROM, 0.8 * strongest)]
     names = [NAMES.get(name, name.replace("_", " ")) for name in plain]
     return ", ".join(list(dict.fromkeys(names))[:2])
 

@@ -89,7 +89,9 @@ pub fn picture_ui(
     }
     let place = Rect::from_center_size(centre + view.offset, shown);
     let place = Rect::from_min_size(snapped(place.min, ui.pixels_per_point()), shown);
-    let texture = surface.texture(view.shown >= style::SHARP_FROM);
+    // A picture that fits the window is looked at as a whole; who zooms in wants to see pixels.
+    let sharp = view.zoom.is_some_and(|zoom| zoom >= style::SHARP_FROM);
+    let texture = surface.texture(sharp);
     let uv = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
     ui.painter_at(whole).image(texture, place, uv, Color32::WHITE);
 

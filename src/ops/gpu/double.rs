@@ -12,7 +12,7 @@ use cubecl::prelude::*;
 
 use super::epilogue::{Epilogue, add_shares, finish};
 use super::tile::{Stored, copy_values, copy_weights, part};
-use super::{LANES, Packed, Sizes, SizesLaunch, fresh, into_tensor, lanes, primitive, shares};
+use super::{LANES, Operands, Packed, Sizes, SizesLaunch, into_tensor, lanes, shares};
 use crate::ops::After;
 
 /// What one workgroup does at a time.
@@ -368,15 +368,10 @@ impl Double {
         style: Option<Tensor<2>>,
         after: &After,
     ) -> Tensor<4> {
-        let Packed { values, inputs, outputs } = &self.packed;
-        let [n, channels, height, width] = x.dims();
-        assert_eq!(channels, *inputs, "channels of the input");
-        assert!(style.as_ref().is_none_or(|style| style.dims() == [n, *inputs]), "styles");
-        let (x, weight, style) = (primitive(x), primitive(values.clone()), style.map(primitive));
-        let share = inputs.div_ceil(shares).next_multiple_of(tile.inputs);
-        let shares = inputs.div_ceil(share);
-        let shape = [shares * n, *outputs, 2 * height, 2 * width];
-        let parts = fresh(&x, shape);
+        let Packed { inputs, outputs, .. } = &self.packed;
+        let [n, _, height, width] = x.dims();
+        let Operands { x, style, weight, shape, parts, shares, share } =
+            self.packed.operands(x, style, shares, tile.inputs, 2);
         let lanes = lanes(2 * width);
         let now = if shares == 1 { after } else { &After::default() };
         double_kernel::launch(

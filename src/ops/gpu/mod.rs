@@ -85,6 +85,36 @@ impl Packed {
     }
 }
 
+/// What a convolution kernel is launched with.
+struct Operands {
+    x: CubeTensor,
+    style: Option<CubeTensor>,
+    weight: CubeTensor,
+    /// Of [`Self::parts`]: `[shares * N, outputs, h, w]`
+    shape: [usize; 4],
+    /// Room for the sums over each share of the input channels.
+    parts: CubeTensor,
+    /// Into how many shares the input channels are cut, and how many each has.
+    shares: usize,
+    share: usize,
+}
+
+impl Packed {
+    /// Checks x `[N, inputs, h, w]` and style `[N, inputs]`. `step` input channels are summed at a time; the result is `scale`
+    /// times as high and wide as x.
+    fn operands(&self, x: Tensor<4>, style: Option<Tensor<2>>, shares: usize, step: usize, scale: usize) -> Operands {
+        let [n, channels, height, width] = x.dims();
+        assert_eq!(channels, self.inputs, "channels of the input");
+        assert!(style.as_ref().is_none_or(|style| style.dims() == [n, self.inputs]), "styles");
+        let share = self.inputs.div_ceil(shares).next_multiple_of(step);
+        let shares = self.inputs.div_ceil(share);
+        let shape = [shares * n, self.outputs, scale * height, scale * width];
+        let x = primitive(x);
+        let parts = fresh(&x, shape);
+        Operands { x, style: style.map(primitive), weight: primitive(self.values.clone()), shape, parts, shares, share }
+    }
+}
+
 /// A tensor as kernels take it: laid out row by row.
 fn primitive<const D: usize>(tensor: Tensor<D>) -> CubeTensor {
     let tensor = tensor.try_into_primitive::<CubeBackend>();

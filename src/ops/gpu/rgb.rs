@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use cubecl::prelude::*;
 
 use super::epilogue::{Epilogue, finish};
-use super::{Packed, Sizes, SizesLaunch, THREADS, fresh, into_tensor, lanes, linear_count, primitive};
+use super::{Operands, Packed, Sizes, SizesLaunch, THREADS, fresh, into_tensor, lanes, linear_count, primitive};
 use crate::ops::After;
 
 /// Threads that share the input channels of the same pixels.
@@ -141,18 +141,14 @@ impl super::Conv {
         after: &After,
         smaller: Option<Tensor<4>>,
     ) -> Tensor<4> {
-        let Packed { values, inputs, outputs } = &self.packed;
-        let [n, channels, height, width] = x.dims();
-        assert_eq!(channels, *inputs, "channels of the input");
-        assert!(style.as_ref().is_none_or(|style| style.dims() == [n, *inputs]), "styles");
+        let Packed { inputs, outputs, .. } = &self.packed;
+        let [n, _, height, width] = x.dims();
         if let Some(smaller) = &smaller {
             let [_, _, half_height, half_width] = smaller.dims();
             assert_eq!([height, width], [2 * half_height, 2 * half_width], "size of the smaller picture");
             assert_eq!(smaller.dims()[..2], [n, *outputs], "channels of the smaller picture");
         }
-        let (x, weight, style) = (primitive(x), primitive(values.clone()), style.map(primitive));
-        let shape = [n, *outputs, height, width];
-        let out = fresh(&x, shape);
+        let Operands { x, style, weight, shape, parts: out, .. } = self.packed.operands(x, style, 1, 1, 1);
         let lanes = lanes(width);
         let workgroups = (height * width / lanes).div_ceil(PIXEL_THREADS);
         rgb_kernel::launch(

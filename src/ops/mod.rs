@@ -12,8 +12,7 @@ mod norm;
 mod residual;
 mod upsample;
 
-pub use cpu::Plan as FilterPlan;
-pub(crate) use cpu::gram;
+pub use cpu::{Gram, Plan as FilterPlan};
 pub use nearest::ConvNearestUp;
 pub use norm::{StyleLayer, pixel_norm};
 use residual::{Around, on_host};

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use burn::tensor::{Device, Tensor, TensorData};
-use faer::Mat;
 use rayon::prelude::{IntoParallelIterator, ParallelExtend, ParallelIterator};
 
 use super::{Picture, Source};
@@ -18,6 +17,7 @@ use crate::generator::{
 use crate::gpu::RenderDevice;
 use crate::latent;
 use crate::layout::{self, LayoutError};
+use crate::ops::Gram;
 use crate::progress::{Cancelled, Report};
 use crate::sefa::{self, Basis, SefaError, StyleRows};
 
@@ -76,7 +76,7 @@ struct Model {
     /// The last z that was mapped, with its label and what it became, before truncation.
     mapped: Option<(Vec<f32>, Label, Vec<f32>)>,
     noise: RefCell<NoiseBank>,
-    grams: HashMap<(usize, Weighting), Vec<Mat<f64>>>,
+    grams: HashMap<(usize, Weighting), Vec<Gram>>,
     bases: HashMap<(LayerSet, Weighting), Arc<Basis>>,
 }
 

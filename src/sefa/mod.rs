@@ -4,11 +4,12 @@
 //! those outputs most are the eigenvectors of `A^T A` with the largest eigenvalues. The released code gives every row unit
 //! length first; rosinality's variant does not ([`Weighting`]).
 
-use faer::{Mat, MatRef, Side};
-use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSliceMut};
+use faer::dyn_stack::{MemBuffer, MemStack};
+use faer::linalg::evd::{ComputeEigenvectors, SelfAdjointEvdParams, self_adjoint_evd, self_adjoint_evd_scratch};
+use faer::{Auto, Col, Mat, MatRef, Spec};
 
 use crate::edit::{LayerSet, Weighting};
-use crate::ops;
+use crate::ops::Gram;
 
 /// Style weights of one layer, as stored in the checkpoint.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,8 +68,8 @@ impl Basis {
     }
 }
 
-/// The lower triangle of `A^T A` of one layer's rows in f64, `[dim, dim]`. Gram matrices of layers add up to that of the group.
-pub fn gram(rows: &StyleRows, weighting: Weighting) -> Mat<f64> {
+/// `A^T A` of one layer's rows. Gram matrices of layers add up to that of the group.
+pub fn gram(rows: &StyleRows, weighting: Weighting) -> Gram {
     let dim = rows.dim;
     let factor = |row: &[f32]| {
         let norm = square_sum(row).sqrt();
@@ -79,7 +80,7 @@ pub fn gram(rows: &StyleRows, weighting: Weighting) -> Mat<f64> {
         }
     };
     let factors: Vec<f64> = rows.values.chunks_exact(dim).map(factor).collect();
-    ops::gram(&rows.values, dim, &factors)
+    Gram::new(&rows.values, dim, &factors)
 }
 
 /// In eight sums, which do not wait for each other.
@@ -99,34 +100,38 @@ fn square_sum(row: &[f32]) -> f64 {
 pub fn factorize<'a>(
     layers: LayerSet,
     weighting: Weighting,
-    grams: impl IntoIterator<Item = &'a Mat<f64>>,
+    grams: impl IntoIterator<Item = &'a Gram>,
 ) -> Result<Basis, SefaError> {
-    let grams: Vec<&Mat<f64>> = grams.into_iter().collect();
-    let dim = grams.first().ok_or_else(|| SefaError::NoRows(layers.clone()))?.nrows();
-    if let Some(other) = grams.iter().find(|gram| gram.nrows() != dim) {
-        return Err(SefaError::Width { expected: dim, found: other.nrows() });
+    let grams: Vec<&Gram> = grams.into_iter().collect();
+    let dim = grams.first().ok_or_else(|| SefaError::NoRows(layers.clone()))?.dim();
+    if let Some(other) = grams.iter().find(|gram| gram.dim() != dim) {
+        return Err(SefaError::Width { expected: dim, found: other.dim() });
     }
-    // The lower triangle, column by column.
-    let mut sum = vec![0.0; dim * dim];
-    sum.par_chunks_exact_mut(dim).enumerate().for_each(|(column, to)| {
-        for gram in &grams {
-            let from = &gram.col_as_slice(column)[column..];
-            to[column..].iter_mut().zip(from).for_each(|(to, x)| *to += x);
-        }
-    });
-    let sum = MatRef::from_column_major_slice(&sum, dim, dim);
-    let eigen = sum.self_adjoint_eigen(Side::Lower).map_err(|_| SefaError::NoConvergence(dim))?;
+    let (values, vectors) = eigen(&Gram::sum(dim, &grams), dim).ok_or(SefaError::NoConvergence(dim))?;
     // faer sorts ascending; rounding can leave the smallest a hair below zero.
-    let order: Vec<usize> = (0..dim).rev().collect();
-    let values = eigen.S().column_vector();
-    let eigenvalues = order.iter().map(|&k| values[k].max(0.0)).collect();
+    let eigenvalues = (0..dim).rev().map(|k| values[k].max(0.0)).collect();
     let mut directions = Vec::with_capacity(dim * dim);
-    for &k in &order {
-        let column = eigen.U().col(k);
+    for column in vectors.col_iter().rev() {
         let peak = column.iter().copied().fold(0.0_f64, |peak, x| if x.abs() > peak.abs() { x } else { peak });
         directions.extend(column.iter().map(|&x| (x * peak.signum()) as f32));
     }
     Ok(Basis { layers, weighting, eigenvalues, directions })
+}
+
+/// Ascending eigenvalues and their vectors, one a column, of a symmetric matrix `[dim, dim]` given by its lower triangle,
+/// column-major. `None` if they do not converge.
+fn eigen(matrix: &[f64], dim: usize) -> Option<(Col<f64>, Mat<f64>)> {
+    let par = faer::get_global_parallelism();
+    let mut parameters: SelfAdjointEvdParams = <SelfAdjointEvdParams as Auto<f64>>::auto();
+    // At the widths of latent codes, handing each step of the reduction to threads takes longer than the step.
+    parameters.tridiag.par_threshold = usize::MAX;
+    let parameters = Spec::new(parameters);
+    let mut memory = MemBuffer::new(self_adjoint_evd_scratch::<f64>(dim, ComputeEigenvectors::Yes, par, parameters));
+    let (mut values, mut vectors) = (Col::zeros(dim), Mat::zeros(dim, dim));
+    let matrix = MatRef::from_column_major_slice(matrix, dim, dim);
+    let (to, stack) = (values.as_diagonal_mut(), MemStack::new(&mut memory));
+    self_adjoint_evd(matrix, to, Some(vectors.as_mut()), par, stack, parameters).ok()?;
+    Some((values, vectors))
 }
 
 #[cfg(test)]
@@ -179,7 +184,7 @@ mod tests {
 
     #[test]
     fn nothing_to_factorise_and_mixed_widths_are_errors() {
-        let none: [&Mat<f64>; 0] = [];
+        let none: [&Gram; 0] = [];
         assert!(matches!(factorize(LayerSet::range(7, 7), Weighting::Raw, none), Err(SefaError::NoRows(_))));
         let (a, b) = (gram(&rows(&[1.0, 0.0], 2), Weighting::Raw), gram(&rows(&[1.0, 0.0, 0.0], 3), Weighting::Raw));
         assert!(matches!(factorize(LayerSet::range(0, 1), Weighting::Raw, [&a, &b]), Err(SefaError::Width { .. })));

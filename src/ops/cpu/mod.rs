@@ -22,7 +22,7 @@ pub(crate) use attention::attention;
 pub(crate) use doubling::{PackedUp, conv_transpose, conv_up};
 pub use filtered::Plan;
 pub(crate) use filtered::filtered;
-pub(crate) use gram::gram;
+pub use gram::Gram;
 use kernel::{OUTPUTS, POSITIONS, accumulate, widest};
 use memory::{Buffer, Disjoint, Source, Strip, fresh};
 pub(crate) use nearest::{PackedNearest, conv_nearest_up};

@@ -229,7 +229,7 @@ impl<Notify: Fn(Event)> Desk<Notify> {
 
     fn announce_device(&self) {
         let device = self.engine.device();
-        (self.notify)(Event::Device { label: device.label().into(), note: device.note().map(str::to_owned) });
+        (self.notify)(Event::Device { label: device.label(), note: device.note() });
     }
 
     /// Does one job; if a GPU fails under it, goes on with the CPU and does it again there.
@@ -263,7 +263,7 @@ impl<Notify: Fn(Event)> Desk<Notify> {
     }
 
     fn move_to_cpu(&mut self, reason: &str) -> Result<Answer, Failure> {
-        let label = self.engine.device().label().to_owned();
+        let label = self.engine.device().label();
         let first_line = reason.lines().next().unwrap_or_default();
         let note = format!("{label} failed ({first_line}); pictures are made on the CPU now");
         self.screen = None;

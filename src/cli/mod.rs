@@ -138,7 +138,7 @@ fn open_weights(source: &Source) -> anyhow::Result<Weights> {
 fn device_line(device: &RenderDevice) -> String {
     match device.note() {
         Some(note) => format!("{}: {note}", device.label()),
-        None => device.label().to_owned(),
+        None => device.label(),
     }
 }
 

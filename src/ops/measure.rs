@@ -138,6 +138,7 @@ impl Bench<'_> {
             noise: Some(self.random([1, 1, side, side])),
             slope: Some(0.2),
             clamp: Some(256.0),
+            ..After::default()
         }
     }
 

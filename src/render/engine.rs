@@ -132,8 +132,9 @@ impl Engine {
             Source::Example(example) => Checkpoint::from_static(example.bytes(), example.name())?,
         };
         let weights = layout::detect(checkpoint)?;
-        let limits = (self.device.label(), self.device.max_tensor_bytes());
-        let generator = Generator::load(&weights, &name, self.device.device(), limits, report)
+        let label = self.device.label();
+        let limits = (label.as_str(), self.device.max_tensor_bytes());
+        let generator = Generator::load(&weights, &name, self.device.place(), limits, report)
             .map_err(|error| RenderError::Load(source.to_string(), Box::new(error)))?;
         let info = generator.info.clone();
         let stages = generator.network.stages();

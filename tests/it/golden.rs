@@ -68,7 +68,7 @@ impl Case {
     }
 
     fn load(&self) -> Generator {
-        Generator::load(&weights(&self.file), "case", self.device.device(), ("device", None), &mut progress::silent)
+        Generator::load(&weights(&self.file), "case", self.device.place(), ("device", None), &mut progress::silent)
             .unwrap()
     }
 

@@ -3,8 +3,8 @@
 //! Reference: pytorch/examples, `dcgan/main.py` (class `Generator`). Difference: batch norms in evaluation mode are folded
 //! into the transposed convolutions before them, and the first convolution, on a 1x1 picture, is a matrix product.
 
-use burn::tensor::activation::relu;
 use burn::tensor::Tensor;
+use burn::tensor::activation::relu;
 
 use super::info::LayerInfo;
 use super::layers::{Conv, Linear};

@@ -335,7 +335,14 @@ impl LayerLoader<'_, '_> {
         weight.iter_mut().for_each(|x| *x *= gain);
         let conv = ops::Conv::new(&weight, [outputs, inputs, 1], self.device);
         let bias = Some(tensor(bias, [outputs], self.device));
-        Ok((ToRgb { style, conv, after: After { bias, clamp: self.weights.conv_clamp, is_picture: true, ..After::default() } }, rows))
+        Ok((
+            ToRgb {
+                style,
+                conv,
+                after: After { bias, clamp: self.weights.conv_clamp, is_picture: true, ..After::default() },
+            },
+            rows,
+        ))
     }
 }
 

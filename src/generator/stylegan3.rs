@@ -7,8 +7,8 @@
 
 use std::f64::consts::TAU;
 
-use burn::tensor::ops::PadMode;
 use burn::tensor::Tensor;
+use burn::tensor::ops::PadMode;
 
 use super::filtered::{FilteredActivation, Resampling, Taps};
 use super::info::LayerInfo;

@@ -15,7 +15,7 @@ use crate::edit::{Code, Edit, LayerSet, Noise, NoiseMode, Weighting};
 use crate::generator::{
     Activation, Conditions, Generator, Label, LoadError, ModelInfo, NoiseInput, Prior, ReadBackError, Stage,
 };
-use crate::gpu::RenderDevice;
+use crate::gpu::{Precision, RenderDevice};
 use crate::latent;
 use crate::layout::{self, LayoutError};
 use crate::progress::{Cancelled, Report};
@@ -117,6 +117,11 @@ impl Engine {
 
     pub fn device(&self) -> &RenderDevice {
         &self.device
+    }
+
+    /// How models that are opened from now on are stored, if the device can.
+    pub fn set_precision(&mut self, precision: Precision) {
+        self.device = self.device.clone().with_precision(precision);
     }
 
     /// The open model.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{Device, Tensor, TensorData};
 use safetensors::SafeTensors;
 use sefa_studio::generator::{Activation, Conditions, Generator, NoiseInput};
-use sefa_studio::gpu::{DeviceChoice, RenderDevice};
+use sefa_studio::gpu::{DeviceChoice, Precision, RenderDevice};
 
 pub fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
@@ -23,6 +23,14 @@ pub fn devices() -> Vec<RenderDevice> {
             vec![cpu]
         }
     }
+}
+
+/// wgpu in half precision, unless it is missing: software Vulkan has it.
+pub fn half_devices() -> Vec<RenderDevice> {
+    let gpus = devices().into_iter().filter(|device| device.wgpu().is_some());
+    let half: Vec<_> = gpus.map(|device| device.with_precision(Precision::F16)).collect();
+    assert!(half.iter().all(|device| device.precision_note().is_none()), "no f16 to test on");
+    half
 }
 
 /// Arrays of an `expected.safetensors`, all f32.

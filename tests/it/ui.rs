@@ -20,7 +20,8 @@ fn window(source: Source, paths: impl IntoIterator<Item = PathBuf>) -> Window {
     let dialogs = ScriptedDialogs::new(paths.into_iter().map(Some));
     let mut window = Harness::builder().with_size([1280.0, 800.0]).with_step_dt(0.03).build_eframe(move |cc| {
         let engine = || Engine::new(RenderDevice::new(DeviceChoice::Cpu).unwrap());
-        let services = Services { engine: Box::new(engine), dialogs: Box::new(dialogs), start: source };
+        let services =
+            Services { engine: Box::new(engine), dialogs: Box::new(dialogs), start: source, precision: None };
         App::new(cc, services).unwrap()
     });
     wait_until(&mut window, "the first picture", |app| app.model().is_some());
@@ -603,27 +604,61 @@ fn an_edit_with_a_code_keeps_it_until_a_seed_is_asked_for() {
     }
 }
 
+/// A window that shares its GPU with the engine; `None` for the CPU.
+fn window_on(device: RenderDevice) -> Option<Window> {
+    let setup = device.wgpu()?;
+    let setup = egui_wgpu::WgpuSetup::Existing(egui_wgpu::WgpuSetupExisting {
+        instance: setup.instance.clone(),
+        adapter: setup.adapter.clone(),
+        device: setup.device.clone(),
+        queue: setup.queue.clone(),
+    });
+    let builder = Harness::builder().with_size([1000.0, 620.0]).wgpu_setup(setup);
+    let mut window = builder.build_eframe(move |cc| {
+        let services = Services {
+            engine: Box::new(move || Engine::new(device)),
+            dialogs: Box::new(ScriptedDialogs::default()),
+            start: Source::Example(Example::ToyHeads),
+            precision: None,
+        };
+        App::new(cc, services).unwrap()
+    });
+    wait_until(&mut window, "the model", |app| app.model().is_some());
+    settle(&mut window);
+    Some(window)
+}
+
+#[test]
+fn half_precision_opens_the_model_again_and_keeps_the_edit() {
+    const HALF: &str = "Half precision on the GPU";
+    let toggle = |window: &mut Window| {
+        click(window, "View");
+        click(window, HALF);
+    };
+    for device in super::support::devices() {
+        let Some(mut window) = window_on(device) else { continue };
+        press(&mut window, Modifiers::NONE, Key::ArrowRight);
+        let before = edit(&window);
+        assert!(window.query_by_label_contains(", f16").is_none());
+        toggle(&mut window);
+        window.get_by_label_contains(", f16");
+        assert_eq!(edit(&window), before);
+        assert_eq!(window.state().shown_edit(), Some(&before));
+        toggle(&mut window);
+        assert!(window.query_by_label_contains(", f16").is_none());
+    }
+    // The CPU goes on as it was.
+    let mut window = toy_heads([]);
+    let picture = pixels(&window);
+    toggle(&mut window);
+    assert_eq!(pixels(&window), picture);
+    assert!(window.query_by_label_contains(", f16").is_none());
+}
+
 #[test]
 fn a_texture_of_the_shared_device_is_painted() {
     for device in super::support::devices() {
-        let Some(setup) = device.wgpu() else { continue };
-        let setup = egui_wgpu::WgpuSetup::Existing(egui_wgpu::WgpuSetupExisting {
-            instance: setup.instance.clone(),
-            adapter: setup.adapter.clone(),
-            device: setup.device.clone(),
-            queue: setup.queue.clone(),
-        });
-        let builder = Harness::builder().with_size([1000.0, 620.0]).wgpu_setup(setup);
-        let mut window = builder.build_eframe(move |cc| {
-            let services = Services {
-                engine: Box::new(move || Engine::new(device)),
-                dialogs: Box::new(ScriptedDialogs::default()),
-                start: Source::Example(Example::ToyHeads),
-            };
-            App::new(cc, services).unwrap()
-        });
-        wait_until(&mut window, "the model", |app| app.model().is_some());
-        settle(&mut window);
+        let Some(mut window) = window_on(device) else { continue };
         assert!(matches!(window.state().frame().unwrap().image, FrameImage::Texture(_)));
         let shown = window.render().unwrap();
         let middle = image::imageops::crop_imm(&shown, 400, 200, 150, 200).to_image();

@@ -12,6 +12,8 @@ mod ceiling;
 mod conv;
 mod double;
 mod epilogue;
+#[cfg(test)]
+mod half_tests;
 mod norm;
 mod residual;
 mod rgb;

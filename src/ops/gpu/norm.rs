@@ -203,13 +203,7 @@ const SLICES: usize = 8;
 const PIXEL_THREADS: usize = THREADS / SLICES;
 
 #[cube(launch)]
-fn pixel_norm_kernel<S: Float>(
-    x: &[S],
-    out: &mut [S],
-    channels: usize,
-    pixels: usize,
-    #[define(S)] _type: ElemType,
-) {
+fn pixel_norm_kernel<S: Float>(x: &[S], out: &mut [S], channels: usize, pixels: usize, #[define(S)] _type: ElemType) {
     let sample = CUBE_POS_Z as usize;
     let workgroup = CUBE_POS_Y as usize * CUBE_COUNT_X as usize + CUBE_POS_X as usize;
     let unit = UNIT_POS as usize;

@@ -7,7 +7,8 @@ use cubecl::prelude::*;
 
 use super::epilogue::{Epilogue, finish};
 use super::{
-    Operands, Packed, Sizes, SizesLaunch, THREADS, elem_type, fresh, into_tensor, lanes, linear_count, primitive, stored,
+    Operands, Packed, Sizes, SizesLaunch, THREADS, elem_type, fresh, into_tensor, lanes, linear_count, primitive,
+    stored,
 };
 use crate::ops::{After, stored_as};
 

@@ -630,10 +630,10 @@ fn window_on(device: RenderDevice) -> Option<Window> {
 
 #[test]
 fn half_precision_opens_the_model_again_and_keeps_the_edit() {
-    const HALF: &str = "Half precision on the GPU";
     let toggle = |window: &mut Window| {
         click(window, "View");
-        click(window, HALF);
+        window.get_by_label_contains("Half precision on the GPU").click();
+        settle(window);
     };
     for device in super::support::devices() {
         let Some(mut window) = window_on(device) else { continue };

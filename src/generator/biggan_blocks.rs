@@ -222,7 +222,7 @@ impl ToPicture {
             statistics,
             gain: tensor(gain, [1, channels], device),
             bias: tensor(bias, [1, channels], device),
-            conv: Conv::new(weight, [outputs, channels, 3], 1.0, Some(conv_bias), device).to_picture(),
+            conv: Conv::new(weight, [outputs, channels, 3], 1.0, Some(conv_bias), device).for_picture(),
         })
     }
 

@@ -98,7 +98,7 @@ impl Dcgan {
                 first = Some((layer, outputs, StyleRows { values: columns_to_rows(&stored, inputs), dim: inputs }));
             } else {
                 let conv = Conv::transposed(&weight, [inputs, outputs], Some(bias), device);
-                rest.push(if is_last { conv.to_picture() } else { conv.with_activation(0.0) });
+                rest.push(if is_last { conv.for_picture() } else { conv.with_activation(0.0) });
             }
             inputs = outputs;
         }

@@ -105,7 +105,7 @@ impl Conv {
     }
 
     /// The result is a picture, which is f32 however maps are stored.
-    pub(super) fn to_picture(mut self) -> Self {
+    pub(super) fn for_picture(mut self) -> Self {
         self.after.is_picture = true;
         self
     }

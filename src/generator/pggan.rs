@@ -117,7 +117,7 @@ impl Pggan {
             let weight = tally.get(weights, &format!("output{b}.weight"), &[outputs, inputs, 1, 1])?;
             let bias = tally.get(weights, &format!("output{b}.bias"), &[outputs])?;
             let gain = 1.0 / (inputs as f64).sqrt();
-            let rgb = Conv::new(weight, [outputs, inputs, 1], gain, Some(bias), device).to_picture();
+            let rgb = Conv::new(weight, [outputs, inputs, 1], gain, Some(bias), device).for_picture();
             blocks.push(Block { up, conv, rgb });
         }
         let lod = tally.find(weights, "lod", &[])?.and_then(|lod| lod.first().copied()).unwrap_or(0.0);

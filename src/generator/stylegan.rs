@@ -115,7 +115,7 @@ impl StyleGan {
             let weight = tally.get(weights, &format!("synthesis.output{b}.weight"), &[outputs, channels, 1, 1])?;
             let bias = tally.get(weights, &format!("synthesis.output{b}.bias"), &[outputs])?;
             let gain = 1.0 / (channels as f64).sqrt();
-            let rgb = Conv::new(weight, [outputs, channels, 1], gain, Some(bias), device).to_picture();
+            let rgb = Conv::new(weight, [outputs, channels, 1], gain, Some(bias), device).for_picture();
             blocks.push(Block { layers: [first, second], rgb });
         }
         let lod = tally.find(weights, "synthesis.lod", &[])?.and_then(|lod| lod.first().copied()).unwrap_or(0.0);

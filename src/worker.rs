@@ -147,9 +147,10 @@ impl Worker {
         }
     }
 
-    /// Everything that happened since the last call. Never waits.
-    pub fn events(&self) -> Vec<Event> {
-        self.events.try_iter().collect()
+    /// Everything that happened since the last call. If that is nothing, waits that long for a first event.
+    pub fn events(&self, patience: Duration) -> Vec<Event> {
+        let first = if patience.is_zero() { None } else { self.events.recv_timeout(patience).ok() };
+        first.into_iter().chain(self.events.try_iter()).collect()
     }
 
     /// Stops the present opening or export.

@@ -5,7 +5,7 @@ use egui::{Align2, Color32, FontId, PointerButton, Rect, Sense, Ui, Vec2, pos2, 
 use super::command::Command;
 use super::slider::leave_space_free;
 use super::style;
-use super::surface::Surface;
+use super::surface::{Easel, Surface};
 
 /// How the picture lies in its area.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -53,7 +53,8 @@ pub struct Caption<'a> {
 /// The picture area; it fills `ui`.
 pub fn picture_ui(
     ui: &mut Ui,
-    surface: &mut Surface,
+    surface: &Surface,
+    easel: Option<&Easel>,
     view: &mut View,
     caption: &Caption<'_>,
     commands: &mut Vec<Command>,
@@ -91,9 +92,11 @@ pub fn picture_ui(
     let place = Rect::from_min_size(snapped(place.min, ui.pixels_per_point()), shown);
     // A picture that fits the window is looked at as a whole; who zooms in wants to see pixels.
     let sharp = view.zoom.is_some_and(|zoom| zoom >= style::SHARP_FROM);
-    let texture = surface.texture(sharp);
-    let uv = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
-    ui.painter_at(whole).image(texture, place, uv, Color32::WHITE);
+    let painter = ui.painter_at(whole);
+    fill_around(&painter, whole, place.shrink(1.0), style::palette(ui).surround);
+    if let Some(easel) = easel {
+        surface.paint(&painter, easel, place, whole, sharp);
+    }
 
     caption_ui(ui, line, place, caption);
     response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Image, true, format!("Picture, {}", caption.text)));
@@ -114,6 +117,19 @@ pub fn picture_ui(
             }
         }
     });
+}
+
+/// Fills what of `whole` lies outside `hole`: software rasterisers take as long for what will be covered.
+fn fill_around(painter: &egui::Painter, whole: Rect, hole: Rect, colour: Color32) {
+    let hole = Rect::from_min_max(whole.clamp(hole.min), whole.clamp(hole.max));
+    for side in [
+        Rect::from_min_max(whole.min, pos2(whole.right(), hole.top())),
+        Rect::from_min_max(pos2(whole.left(), hole.bottom()), whole.max),
+        Rect::from_min_max(pos2(whole.left(), hole.top()), hole.left_bottom()),
+        Rect::from_min_max(hole.right_top(), pos2(whole.right(), hole.bottom())),
+    ] {
+        painter.rect_filled(side, 0.0, colour);
+    }
 }
 
 fn snapped(point: egui::Pos2, pixels_per_point: f32) -> egui::Pos2 {

@@ -147,7 +147,7 @@ impl App {
             Command::ResetMoves => self.document.edit.moves.clear(),
             Command::CopyPicture => {
                 if let Some(surface) = &self.surface {
-                    surface.copy(ctx);
+                    surface.copy(ctx, self.easel.as_ref());
                 }
             }
             Command::Select(group) => {

@@ -203,14 +203,14 @@ pub fn accent_outline(ui: &mut egui::Ui) {
 pub const DROP_SHADE: Color32 = Color32::from_black_alpha(120);
 pub const DROP_TEXT: Color32 = Color32::WHITE;
 
-/// The frame of a side panel.
-pub fn panel_frame(colours: &Palette) -> egui::Frame {
-    egui::Frame::new().fill(colours.panel).inner_margin(Margin::symmetric(12, 8))
+/// The frame of a side panel. Its ground is the window's own: see [`super::App`]'s `clear_color`.
+pub fn panel_frame() -> egui::Frame {
+    egui::Frame::new().inner_margin(Margin::symmetric(12, 8))
 }
 
-/// The frame of a bar across the window.
-pub fn bar_frame(colours: &Palette) -> egui::Frame {
-    egui::Frame::new().fill(colours.panel).inner_margin(Margin::symmetric(12, 0))
+/// The frame of a bar across the window; likewise.
+pub fn bar_frame() -> egui::Frame {
+    egui::Frame::new().inner_margin(Margin::symmetric(12, 0))
 }
 
 /// The heading of a section, in small capitals.

@@ -2,101 +2,160 @@
 
 use std::sync::Arc;
 
-use egui::{ColorImage, Context, TextureFilter, TextureHandle, TextureId, TextureOptions};
-use egui_wgpu::RenderState;
+use egui::{ColorImage, Context, Painter, Rect};
+use egui_wgpu::{CallbackTrait, RenderState};
+use wgpu::util::DeviceExt;
 
 use crate::edit::Edit;
 use crate::render::{Frame, FrameImage, Pixels};
 
+/// Paints pictures with `shaders/view.wgsl`.
+pub struct Easel {
+    gpu: RenderState,
+    pipeline: wgpu::RenderPipeline,
+    smooth: wgpu::Sampler,
+    sharp: wgpu::Sampler,
+}
+
+impl Easel {
+    pub fn new(gpu: RenderState) -> Self {
+        let device = &gpu.device;
+        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: Some("view"),
+            source: wgpu::ShaderSource::Wgsl(include_str!("../../shaders/view.wgsl").into()),
+        });
+        let encodes = f64::from(u8::from(gpu.target_format.is_srgb()));
+        let pipeline = device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
+            label: Some("view"),
+            layout: None,
+            vertex: wgpu::VertexState {
+                module: &module,
+                entry_point: Some("corner"),
+                compilation_options: wgpu::PipelineCompilationOptions::default(),
+                buffers: &[],
+            },
+            primitive: wgpu::PrimitiveState {
+                topology: wgpu::PrimitiveTopology::TriangleStrip,
+                ..wgpu::PrimitiveState::default()
+            },
+            depth_stencil: None,
+            multisample: wgpu::MultisampleState::default(),
+            fragment: Some(wgpu::FragmentState {
+                module: &module,
+                entry_point: Some("paint"),
+                compilation_options: wgpu::PipelineCompilationOptions {
+                    constants: &[("target_encodes", encodes)],
+                    ..wgpu::PipelineCompilationOptions::default()
+                },
+                targets: &[Some(gpu.target_format.into())],
+            }),
+            multiview_mask: None,
+            cache: None,
+        });
+        let sampler = |mag_filter| {
+            let min_filter = wgpu::FilterMode::Linear;
+            device.create_sampler(&wgpu::SamplerDescriptor { mag_filter, min_filter, ..Default::default() })
+        };
+        let (smooth, sharp) = (sampler(wgpu::FilterMode::Linear), sampler(wgpu::FilterMode::Nearest));
+        Easel { gpu, pipeline, smooth, sharp }
+    }
+
+    /// True if the window is painted by processors, without a GPU.
+    pub fn is_software(&self) -> bool {
+        self.gpu.adapter.get_info().device_type == wgpu::DeviceType::Cpu
+    }
+
+    /// A texture that holds `pixels`: `old`, if it is of that size.
+    fn uploaded(&self, pixels: &Pixels, old: Option<Arc<wgpu::Texture>>) -> Arc<wgpu::Texture> {
+        let [width, height] = [pixels.width as u32, pixels.height as u32];
+        let size = wgpu::Extent3d { width, height, depth_or_array_layers: 1 };
+        let texture = old.filter(|old| old.size() == size).unwrap_or_else(|| {
+            Arc::new(self.gpu.device.create_texture(&wgpu::TextureDescriptor {
+                label: Some("picture"),
+                size,
+                mip_level_count: 1,
+                sample_count: 1,
+                dimension: wgpu::TextureDimension::D2,
+                format: wgpu::TextureFormat::Rgba8Unorm,
+                usage: wgpu::TextureUsages::TEXTURE_BINDING | wgpu::TextureUsages::COPY_DST,
+                view_formats: &[],
+            }))
+        });
+        let layout = wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(4 * width), rows_per_image: None };
+        self.gpu.queue.write_texture(texture.as_image_copy(), &pixels.to_rgba(), layout, size);
+        texture
+    }
+}
+
 /// The newest frame of one purpose.
 pub struct Surface {
     pub frame: Frame,
-    sharp: bool,
-    holder: Holder,
-}
-
-enum Holder {
-    Uploaded(TextureHandle),
-    Registered(Registration),
-}
-
-/// A name by which the window knows a texture of the shared device.
-struct Registration {
-    id: TextureId,
-    gpu: RenderState,
-}
-
-impl Registration {
-    fn new(gpu: RenderState, texture: &wgpu::Texture, sharp: bool) -> Self {
-        let view = texture.create_view(&wgpu::TextureViewDescriptor::default());
-        let id = gpu.renderer.write().register_native_texture(&gpu.device, &view, filter(sharp));
-        Registration { id, gpu }
-    }
-
-    fn update(&self, texture: &wgpu::Texture, sharp: bool) {
-        let view = texture.create_view(&wgpu::TextureViewDescriptor::default());
-        let mut renderer = self.gpu.renderer.write();
-        renderer.update_egui_texture_from_wgpu_texture(&self.gpu.device, &view, filter(sharp), self.id);
-    }
-}
-
-impl Drop for Registration {
-    fn drop(&mut self) {
-        self.gpu.renderer.write().free_texture(&self.id);
-    }
+    /// `None` if the window paints nothing, as in tests of its logic.
+    texture: Option<Arc<wgpu::Texture>>,
 }
 
 impl Surface {
-    /// Shows a frame in place of `old`. `None` if the frame is on a device that the window does not share.
-    pub fn show(old: Option<Surface>, frame: Frame, ctx: &Context, gpu: Option<&RenderState>) -> Option<Surface> {
-        let sharp = old.as_ref().is_some_and(|old| old.sharp);
-        let holder = match (&frame.image, old.map(|old| old.holder)) {
-            (FrameImage::Pixels(pixels), Some(Holder::Uploaded(mut handle))) => {
-                handle.set(color_image(pixels), filters(sharp));
-                Holder::Uploaded(handle)
+    /// Shows a frame in place of `old`.
+    pub fn show(old: Option<Surface>, frame: Frame, easel: Option<&Easel>) -> Surface {
+        let texture = match (&frame.image, easel) {
+            (FrameImage::Texture(texture), _) => Some(texture.clone()),
+            (FrameImage::Pixels(pixels), Some(easel)) => {
+                // A texture of the engine is not ours to write to.
+                let uploaded = old.filter(|old| matches!(old.frame.image, FrameImage::Pixels(_)));
+                Some(easel.uploaded(pixels, uploaded.and_then(|old| old.texture)))
             }
-            (FrameImage::Pixels(pixels), _) => {
-                Holder::Uploaded(ctx.load_texture("picture", color_image(pixels), filters(sharp)))
-            }
-            (FrameImage::Texture(texture), Some(Holder::Registered(registration))) => {
-                registration.update(texture, sharp);
-                Holder::Registered(registration)
-            }
-            (FrameImage::Texture(texture), _) => Holder::Registered(Registration::new(gpu?.clone(), texture, sharp)),
+            (FrameImage::Pixels(_), None) => None,
         };
-        Some(Surface { frame, sharp, holder })
+        Surface { frame, texture }
     }
 
     pub fn edit(&self) -> &Edit {
         &self.frame.edit
     }
 
-    /// The texture to paint; `sharp` shows its pixels as squares.
-    pub fn texture(&mut self, sharp: bool) -> TextureId {
+    /// Paints the part of the picture at `place` that lies in `area`, both in points; `sharp` shows its pixels as squares.
+    pub fn paint(&self, painter: &Painter, easel: &Easel, place: Rect, area: Rect, sharp: bool) {
+        let Some(texture) = &self.texture else { return };
+        // What is painted begins and ends at whole pixels of the screen.
+        let scale = painter.pixels_per_point();
+        let target = place.intersect(area);
+        let target = Rect::from_min_max((target.min * scale).round() / scale, (target.max * scale).round() / scale);
+        if !target.is_positive() {
+            return;
+        }
+        let [min, max] = [target.min, target.max].map(|corner| (corner - place.min) / place.size());
+        let seen: Vec<u8> = [min.x, min.y, max.x, max.y].iter().flat_map(|x| x.to_ne_bytes()).collect();
+        let device = &easel.gpu.device;
+        let seen = device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+            label: Some("view"),
+            contents: &seen,
+            usage: wgpu::BufferUsages::UNIFORM,
+        });
         // A preview's squares would pass for the picture's own pixels.
-        let sharp = sharp && self.frame.is_exact;
-        if sharp != self.sharp {
-            self.sharp = sharp;
-            match (&mut self.holder, &self.frame.image) {
-                (Holder::Uploaded(handle), FrameImage::Pixels(pixels)) => {
-                    handle.set(color_image(pixels), filters(sharp))
-                }
-                (Holder::Registered(registration), FrameImage::Texture(texture)) => registration.update(texture, sharp),
-                _ => {}
-            }
-        }
-        match &self.holder {
-            Holder::Uploaded(handle) => handle.id(),
-            Holder::Registered(registration) => registration.id,
-        }
+        let sampler = if sharp && self.frame.is_exact { &easel.sharp } else { &easel.smooth };
+        let view = texture.create_view(&wgpu::TextureViewDescriptor::default());
+        let bindings = device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some("view"),
+            layout: &easel.pipeline.get_bind_group_layout(0),
+            entries: &[
+                wgpu::BindGroupEntry { binding: 0, resource: seen.as_entire_binding() },
+                wgpu::BindGroupEntry { binding: 1, resource: wgpu::BindingResource::TextureView(&view) },
+                wgpu::BindGroupEntry { binding: 2, resource: wgpu::BindingResource::Sampler(sampler) },
+            ],
+        });
+        let stroke = Stroke { pipeline: easel.pipeline.clone(), bindings };
+        painter.add(egui_wgpu::Callback::new_paint_callback(target, stroke));
     }
 
     /// Puts the picture on the clipboard; from the GPU this takes a moment and happens on a thread.
-    pub fn copy(&self, ctx: &Context) {
-        match (&self.frame.image, &self.holder) {
-            (FrameImage::Pixels(pixels), _) => ctx.copy_image(color_image(pixels)),
-            (FrameImage::Texture(texture), Holder::Registered(registration)) => {
-                let (ctx, texture, gpu) = (ctx.clone(), texture.clone(), registration.gpu.clone());
+    pub fn copy(&self, ctx: &Context, easel: Option<&Easel>) {
+        match (&self.frame.image, easel) {
+            (FrameImage::Pixels(pixels), _) => {
+                let size = [pixels.width, pixels.height];
+                ctx.copy_image(ColorImage::from_rgba_unmultiplied(size, &pixels.to_rgba()));
+            }
+            (FrameImage::Texture(texture), Some(easel)) => {
+                let (ctx, texture, gpu) = (ctx.clone(), texture.clone(), easel.gpu.clone());
                 std::thread::spawn(move || {
                     if let Some(image) = read_back(&texture, &gpu) {
                         ctx.copy_image(image);
@@ -104,22 +163,28 @@ impl Surface {
                     }
                 });
             }
-            _ => {}
+            (FrameImage::Texture(_), None) => {}
         }
     }
 }
 
-fn filter(sharp: bool) -> wgpu::FilterMode {
-    if sharp { wgpu::FilterMode::Nearest } else { wgpu::FilterMode::Linear }
+/// One picture in one frame of the window.
+struct Stroke {
+    pipeline: wgpu::RenderPipeline,
+    bindings: wgpu::BindGroup,
 }
 
-fn filters(sharp: bool) -> TextureOptions {
-    let magnification = if sharp { TextureFilter::Nearest } else { TextureFilter::Linear };
-    TextureOptions { magnification, minification: TextureFilter::Linear, ..TextureOptions::LINEAR }
-}
-
-fn color_image(pixels: &Arc<Pixels>) -> ColorImage {
-    ColorImage::from_rgba_unmultiplied([pixels.width, pixels.height], &pixels.to_rgba())
+impl CallbackTrait for Stroke {
+    fn paint(
+        &self,
+        _: egui::PaintCallbackInfo,
+        pass: &mut wgpu::RenderPass<'static>,
+        _: &egui_wgpu::CallbackResources,
+    ) {
+        pass.set_pipeline(&self.pipeline);
+        pass.set_bind_group(0, &self.bindings, &[]);
+        pass.draw(0..4, 0..1);
+    }
 }
 
 /// Copies a texture to the host; waits for the device.

@@ -1,6 +1,7 @@
 //! The window and its worker: what is sent when, and what becomes of the answers.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use egui::Context;
 
@@ -10,7 +11,7 @@ use super::facts::CARRIES_CODE;
 use super::menu;
 use super::open::{Failure, TOAST_SECONDS, Toast, ToastOf};
 use super::semantics::{PAGE, Shown};
-use super::surface::Surface;
+use super::surface::{Easel, Surface};
 use crate::edit::{Edit, Weighting};
 use crate::generator::{Group, ModelInfo};
 use crate::render::{Frame, Source};
@@ -18,13 +19,16 @@ use crate::worker::{Event, Job, Purpose, Task};
 
 /// Directions of an earlier selection look old after this many seconds; before that they would only flicker.
 const STALE_AFTER: f64 = 0.1;
+/// Twenty frames a second are enough for sliders to keep up with the hand until a picture comes.
+const FRAME_WITHOUT_PICTURE: Duration = Duration::from_millis(50);
 
 impl App {
     /// Takes in everything that happened elsewhere since the last frame.
     pub(super) fn take_events(&mut self, ctx: &Context) {
-        for event in self.worker.events() {
+        for event in self.worker.events(self.patience()) {
             self.take_event(event, ctx);
         }
+        self.painted = Instant::now();
         for answer in self.dialogs.answers() {
             self.take_answer(answer, ctx);
         }
@@ -34,6 +38,16 @@ impl App {
                 FileEvent::Saved(path) => self.show_toast(ToastOf::Written(path), ctx),
                 FileEvent::Failed(failure) => self.failure = Some(failure),
             }
+        }
+    }
+
+    /// How long the next frame of the window may wait for a picture. Where the window is painted by the processors that also
+    /// make the pictures, a frame for every motion of the pointer would leave nothing for them.
+    fn patience(&self) -> Duration {
+        let shares_processors = self.easel.as_ref().is_some_and(Easel::is_software);
+        match shares_processors && !self.worker.is_idle() {
+            true => FRAME_WITHOUT_PICTURE.saturating_sub(self.painted.elapsed()),
+            false => Duration::ZERO,
         }
     }
 
@@ -48,7 +62,7 @@ impl App {
                     model.shown.basis = Some(basis);
                 }
             }
-            Event::Rendered { frame, purpose } => self.take_frame(frame, purpose, ctx),
+            Event::Rendered { frame, purpose } => self.take_frame(frame, purpose),
             Event::Exported { path } => {
                 self.finish(Task::Export);
                 self.show_toast(ToastOf::Written(path), ctx);
@@ -90,7 +104,7 @@ impl App {
         }
     }
 
-    fn take_frame(&mut self, frame: Frame, purpose: Purpose, ctx: &Context) {
+    fn take_frame(&mut self, frame: Frame, purpose: Purpose) {
         let current = self.model.as_ref().is_some_and(|model| model.info.identity == frame.model);
         if !current {
             return;
@@ -99,7 +113,7 @@ impl App {
             Purpose::Edit => &mut self.surface,
             Purpose::Compare => &mut self.comparison,
         };
-        *slot = Surface::show(slot.take(), frame, ctx, self.gpu.as_ref());
+        *slot = Some(Surface::show(slot.take(), frame, self.easel.as_ref()));
     }
 
     fn show_toast(&mut self, of: ToastOf, ctx: &Context) {

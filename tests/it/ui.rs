@@ -9,7 +9,7 @@ use egui::{Key, Modifiers, vec2};
 use egui_kittest::kittest::{NodeT, Queryable};
 use egui_kittest::{Harness, Node};
 use sefa_studio::edit::{ClassMix, Code, Edit, LayerSet, Weighting};
-use sefa_studio::gpu::{DeviceChoice, RenderDevice};
+use sefa_studio::gpu::{DeviceChoice, RenderDevice, WgpuSetup};
 use sefa_studio::project::Project;
 use sefa_studio::render::{Engine, Example, FrameImage, Source};
 use sefa_studio::ui::{App, ScriptedDialogs, Services};
@@ -604,16 +604,15 @@ fn an_edit_with_a_code_keeps_it_until_a_seed_is_asked_for() {
     }
 }
 
-/// A window that shares its GPU with the engine; `None` for the CPU.
-fn window_on(device: RenderDevice) -> Option<Window> {
-    let setup = device.wgpu()?;
-    let setup = egui_wgpu::WgpuSetup::Existing(egui_wgpu::WgpuSetupExisting {
+/// A window that is drawn on `setup`'s GPU, with an engine on `device`.
+fn window_on(setup: &WgpuSetup, device: RenderDevice) -> Window {
+    let shared = egui_wgpu::WgpuSetup::Existing(egui_wgpu::WgpuSetupExisting {
         instance: setup.instance.clone(),
         adapter: setup.adapter.clone(),
         device: setup.device.clone(),
         queue: setup.queue.clone(),
     });
-    let builder = Harness::builder().with_size([1000.0, 620.0]).wgpu_setup(setup);
+    let builder = Harness::builder().with_size([1000.0, 620.0]).wgpu_setup(shared);
     let mut window = builder.build_eframe(move |cc| {
         let services = Services {
             engine: Box::new(move || Engine::new(device)),
@@ -625,45 +624,50 @@ fn window_on(device: RenderDevice) -> Option<Window> {
     });
     wait_until(&mut window, "the model", |app| app.model().is_some());
     settle(&mut window);
-    Some(window)
+    window
 }
 
+/// Pixels that the CPU made are uploaded; a texture of the shared device is painted as it is.
+#[test]
+fn at_actual_size_every_pixel_on_screen_is_one_of_the_picture() {
+    let devices = super::support::devices();
+    let Some(setup) = devices.iter().find_map(RenderDevice::wgpu).cloned() else { return };
+    for device in devices {
+        let label = device.label();
+        let mut window = window_on(&setup, device);
+        press(&mut window, Modifiers::NONE, Key::Num1);
+        let frame = window.state().frame().unwrap();
+        let [width, height] = frame.size.map(|side| side as u32);
+        let picture = match &frame.image {
+            FrameImage::Pixels(pixels) => pixels.to_rgba(),
+            FrameImage::Texture(texture) => super::support::read_texture(&setup, texture),
+        };
+        let screen = window.render().unwrap();
+        let shows = |x, y| image::imageops::crop_imm(&screen, x, y, width, height).to_image().into_raw() == picture;
+        let mut places = (250..450).flat_map(|x| (150..350).map(move |y| (x, y)));
+        // Comparing one pixel first is enough to rule out almost every place.
+        let found = places.any(|(x, y)| screen.get_pixel(x, y).0 == picture[..4] && shows(x, y));
+        assert!(found, "no {width} x {height} pixels of the window are the picture's, made on {label}");
+    }
+}
+
+/// On the CPU everything goes on as it was.
 #[test]
 fn half_precision_opens_the_model_again_and_keeps_the_edit() {
-    let toggle = |window: &mut Window| {
-        click(window, "View");
-        window.get_by_label_contains("Half precision on the GPU").click();
-        settle(window);
-    };
-    for device in super::support::devices() {
-        let Some(mut window) = window_on(device) else { continue };
+    let devices = super::support::devices();
+    let Some(setup) = devices.iter().find_map(RenderDevice::wgpu).cloned() else { return };
+    for device in devices {
+        let is_gpu = device.wgpu().is_some();
+        let mut window = window_on(&setup, device);
         press(&mut window, Modifiers::NONE, Key::ArrowRight);
         let before = edit(&window);
-        assert!(window.query_by_label_contains(", f16").is_none());
-        toggle(&mut window);
-        window.get_by_label_contains(", f16");
-        assert_eq!(edit(&window), before);
-        assert_eq!(window.state().shown_edit(), Some(&before));
-        toggle(&mut window);
-        assert!(window.query_by_label_contains(", f16").is_none());
-    }
-    // The CPU goes on as it was.
-    let mut window = toy_heads([]);
-    let picture = pixels(&window);
-    toggle(&mut window);
-    assert_eq!(pixels(&window), picture);
-    assert!(window.query_by_label_contains(", f16").is_none());
-}
-
-#[test]
-fn a_texture_of_the_shared_device_is_painted() {
-    for device in super::support::devices() {
-        let Some(mut window) = window_on(device) else { continue };
-        assert!(matches!(window.state().frame().unwrap().image, FrameImage::Texture(_)));
-        let shown = window.render().unwrap();
-        let middle = image::imageops::crop_imm(&shown, 400, 200, 150, 200).to_image();
-        let colours: std::collections::HashSet<_> = middle.pixels().map(|pixel| pixel.0).collect();
-        assert!(colours.len() > 100, "only {} colours where the picture should be", colours.len());
+        for is_half in [true, false] {
+            click(&mut window, "View");
+            window.get_by_label_contains("Half precision on the GPU").click();
+            settle(&mut window);
+            assert_eq!(window.query_by_label_contains(", f16").is_some(), is_half && is_gpu);
+            assert_eq!(edit(&window), before);
+        }
     }
 }
 

@@ -25,9 +25,9 @@ fn settle(worker: &Worker) -> Vec<Event> {
     while !worker.is_idle() {
         assert!(Instant::now() < deadline, "the worker did not finish");
         std::thread::sleep(Duration::from_millis(2));
-        events.extend(worker.events());
+        events.extend(worker.events(Duration::ZERO));
     }
-    events.extend(worker.events());
+    events.extend(worker.events(Duration::ZERO));
     events
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use safetensors::SafeTensors;
 use sefa_studio::generator::{Activation, Conditions, Generator, NoiseInput};
 use sefa_studio::gpu::{DeviceChoice, Precision, RenderDevice};
@@ -91,6 +91,11 @@ impl Arrays {
 pub struct StageOutput(Activation);
 
 impl StageOutput {
+    /// Types of the features and of the picture.
+    pub fn dtypes(&self) -> (DType, Option<DType>) {
+        (self.0.features.dtype(), self.0.picture.as_ref().map(Tensor::dtype))
+    }
+
     pub fn features_every(&self, every: usize) -> Vec<f32> {
         let [_, channels, height, width] = self.0.features.dims();
         sampled(&self.0.features.clone().into_data().try_into_vec().unwrap(), [channels, height, width], every)

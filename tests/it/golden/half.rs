@@ -1,11 +1,13 @@
 //! Half precision: pictures of every family, with weights and maps in f16 on wgpu.
 
+use burn::tensor::DType;
+use sefa_studio::generator::Conditions;
 use sefa_studio::gpu::RenderDevice;
 use sefa_studio::progress;
 use sefa_studio::render::{Engine, Example, Source};
 
 use super::Case;
-use crate::support::{half_devices, sampled};
+use crate::support::{half_devices, run_stages, sampled};
 
 /// How far a picture may be off: about twice what was measured. The largest difference in units of the -1..1 range, and the
 /// PSNR in decibels over that range.
@@ -51,6 +53,35 @@ fn every_family_renders_in_half_precision_within_its_bounds() {
             let info = engine.info().unwrap();
             let found = sampled(&found, [info.channels, info.resolution, info.resolution], every);
             assert_within(&case.what(name, n), &found, &expected, bounds);
+        }
+    }
+}
+
+/// Without this, an operator that widens its maps for good would pass.
+#[test]
+fn maps_between_stages_are_half_and_pictures_single() {
+    let cases = [
+        ("stylegan2_ada_skip", "model.pth", "w"),
+        ("stylegan2_ada_resnet", "model.pth", "w"),
+        ("stylegan1_genforce", "model.pth", "w"),
+        ("stylegan3_t", "model.pth", "w"),
+        ("pggan_genforce", "model.pth", "z_norm"),
+        ("biggan_ajbrock", "G_ema.pth", "z"),
+        ("biggan_deep_hf_small", "pytorch_model.bin", "z"),
+        ("dcgan", "netG.pth", "z"),
+    ];
+    for (folder, file, code) in cases {
+        for case in Case::of_devices(half_devices(), folder, &[file]) {
+            let conditions = Conditions { label: case.label(1), psi: 0.5 };
+            let outputs = run_stages(&case.load(), &case.expected.row(code, 1), &conditions, case.device.device());
+            let (last, rest) = outputs.split_last().unwrap();
+            assert_eq!(last.dtypes().1, Some(DType::F32), "{folder}");
+            // Before the first convolution there is only a small map.
+            for (stage, output) in rest.iter().enumerate().skip(1) {
+                let (features, picture) = output.dtypes();
+                assert_eq!(features, DType::F16, "{folder}, stage {stage}");
+                assert_ne!(picture, Some(DType::F16), "{folder}, stage {stage}");
+            }
         }
     }
 }

@@ -8,6 +8,8 @@ use std::sync::Mutex;
 pub use burn::tensor::wgpu::WgpuSetup;
 use burn::tensor::{Device, DeviceKind};
 
+pub use crate::ops::{Place, Precision};
+
 /// What the user asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeviceChoice {
@@ -58,9 +60,12 @@ pub enum DeviceError {
 /// An open device. Clones share it.
 #[derive(Clone)]
 pub struct RenderDevice {
-    device: Device,
-    label: String,
-    note: Option<String>,
+    place: Place,
+    name: String,
+    /// Why this is not the GPU that one would expect.
+    reason: Option<String>,
+    /// What was asked for; the place has what there is.
+    precision: Precision,
     wgpu: Option<WgpuSetup>,
 }
 
@@ -80,11 +85,20 @@ impl RenderDevice {
         }
     }
 
+    /// The same device, with maps and weights stored in `precision` if it can; [`RenderDevice::note`] then says that it cannot.
+    pub fn with_precision(self, precision: Precision) -> Self {
+        RenderDevice { place: Place::new(&self.place, precision), precision, ..self }
+    }
+
     /// The CPU, with the reason if it stands in for a GPU.
-    pub fn cpu(note: Option<String>) -> Self {
+    pub fn cpu(reason: Option<String>) -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let label = format!("CPU ({threads} {})", if threads == 1 { "thread" } else { "threads" });
-        RenderDevice { device: Device::flex(), label, note, wgpu: None }
+        let name = format!("CPU ({threads} {})", if threads == 1 { "thread" } else { "threads" });
+        Self::of(&Device::flex(), name, reason, None)
+    }
+
+    fn of(device: &Device, name: String, reason: Option<String>, wgpu: Option<WgpuSetup>) -> Self {
+        RenderDevice { place: device.into(), name, reason, precision: Precision::F32, wgpu }
     }
 
     fn gpu(number: Option<usize>) -> Result<Self, DeviceError> {
@@ -105,25 +119,43 @@ impl RenderDevice {
             Err(_) => return Err(DeviceError::NoGpu { reason: "the graphics driver failed while opening".into() }),
         };
         let adapter = setup.adapter.get_info();
-        let label = format!("{} ({:?})", adapter.name, adapter.backend);
-        let note = (adapter.device_type == wgpu::DeviceType::Cpu).then(|| "a software rasteriser, not a GPU".into());
-        let device = RenderDevice { device, label, note, wgpu: Some(setup) };
+        let name = format!("{} ({:?})", adapter.name, adapter.backend);
+        let reason = (adapter.device_type == wgpu::DeviceType::Cpu).then(|| "a software rasteriser, not a GPU".into());
+        let device = Self::of(&device, name, reason, Some(setup));
         open.push((number, device.clone()));
         Ok(device)
     }
 
     pub fn device(&self) -> &Device {
-        &self.device
+        &self.place
     }
 
-    /// Name to show, such as "NVIDIA GeForce RTX 4070 (Vulkan)" or "CPU (8 threads)".
-    pub fn label(&self) -> &str {
-        &self.label
+    /// Where networks are loaded to.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Name to show, such as "NVIDIA GeForce RTX 4070 (Vulkan), f16" or "CPU (8 threads)".
+    pub fn label(&self) -> String {
+        match self.place.precision() {
+            Precision::F32 => self.name.clone(),
+            Precision::F16 => format!("{}, f16", self.name),
+        }
     }
 
     /// Why this is not the GPU that one would expect; `None` if it is.
-    pub fn note(&self) -> Option<&str> {
-        self.note.as_deref()
+    pub fn note(&self) -> Option<String> {
+        let notes = self.reason.iter().map(String::as_str).chain(self.precision_note());
+        notes.map(str::to_owned).reduce(|first, second| format!("{first}; {second}"))
+    }
+
+    /// Why maps are not stored as was asked for; `None` if they are.
+    pub fn precision_note(&self) -> Option<&'static str> {
+        match (self.place.precision() == self.precision, &self.wgpu) {
+            (true, _) => None,
+            (false, Some(_)) => Some("this GPU has no f16, so f32 is used"),
+            (false, None) => Some("f16 is for GPUs, so f32 is used"),
+        }
     }
 
     /// Handles for sharing the GPU with the window; `None` on the CPU.
@@ -190,6 +222,15 @@ pub fn reason_of(panic: &(dyn Any + Send)) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_device_without_f16_says_so_and_goes_on() {
+        let device = RenderDevice::cpu(Some("no GPU was found".into())).with_precision(Precision::F16);
+        assert_eq!(device.place().precision(), Precision::F32);
+        assert_eq!(device.note().unwrap(), "no GPU was found; f16 is for GPUs, so f32 is used");
+        assert_eq!(device.clone().with_precision(Precision::F32).note().unwrap(), "no GPU was found");
+        assert!(!device.label().contains("f16"));
+    }
 
     #[test]
     fn choices_read_and_write_the_same_text() {

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use crate::edit::{Edit, LayerSet, Weighting};
 use crate::export::{self, ExportError, Sweep};
 use crate::generator::ModelInfo;
-use crate::gpu::{self, RenderDevice};
+use crate::gpu::{self, Precision, RenderDevice};
 use crate::progress::{Cancelled, Progress};
 use crate::project::Project;
 use crate::render::{Engine, Frame, FrameImage, RenderError, Screen, Source};
@@ -28,6 +28,8 @@ use crate::sefa::Basis;
 pub enum Job {
     /// Replaces the open model; if it fails, the old one stays.
     Open(Source),
+    /// Stores models in another precision; the open one is opened again for it.
+    Store(Precision),
     Factorize {
         layers: LayerSet,
         weighting: Weighting,
@@ -230,7 +232,7 @@ impl<Notify: Fn(Event)> Desk<Notify> {
 
     fn announce_device(&self) {
         let device = self.engine.device();
-        (self.notify)(Event::Device { label: device.label().into(), note: device.note().map(str::to_owned) });
+        (self.notify)(Event::Device { label: device.label(), note: device.note() });
     }
 
     /// Does one job; if a GPU fails under it, goes on with the CPU and does it again there.
@@ -264,7 +266,7 @@ impl<Notify: Fn(Event)> Desk<Notify> {
     }
 
     fn move_to_cpu(&mut self, reason: &str) -> Result<Answer, Failure> {
-        let label = self.engine.device().label().to_owned();
+        let label = self.engine.device().label();
         let first_line = reason.lines().next().unwrap_or_default();
         let note = format!("{label} failed ({first_line}); pictures are made on the CPU now");
         self.screen = None;
@@ -292,6 +294,22 @@ impl<Notify: Fn(Event)> Desk<Notify> {
                 let info = self.engine.open(source, &mut report)?;
                 self.source = Some(source.clone());
                 notify(Event::Opened { info, source: source.clone(), took: start.elapsed() });
+            }
+            Job::Store(precision) => {
+                let before = self.engine.device().place().precision();
+                self.engine.set_precision(*precision);
+                let changed = self.engine.device().place().precision() != before;
+                if let Some(source) = self.source.clone().filter(|_| changed) {
+                    match self.engine.open(&source, &mut report) {
+                        Ok(info) => notify(Event::Opened { info, source, took: start.elapsed() }),
+                        Err(error) => {
+                            // The model that stays is stored as before.
+                            self.engine.set_precision(before);
+                            return Err(error.into());
+                        }
+                    }
+                }
+                self.announce_device();
             }
             Job::Factorize { layers, weighting } => {
                 notify(Event::Factorized(self.engine.factorize(layers, *weighting)?));
@@ -369,7 +387,7 @@ impl From<ExportError> for Failure {
 impl Job {
     fn task(&self) -> Task {
         match self {
-            Job::Open(_) => Task::Open,
+            Job::Open(_) | Job::Store(_) => Task::Open,
             Job::Factorize { .. } => Task::Factorize,
             Job::Render { .. } => Task::Render,
             Job::Export { .. } | Job::ExportSweep { .. } => Task::Export,

@@ -4,15 +4,35 @@ use std::ffi::OsString;
 use std::str::FromStr;
 
 use anyhow::{anyhow, bail};
+use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use crate::classes::Classes;
 use crate::edit::LayerSet;
 use crate::generator::{Group, ModelInfo};
+use crate::gpu::{DeviceChoice, DeviceError, Precision, RenderDevice};
 use crate::render::{Example, Source};
 
 /// Pictures of one call; also bounds what a text like `0-99999999999` can allocate.
 pub const MAX_FRAMES: usize = 100_000;
+
+/// Where pictures are made, and how.
+#[derive(Args, Clone, Copy)]
+pub struct DeviceArguments {
+    /// Where pictures are made: auto, gpu, gpu:N or cpu
+    #[arg(long, global = true, default_value = "auto", hide_default_value = true, value_name = "DEVICE")]
+    pub device: DeviceChoice,
+
+    /// How a GPU stores weights and maps: f32, or f16 in half the memory [default: f32; in the window as it was left]
+    #[arg(long, global = true, value_name = "PRECISION")]
+    pub precision: Option<Precision>,
+}
+
+impl DeviceArguments {
+    pub fn open(self) -> Result<RenderDevice, DeviceError> {
+        Ok(RenderDevice::new(self.device)?.with_precision(self.precision.unwrap_or_default()))
+    }
+}
 
 /// A path in any encoding, or `example:NAME`.
 pub fn source() -> impl TypedValueParser<Value = Source> {

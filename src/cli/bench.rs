@@ -6,11 +6,11 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use serde::Serialize;
 
+use super::arguments::DeviceArguments;
 use super::progress::Bar;
 use super::{arguments, device_line, open_model, operators, print};
 use crate::edit::{Edit, LayerSet, Move, Weighting};
 use crate::generator::{Family, Group, LayerInfo, ModelInfo};
-use crate::gpu::DeviceChoice;
 use crate::ops::{After, Conv};
 use crate::progress::Progress;
 use crate::render::{Engine, Example, Source};
@@ -19,6 +19,7 @@ const EXAMPLES: &str = "\
 Examples:
   sefa-studio bench
   sefa-studio bench ffhq.pkl --device gpu --frames 100 --json
+  sefa-studio bench ffhq.pkl --device gpu --precision f16
   sefa-studio bench --operators --device gpu
 
 Every frame has another seed, so that nothing comes from the cache. A frame ends when the picture is complete on the device; \
@@ -29,7 +30,7 @@ GFLOP/s count the multiplications and additions of StyleGAN2's convolutions as w
 pixel, however they are computed. The ceiling is one large convolution on the same device.
 
 --operators names tiles by output channels / those of a thread x rows x columns / those of a thread; shares are parts of \
-the sum over input channels.";
+the sum over input channels. Forms that store weights and maps in f16 say so; whatever --precision is, both are measured.";
 
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
@@ -89,7 +90,7 @@ struct StageReport {
     gflops: Option<f64>,
 }
 
-pub fn run(arguments: Arguments, device: DeviceChoice) -> anyhow::Result<()> {
+pub fn run(arguments: Arguments, device: DeviceArguments) -> anyhow::Result<()> {
     if arguments.operators {
         return operators::run(device, arguments.largest, arguments.json);
     }
@@ -101,7 +102,7 @@ pub fn run(arguments: Arguments, device: DeviceChoice) -> anyhow::Result<()> {
     }
 }
 
-fn measure(source: &Source, device: DeviceChoice, frames: u32) -> anyhow::Result<Report> {
+fn measure(source: &Source, device: DeviceArguments, frames: u32) -> anyhow::Result<Report> {
     let start = Instant::now();
     let (mut engine, info) = open_model(source, device)?;
     wait(&engine)?;
@@ -219,10 +220,12 @@ fn ceiling_gflops(engine: &mut Engine, info: &ModelInfo) -> anyhow::Result<f64> 
     const CHANNELS: usize = 256;
     const SIDE: usize = 128;
     let weight = vec![1.0; CHANNELS * CHANNELS * 9];
-    let conv = Conv::new(&weight, [CHANNELS, CHANNELS, 3], engine.device().device());
+    let conv = Conv::new(&weight, [CHANNELS, CHANNELS, 3], engine.device().place());
     // Any picture is a tensor of the engine's device; what it shows makes no difference.
     let one = engine.render(&info.start(0))?.tensor().clone().mean().ones_like();
     let input = one.reshape([1, 1, 1, 1]).repeat(&[1, CHANNELS, SIDE, SIDE]);
+    // What a convolution makes is stored as the next one reads it.
+    let input = conv.forward(input, None, &After::default());
     let run = || {
         let start = Instant::now();
         conv.forward(input.clone(), None, &After::default());

@@ -1,11 +1,12 @@
 //! `sefa-studio [FILE]`: opens the window.
 
-use crate::gpu::DeviceChoice;
+use super::arguments::DeviceArguments;
 use crate::render::{Example, Source};
 use crate::ui::{self, WindowOptions};
 
 /// Returns when the window is closed. Without a file, the generator inside the program is opened.
-pub fn run(file: Option<Source>, device: DeviceChoice) -> anyhow::Result<()> {
+pub fn run(file: Option<Source>, device: DeviceArguments) -> anyhow::Result<()> {
     let source = file.unwrap_or(Source::Example(Example::default()));
-    ui::run(WindowOptions { source, device })
+    let DeviceArguments { device, precision } = device;
+    ui::run(WindowOptions { source, device, precision })
 }

@@ -9,12 +9,11 @@ use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use serde::Serialize;
 
-use super::arguments::{self, LayerChoice};
+use super::arguments::{self, DeviceArguments, LayerChoice};
 use super::{open_model, print};
 use crate::edit::{LayerSet, Weighting};
 use crate::export;
 use crate::generator::ModelInfo;
-use crate::gpu::DeviceChoice;
 use crate::render::{Example, Source};
 use crate::sefa::Basis;
 
@@ -88,7 +87,7 @@ impl FromStr for OutputFile {
     }
 }
 
-pub fn run(arguments: Arguments, device: DeviceChoice) -> anyhow::Result<()> {
+pub fn run(arguments: Arguments, device: DeviceArguments) -> anyhow::Result<()> {
     let source = arguments.file.unwrap_or(Source::Example(Example::default()));
     let (mut engine, info) = open_model(&source, device)?;
     let layers = arguments.layers.resolve(&info)?;

@@ -19,11 +19,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
+use arguments::DeviceArguments;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::checkpoint::Checkpoint;
 use crate::generator::ModelInfo;
-use crate::gpu::{self, DeviceChoice, RenderDevice};
+use crate::gpu::{self, RenderDevice};
 use crate::layout::{self, Weights};
 use crate::render::{Engine, Source};
 
@@ -46,9 +47,8 @@ struct Arguments {
     #[arg(value_parser = arguments::source())]
     file: Option<Source>,
 
-    /// Where pictures are made: auto, gpu, gpu:N or cpu
-    #[arg(long, global = true, default_value = "auto", hide_default_value = true, value_name = "DEVICE")]
-    device: DeviceChoice,
+    #[command(flatten)]
+    device: DeviceArguments,
 
     #[command(subcommand)]
     command: Option<Command>,
@@ -109,18 +109,18 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 #[cfg(feature = "gui")]
-fn open_window(file: Option<Source>, device: DeviceChoice) -> anyhow::Result<()> {
+fn open_window(file: Option<Source>, device: DeviceArguments) -> anyhow::Result<()> {
     edit::run(file, device)
 }
 
 #[cfg(not(feature = "gui"))]
-fn open_window(_: Option<Source>, _: DeviceChoice) -> anyhow::Result<()> {
+fn open_window(_: Option<Source>, _: DeviceArguments) -> anyhow::Result<()> {
     anyhow::bail!("this build has no window; `sefa-studio render --out DIR` writes pictures without one")
 }
 
 /// Opens the device and the model, with a progress bar.
-fn open_model(source: &Source, device: DeviceChoice) -> anyhow::Result<(Engine, Arc<ModelInfo>)> {
-    let mut engine = Engine::new(RenderDevice::new(device)?);
+fn open_model(source: &Source, device: DeviceArguments) -> anyhow::Result<(Engine, Arc<ModelInfo>)> {
+    let mut engine = Engine::new(device.open()?);
     let info = engine.open(source, &mut progress::Bar::new().report())?;
     Ok((engine, info))
 }
@@ -134,11 +134,11 @@ fn open_weights(source: &Source) -> anyhow::Result<Weights> {
     Ok(layout::detect(checkpoint)?)
 }
 
-/// The device, and why it is not a GPU if it is not.
+/// The device, and why it is not what one would expect if it is not.
 fn device_line(device: &RenderDevice) -> String {
     match device.note() {
         Some(note) => format!("{}: {note}", device.label()),
-        None => device.label().to_owned(),
+        None => device.label(),
     }
 }
 

@@ -3,9 +3,9 @@
 use anyhow::Result;
 use serde::Serialize;
 
+use super::arguments::DeviceArguments;
 use super::progress::Bar;
 use super::{device_line, print};
-use crate::gpu::{DeviceChoice, RenderDevice};
 use crate::ops::measure::{self, Ceilings, Layer, Way};
 use crate::progress::Progress;
 
@@ -17,8 +17,8 @@ struct Report {
 }
 
 /// Layers up to `largest` pixels.
-pub fn run(device: DeviceChoice, largest: usize, json: bool) -> Result<()> {
-    let device = RenderDevice::new(device)?;
+pub fn run(device: DeviceArguments, largest: usize, json: bool) -> Result<()> {
+    let device = device.open()?;
     let bar = Bar::new();
     let show = |what: &str, done: usize, total: usize| {
         bar.show(Progress { stage: format!("measuring {what}"), done: done as u64, total: total as u64 });

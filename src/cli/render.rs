@@ -5,13 +5,12 @@ use std::path::PathBuf;
 use anyhow::bail;
 use clap::Args;
 
-use super::arguments::{self, ClassChoice, ClassList, LayerChoice, MAX_FRAMES, Numbers};
+use super::arguments::{self, ClassChoice, ClassList, DeviceArguments, LayerChoice, MAX_FRAMES, Numbers};
 use super::progress::Bar;
 use super::{device_line, open_model, print, warn};
 use crate::edit::{ClassMix, Code, Edit, Move, Noise, NoiseMode, Truncation, Weighting};
 use crate::export::{self, ContactSheet, FrameWriter, Latents, Space};
 use crate::generator::ModelInfo;
-use crate::gpu::DeviceChoice;
 use crate::progress::Progress;
 use crate::project::Project;
 use crate::render::{Engine, Example, Source};
@@ -156,7 +155,7 @@ struct Shot {
     edit: Edit,
 }
 
-pub fn run(arguments: Arguments, device: DeviceChoice) -> anyhow::Result<()> {
+pub fn run(arguments: Arguments, device: DeviceArguments) -> anyhow::Result<()> {
     let saved = arguments.sample.edit.as_deref().map(Project::load).transpose()?;
     let source = match (&arguments.file, &saved) {
         (Some(file), _) => file.clone(),

@@ -6,7 +6,7 @@
 //! up-sampling and the convolution after it are one operator, and the shortcut is convolved before it is
 //! up-sampled.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 
 use super::biggan_blocks::{
     Attention, ConditionalNorm, DEFAULT_PSI, Embeddings, NormNames, Statistics, ToPicture, z_rows,
@@ -18,6 +18,7 @@ use super::{
 };
 use crate::edit::{Truncation, Weighting};
 use crate::layout::{LayoutError, Weights};
+use crate::ops::Place;
 use crate::sefa::StyleRows;
 
 const LAST_NORM_EPSILON: f32 = 1e-5;
@@ -121,7 +122,7 @@ impl Blueprint for Config {
         self.blocks.iter().enumerate().map(of_block).max().unwrap_or(0)
     }
 
-    fn load(&self, weights: &Weights, device: &Device, tally: &mut Tally) -> Result<Box<dyn Network>, LoadError> {
+    fn load(&self, weights: &Weights, device: &Place, tally: &mut Tally) -> Result<Box<dyn Network>, LoadError> {
         Ok(Box::new(BigGan::load(self, weights, device, tally)?))
     }
 }
@@ -144,7 +145,7 @@ struct Block {
 }
 
 impl BigGan {
-    fn load(config: &Config, weights: &Weights, device: &Device, tally: &mut Tally) -> Result<Self, LoadError> {
+    fn load(config: &Config, weights: &Weights, device: &Place, tally: &mut Tally) -> Result<Self, LoadError> {
         let (c0, chunk, z_dim) = (config.first_channels, config.chunk, config.z_dim());
         let shared = tally.get(weights, "shared.weight", &[config.classes, config.embedding_width])?;
         let linear = tally.get(weights, "linear.weight", &[16 * c0, chunk])?;
@@ -178,7 +179,7 @@ impl Block {
         config: &BlockConfig,
         condition: usize,
         weights: &Weights,
-        device: &Device,
+        device: &Place,
         tally: &mut Tally,
     ) -> Result<(Self, Vec<Vec<f32>>), LoadError> {
         let BlockConfig { inputs, hidden, outputs, has_attention } = *config;

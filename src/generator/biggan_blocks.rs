@@ -5,7 +5,7 @@ use burn::tensor::{Device, Tensor};
 use super::layers::{Conv, Linear, tensor};
 use super::{Label, LoadError, Tally};
 use crate::layout::{LayoutError, Weights};
-use crate::ops::{Norm, attention};
+use crate::ops::{Norm, Place, attention};
 use crate::sefa::StyleRows;
 
 /// BigGAN's customary truncation.
@@ -164,7 +164,7 @@ impl Attention {
         names: [&str; 5],
         channels: usize,
         weights: &Weights,
-        device: &Device,
+        device: &Place,
         tally: &mut Tally,
     ) -> Result<Self, LoadError> {
         let [theta, phi, g, output, gamma] = names;
@@ -211,7 +211,7 @@ impl ToPicture {
         conv: &str,
         outputs: usize,
         weights: &Weights,
-        device: &Device,
+        device: &Place,
         tally: &mut Tally,
     ) -> Result<Self, LoadError> {
         let channels = statistics.channels;
@@ -222,7 +222,7 @@ impl ToPicture {
             statistics,
             gain: tensor(gain, [1, channels], device),
             bias: tensor(bias, [1, channels], device),
-            conv: Conv::new(weight, [outputs, channels, 3], 1.0, Some(conv_bias), device),
+            conv: Conv::new(weight, [outputs, channels, 3], 1.0, Some(conv_bias), device).for_picture(),
         })
     }
 

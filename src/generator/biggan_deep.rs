@@ -5,7 +5,7 @@
 //! weights when the file is read; a batch norm is one factor and one offset per channel; nearest up-sampling and the
 //! convolution after it are one operator.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 
 use super::biggan_blocks::{
     Attention, ConditionalNorm, DEFAULT_PSI, Embeddings, NormNames, Statistics, ToPicture, z_rows,
@@ -18,6 +18,7 @@ use super::{
 };
 use crate::edit::{Truncation, Weighting};
 use crate::layout::{LayoutError, Weights};
+use crate::ops::Place;
 use crate::sefa::StyleRows;
 
 /// Of the last batch norm in Brock's code, whatever the others have.
@@ -153,7 +154,7 @@ impl Blueprint for Config {
         self.items.iter().zip(self.resolutions()).map(of_item).max().unwrap_or(0).max(first)
     }
 
-    fn load(&self, weights: &Weights, device: &Device, tally: &mut Tally) -> Result<Box<dyn Network>, LoadError> {
+    fn load(&self, weights: &Weights, device: &Place, tally: &mut Tally) -> Result<Box<dyn Network>, LoadError> {
         Ok(Box::new(BigGanDeep::load(self, weights, device, tally)?))
     }
 }
@@ -180,7 +181,7 @@ struct Block {
 }
 
 impl BigGanDeep {
-    fn load(config: &Config, weights: &Weights, device: &Device, tally: &mut Tally) -> Result<Self, LoadError> {
+    fn load(config: &Config, weights: &Weights, device: &Place, tally: &mut Tally) -> Result<Self, LoadError> {
         let (classes, width, condition) = (config.classes, config.embedding_width, config.condition());
         let columns = tally.get(weights, "embeddings.weight", &[width, classes])?;
         let table = (0..classes).flat_map(|c| (0..width).map(move |i| i * classes + c)).map(|at| columns[at]).collect();
@@ -255,7 +256,7 @@ fn load_norms(
     channels: [usize; 4],
     condition: usize,
     weights: &Weights,
-    device: &Device,
+    device: &Place,
     tally: &mut Tally,
 ) -> Result<(Vec<ConditionalNorm>, Vec<Vec<f32>>), LoadError> {
     let (mut norms, mut rows) = (Vec::new(), Vec::new());

@@ -3,8 +3,8 @@
 //! Reference: pytorch/examples, `dcgan/main.py` (class `Generator`). Difference: batch norms in evaluation mode are folded
 //! into the transposed convolutions before them, and the first convolution, on a 1x1 picture, is a matrix product.
 
+use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
-use burn::tensor::{Device, Tensor};
 
 use super::info::LayerInfo;
 use super::layers::{Conv, Linear};
@@ -13,6 +13,7 @@ use super::{
 };
 use crate::edit::Weighting;
 use crate::layout::{LayoutError, Weights};
+use crate::ops::Place;
 use crate::sefa::StyleRows;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -60,7 +61,7 @@ impl Blueprint for Config {
         self.channels.iter().enumerate().map(of_layer).max().unwrap_or(0)
     }
 
-    fn load(&self, weights: &Weights, device: &Device, tally: &mut Tally) -> Result<Box<dyn Network>, LoadError> {
+    fn load(&self, weights: &Weights, device: &Place, tally: &mut Tally) -> Result<Box<dyn Network>, LoadError> {
         Ok(Box::new(Dcgan::load(self, weights, device, tally)?))
     }
 }
@@ -75,7 +76,7 @@ struct Dcgan {
 }
 
 impl Dcgan {
-    fn load(config: &Config, weights: &Weights, device: &Device, tally: &mut Tally) -> Result<Self, LoadError> {
+    fn load(config: &Config, weights: &Weights, device: &Place, tally: &mut Tally) -> Result<Self, LoadError> {
         let mut inputs = config.z_dim;
         let mut first = None;
         let mut rest = Vec::new();
@@ -97,7 +98,7 @@ impl Dcgan {
                 first = Some((layer, outputs, StyleRows { values: columns_to_rows(&stored, inputs), dim: inputs }));
             } else {
                 let conv = Conv::transposed(&weight, [inputs, outputs], Some(bias), device);
-                rest.push(if is_last { conv } else { conv.with_activation(0.0) });
+                rest.push(if is_last { conv.for_picture() } else { conv.with_activation(0.0) });
             }
             inputs = outputs;
         }

@@ -104,7 +104,11 @@ impl FilteredActivation {
     pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         match &self.tensors {
             None => ops::filtered_on_cpu(x, &self.bias, &self.plan),
-            Some(tensors) => tensors.forward(x, &self.plan),
+            // Its operations have no other form than f32.
+            Some(tensors) => {
+                let stored = x.dtype();
+                ops::stored_as(tensors.forward(ops::widened(x), &self.plan), stored)
+            }
         }
     }
 }

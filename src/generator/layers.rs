@@ -3,7 +3,7 @@
 use burn::tensor::activation::leaky_relu;
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::ops::{self, After, Norm, nearest_up};
+use crate::ops::{self, After, Norm, Place, nearest_up};
 
 /// Values as a tensor on `device`; `values.len()` is the product of `shape`.
 pub(super) fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D], device: &Device) -> Tensor<D> {
@@ -52,7 +52,7 @@ enum Op {
 
 impl Conv {
     /// From a stored `[outputs, inputs, k, k]` weight with k 1 or 3, scaled once by `gain`, and the bias as it is.
-    pub(super) fn new(weight: Vec<f32>, shape: [usize; 3], gain: f64, bias: Option<Vec<f32>>, device: &Device) -> Self {
+    pub(super) fn new(weight: Vec<f32>, shape: [usize; 3], gain: f64, bias: Option<Vec<f32>>, device: &Place) -> Self {
         Conv::for_side(weight, shape, 0, gain, bias, device)
     }
 
@@ -63,7 +63,7 @@ impl Conv {
         side: usize,
         gain: f64,
         bias: Option<Vec<f32>>,
-        device: &Device,
+        device: &Place,
     ) -> Self {
         scale(&mut weight, gain);
         Conv { op: Op::Same(ops::Conv::for_side(&weight, shape, side, device)), after: only_bias(bias, device) }
@@ -75,7 +75,7 @@ impl Conv {
         shape: [usize; 2],
         gain: f64,
         bias: Option<Vec<f32>>,
-        device: &Device,
+        device: &Place,
     ) -> Self {
         scale(&mut weight, gain);
         Conv { op: Op::Nearest(ops::ConvNearestUp::new(&weight, shape, device)), after: only_bias(bias, device) }
@@ -87,20 +87,26 @@ impl Conv {
         shape: [usize; 2],
         gain: f64,
         bias: Option<Vec<f32>>,
-        device: &Device,
+        device: &Place,
     ) -> Self {
         weight.as_chunks_mut::<9>().0.iter_mut().for_each(|kernel| kernel.reverse());
         Conv::after_nearest_up(weight, shape, gain, bias, device)
     }
 
     /// Transposed convolution of stride 2 with a stored `[inputs, outputs, 4, 4]` weight, padding 1.
-    pub(super) fn transposed(weight: &[f32], shape: [usize; 2], bias: Option<Vec<f32>>, device: &Device) -> Self {
+    pub(super) fn transposed(weight: &[f32], shape: [usize; 2], bias: Option<Vec<f32>>, device: &Place) -> Self {
         Conv { op: Op::Double(ops::ConvTranspose::new(weight, shape, device)), after: only_bias(bias, device) }
     }
 
     /// With `max(x, slope x)` after the bias.
     pub(super) fn with_activation(mut self, slope: f32) -> Self {
         self.after.slope = Some(slope);
+        self
+    }
+
+    /// The result is a picture, which is f32 however maps are stored.
+    pub(super) fn for_picture(mut self) -> Self {
+        self.after.is_picture = true;
         self
     }
 

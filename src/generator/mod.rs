@@ -20,11 +20,12 @@ mod stylegan3;
 
 use std::sync::Arc;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 
 use crate::edit::{Truncation, Weighting};
 use crate::layout::{LayoutError, LayoutProblem, Weights};
 use crate::names;
+use crate::ops::Place;
 use crate::progress::{Cancelled, Progress, Report};
 use crate::sefa::StyleRows;
 pub use conditions::{Conditions, Label};
@@ -47,9 +48,9 @@ pub struct Stage {
 /// What a stage hands to the next one.
 #[derive(Clone)]
 pub struct Activation {
-    /// `[N, C, H, W]`
+    /// `[N, C, H, W]`, f32 or f16
     pub features: Tensor<4>,
-    /// The picture so far, `[N, channels, H, W]` in -1..=1, not clipped; the last stage always has one.
+    /// The picture so far, `[N, channels, H, W]` in -1..=1, f32, not clipped; the last stage always has one.
     pub picture: Option<Tensor<4>>,
 }
 
@@ -129,7 +130,7 @@ trait Blueprint {
     /// Bytes of the largest tensor of a forward pass.
     fn largest_tensor_bytes(&self) -> u64;
 
-    fn load(&self, weights: &Weights, device: &Device, tally: &mut Tally) -> Result<Box<dyn Network>, LoadError>;
+    fn load(&self, weights: &Weights, device: &Place, tally: &mut Tally) -> Result<Box<dyn Network>, LoadError>;
 }
 
 /// The family's part of [`ModelInfo`].
@@ -272,11 +273,11 @@ fn describe_blueprint(blueprint: &dyn Blueprint, weights: &Weights, name: &str) 
 }
 
 impl Generator {
-    /// Loads a network onto a device. `max_tensor_bytes` is the largest tensor the device takes, `device_label` its name.
+    /// Loads a network onto a device, to store its maps there as the place says. `max_tensor_bytes` is the largest tensor the device takes, `device_label` its name.
     pub fn load(
         weights: &Weights,
         name: &str,
-        device: &Device,
+        device: &Place,
         (device_label, max_tensor_bytes): (&str, Option<u64>),
         report: Report,
     ) -> Result<Self, LoadError> {

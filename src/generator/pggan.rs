@@ -17,7 +17,7 @@ use super::{
 };
 use crate::edit::Weighting;
 use crate::layout::{LayoutError, Weights};
-use crate::ops::pixel_norm;
+use crate::ops::{Place, pixel_norm};
 use crate::sefa::StyleRows;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -64,7 +64,7 @@ impl Blueprint for Config {
         self.channels.iter().enumerate().map(of_block).max().unwrap_or(0)
     }
 
-    fn load(&self, weights: &Weights, device: &Device, tally: &mut Tally) -> Result<Box<dyn Network>, LoadError> {
+    fn load(&self, weights: &Weights, device: &Place, tally: &mut Tally) -> Result<Box<dyn Network>, LoadError> {
         Ok(Box::new(Pggan::load(self, weights, device, tally)?))
     }
 }
@@ -86,7 +86,7 @@ struct Block {
 }
 
 impl Pggan {
-    fn load(config: &Config, weights: &Weights, device: &Device, tally: &mut Tally) -> Result<Self, LoadError> {
+    fn load(config: &Config, weights: &Weights, device: &Place, tally: &mut Tally) -> Result<Self, LoadError> {
         let (c0, z_dim) = (config.channels[0], config.z_dim);
         let stored = tally.get(weights, "layer0.weight", &[c0, z_dim, 4, 4])?;
         // Row (o, y, x) of the matrix product: the kernel reversed, since it slides over one value with padding 3.
@@ -117,11 +117,12 @@ impl Pggan {
             let weight = tally.get(weights, &format!("output{b}.weight"), &[outputs, inputs, 1, 1])?;
             let bias = tally.get(weights, &format!("output{b}.bias"), &[outputs])?;
             let gain = 1.0 / (inputs as f64).sqrt();
-            blocks.push(Block { up, conv, rgb: Conv::new(weight, [outputs, inputs, 1], gain, Some(bias), device) });
+            let rgb = Conv::new(weight, [outputs, inputs, 1], gain, Some(bias), device).for_picture();
+            blocks.push(Block { up, conv, rgb });
         }
         let lod = tally.find(weights, "lod", &[])?.and_then(|lod| lod.first().copied()).unwrap_or(0.0);
         let growth = Growth::new(lod, blocks.len());
-        Ok(Pggan { first, blocks, growth, style_rows, device: device.clone() })
+        Ok(Pggan { first, blocks, growth, style_rows, device: Device::clone(device) })
     }
 }
 

@@ -7,7 +7,7 @@
 
 use std::f64::consts::SQRT_2;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 
 use super::info::LayerInfo;
 use super::layers::{Conv, Growth, Linear, tensor};
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::edit::{Truncation, Weighting};
 use crate::layout::{LayoutError, Weights};
-use crate::ops::StyleLayer;
+use crate::ops::{Place, StyleLayer};
 use crate::sefa::StyleRows;
 
 /// Resolution from which on the reference fuses up-sampling with the convolution.
@@ -77,7 +77,7 @@ impl Blueprint for Config {
         self.channels.iter().enumerate().map(of_block).max().unwrap_or(0)
     }
 
-    fn load(&self, weights: &Weights, device: &Device, tally: &mut Tally) -> Result<Box<dyn Network>, LoadError> {
+    fn load(&self, weights: &Weights, device: &Place, tally: &mut Tally) -> Result<Box<dyn Network>, LoadError> {
         Ok(Box::new(StyleGan::load(self, weights, device, tally)?))
     }
 }
@@ -98,7 +98,7 @@ struct Block {
 }
 
 impl StyleGan {
-    fn load(config: &Config, weights: &Weights, device: &Device, tally: &mut Tally) -> Result<Self, LoadError> {
+    fn load(config: &Config, weights: &Weights, device: &Place, tally: &mut Tally) -> Result<Self, LoadError> {
         let mapping = config.mapping.load(1.0, weights, device, tally)?;
         let w_mean = mapping.means("truncation.w_avg", config.num_layers(), weights, tally)?;
         let c0 = config.channels[0];
@@ -115,7 +115,7 @@ impl StyleGan {
             let weight = tally.get(weights, &format!("synthesis.output{b}.weight"), &[outputs, channels, 1, 1])?;
             let bias = tally.get(weights, &format!("synthesis.output{b}.bias"), &[outputs])?;
             let gain = 1.0 / (channels as f64).sqrt();
-            let rgb = Conv::new(weight, [outputs, channels, 1], gain, Some(bias), device);
+            let rgb = Conv::new(weight, [outputs, channels, 1], gain, Some(bias), device).for_picture();
             blocks.push(Block { layers: [first, second], rgb });
         }
         let lod = tally.find(weights, "synthesis.lod", &[])?.and_then(|lod| lod.first().copied()).unwrap_or(0.0);
@@ -174,7 +174,7 @@ impl Network for StyleGan {
 struct LayerLoader<'a, 'b> {
     w_dim: usize,
     weights: &'a Weights,
-    device: &'a Device,
+    device: &'a Place,
     resolution: usize,
     tally: &'a mut Tally<'b>,
 }

@@ -8,7 +8,7 @@
 
 use std::f64::consts::{FRAC_1_SQRT_2, SQRT_2};
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 
 use super::info::LayerInfo;
 use super::layers::{Conv, Linear, tensor};
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::edit::{Truncation, Weighting};
 use crate::layout::{LayoutError, Weights};
-use crate::ops::{self, After, Upsample};
+use crate::ops::{self, After, Place, Upsample};
 use crate::sefa::StyleRows;
 
 /// How blocks reach the picture.
@@ -116,7 +116,7 @@ impl Blueprint for Config {
         self.channels.iter().enumerate().map(of_block).max().unwrap_or(0)
     }
 
-    fn load(&self, weights: &Weights, device: &Device, tally: &mut Tally) -> Result<Box<dyn Network>, LoadError> {
+    fn load(&self, weights: &Weights, device: &Place, tally: &mut Tally) -> Result<Box<dyn Network>, LoadError> {
         Ok(Box::new(StyleGan2::load(self, weights, device, tally)?))
     }
 }
@@ -146,7 +146,7 @@ struct Block {
 }
 
 impl StyleGan2 {
-    fn load(config: &Config, weights: &Weights, device: &Device, tally: &mut Tally) -> Result<Self, LoadError> {
+    fn load(config: &Config, weights: &Weights, device: &Place, tally: &mut Tally) -> Result<Self, LoadError> {
         let mapping = config.mapping.load(SQRT_2, weights, device, tally)?;
         let c0 = config.channels[0];
         let constant = tally.get(weights, "synthesis.b4.const", &[c0, 4, 4])?;
@@ -250,7 +250,7 @@ impl Network for StyleGan2 {
         let (layer, w) = next();
         features = block.conv.forward(features, w, noise.of_layer(layer, block.resolution));
         if let Some(skip) = &block.skip {
-            features = features + self.upsample.forward(skip.forward(before));
+            features = ops::sum(features, self.upsample.forward(skip.forward(before)));
         }
         // Only the skip architecture has a picture before the last block, and then one after every block.
         let smaller = input.and_then(|input| input.picture.clone());
@@ -278,7 +278,7 @@ impl Network for StyleGan2 {
 struct LayerLoader<'a, 'b> {
     config: &'a Config,
     weights: &'a Weights,
-    device: &'a Device,
+    device: &'a Place,
     resolution: usize,
     tally: &'a mut Tally<'b>,
 }
@@ -335,7 +335,14 @@ impl LayerLoader<'_, '_> {
         weight.iter_mut().for_each(|x| *x *= gain);
         let conv = ops::Conv::new(&weight, [outputs, inputs, 1], self.device);
         let bias = Some(tensor(bias, [outputs], self.device));
-        Ok((ToRgb { style, conv, after: After { bias, clamp: self.weights.conv_clamp, ..After::default() } }, rows))
+        Ok((
+            ToRgb {
+                style,
+                conv,
+                after: After { bias, clamp: self.weights.conv_clamp, is_picture: true, ..After::default() },
+            },
+            rows,
+        ))
     }
 }
 
@@ -378,6 +385,7 @@ impl StyledConv {
             },
             slope: Some(0.2),
             clamp: self.clamp,
+            is_picture: false,
         };
         match &self.op {
             ModulatedConv::Same(conv) => conv.forward(x, Some(style), &after),

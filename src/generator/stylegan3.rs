@@ -7,8 +7,8 @@
 
 use std::f64::consts::TAU;
 
+use burn::tensor::Tensor;
 use burn::tensor::ops::PadMode;
-use burn::tensor::{Device, Tensor};
 
 use super::filtered::{FilteredActivation, Resampling, Taps};
 use super::info::LayerInfo;
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::edit::{Truncation, Weighting};
 use crate::layout::{LayoutError, Weights};
-use crate::ops::{self, After};
+use crate::ops::{self, After, Place};
 use crate::sefa::StyleRows;
 
 /// Pixels around the picture that every layer but the last ones carries along.
@@ -159,7 +159,7 @@ impl Blueprint for Config {
         self.layers.iter().map(of_layer).max().unwrap_or(0)
     }
 
-    fn load(&self, weights: &Weights, device: &Device, tally: &mut Tally) -> Result<Box<dyn Network>, LoadError> {
+    fn load(&self, weights: &Weights, device: &Place, tally: &mut Tally) -> Result<Box<dyn Network>, LoadError> {
         Ok(Box::new(StyleGan3::load(self, weights, device, tally)?))
     }
 }
@@ -174,7 +174,7 @@ struct StyleGan3 {
 }
 
 impl StyleGan3 {
-    fn load(config: &Config, weights: &Weights, device: &Device, tally: &mut Tally) -> Result<Self, LoadError> {
+    fn load(config: &Config, weights: &Weights, device: &Place, tally: &mut Tally) -> Result<Self, LoadError> {
         // sqrt(2) of the mapping's activation goes into weights and biases.
         let mapping = config.mapping.load(std::f64::consts::SQRT_2, weights, device, tally)?;
         let w_mean = mapping.means("mapping.w_avg", config.layers.len() + 1, weights, tally)?;
@@ -251,7 +251,7 @@ struct FourierInput {
 }
 
 impl FourierInput {
-    fn load(config: &Config, weights: &Weights, device: &Device, tally: &mut Tally) -> Result<Self, LoadError> {
+    fn load(config: &Config, weights: &Weights, device: &Place, tally: &mut Tally) -> Result<Self, LoadError> {
         let (channels, size, w_dim) = (config.input_channels, config.layers[0].size, config.mapping.w_dim);
         let mut get = |part: &str, shape: &[usize]| tally.get(weights, &format!("synthesis.input.{part}"), shape);
         let frequencies = get("freqs", &[channels, 2])?;
@@ -324,7 +324,7 @@ impl Layer {
         is_last: bool,
         w_dim: usize,
         weights: &Weights,
-        device: &Device,
+        device: &Place,
         tally: &mut Tally,
     ) -> Result<(Self, StyleRows), LoadError> {
         let LayerConfig { prefix, inputs, outputs, kernel, size, resampling } = config;
@@ -369,7 +369,7 @@ impl Layer {
     /// `[N, inputs, h, h]`, w `[N, w_dim]` -> `[N, outputs, size, size]`
     fn forward(&self, x: Tensor<4>, w: Tensor<2>) -> Tensor<4> {
         let mut style = self.style.forward(w);
-        let mut after = After::default();
+        let mut after = After { is_picture: self.squares.is_none(), ..After::default() };
         if let Some(squares) = &self.squares {
             style = style.clone() * style.square().mean_dim(1).sqrt().recip();
             let sums = style.clone().square().matmul(squares.clone());

@@ -8,7 +8,7 @@ use burn::tensor::{Device, Distribution, Tensor};
 use serde::Serialize;
 
 use super::gpu::{self, CONV_TILES, DOUBLE_TILES};
-use super::{After, Conv, ConvUp};
+use super::{After, Conv, ConvUp, Place, Precision, stored_as};
 
 /// One layer and the ways to compute it.
 #[derive(Serialize)]
@@ -52,7 +52,7 @@ pub fn layers(
     max_bytes: u64,
     mut report: impl FnMut(&str, usize, usize),
 ) -> Result<Vec<Layer>, DeviceFailed> {
-    let bench = Bench { device, max_bytes };
+    let bench = Bench::new(device, max_bytes);
     let sizes: Vec<_> = CHANNELS.into_iter().filter(|(side, _)| *side <= largest).collect();
     let mut layers = Vec::new();
     for (n, &(side, channels)) in sizes.iter().enumerate() {
@@ -68,7 +68,7 @@ pub fn layers(
 
 /// Measures what the device can do at most.
 pub fn ceilings(device: &Device) -> Result<Ceilings, DeviceFailed> {
-    let bench = Bench { device, max_bytes: u64::MAX };
+    let bench = Bench::new(device, u64::MAX);
     let mut arithmetic = None;
     if gpu::is_able(device) {
         let operations = gpu::multiply_add(device);
@@ -90,12 +90,35 @@ pub fn ceilings(device: &Device) -> Result<Ceilings, DeviceFailed> {
 struct Bench<'a> {
     device: &'a Device,
     max_bytes: u64,
+    /// The device in every precision that it has.
+    places: Vec<Place>,
+}
+
+/// An operator in one precision, a map as it is stored then, and what that is called.
+struct Stored<Operator> {
+    operator: Operator,
+    x: Tensor<4>,
+    suffix: &'static str,
 }
 
 /// One measurement: a name, and what to run.
 type Candidate<'a> = (String, Box<dyn Fn() -> Tensor<4> + 'a>);
 
-impl Bench<'_> {
+impl<'a> Bench<'a> {
+    fn new(device: &'a Device, max_bytes: u64) -> Self {
+        let places = Precision::of_device(device).iter().map(|&precision| Place::new(device, precision)).collect();
+        Bench { device, max_bytes, places }
+    }
+
+    fn in_each_precision<Operator>(&self, x: &Tensor<4>, make: impl Fn(&Place) -> Operator) -> Vec<Stored<Operator>> {
+        let of = |place: &Place| Stored {
+            operator: make(place),
+            x: stored_as(x.clone(), place.precision().dtype()),
+            suffix: if place.precision() == Precision::F16 { ", f16" } else { "" },
+        };
+        self.places.iter().map(of).collect()
+    }
+
     fn random<const D: usize>(&self, shape: [usize; D]) -> Tensor<D> {
         Tensor::random(shape, Distribution::Uniform(-1.0, 1.0), self.device)
     }
@@ -138,6 +161,7 @@ impl Bench<'_> {
             noise: Some(self.random([1, 1, side, side])),
             slope: Some(0.2),
             clamp: Some(256.0),
+            ..After::default()
         }
     }
 
@@ -145,30 +169,31 @@ impl Bench<'_> {
         4 * numbers as u64 <= self.max_bytes
     }
 
-    /// In how many shares of the input channels to try a layer: small pictures need several.
-    fn shares(side: usize) -> &'static [usize] {
-        if side <= 32 { &[1, 4, 16] } else { &[1] }
-    }
-
     fn same(&self, channels: usize, side: usize) -> Result<Layer, DeviceFailed> {
         let weight = vec![0.01; channels * channels * 9];
         let shape = [channels, channels, 3];
-        let conv = Conv::new(&weight, shape, self.device);
-        let plain = Conv::of_tensors(&weight, shape, self.device);
-        let tiled = gpu::is_able(self.device).then(|| gpu::Conv::new(&weight, shape, self.device));
         let (x, style) = (self.random([1, channels, side, side]), Some(self.random([1, channels])));
+        let convs = self.in_each_precision(&x, |place| {
+            let tiled = gpu::is_able(self.device).then(|| gpu::Conv::new(&weight, shape, place));
+            (Conv::new(&weight, shape, place), tiled)
+        });
+        let plain = Conv::of_tensors(&weight, shape, self.device);
         let after = &self.after(channels, side);
         let [w, rows] = [self.random([channels, channels * 9]), self.random([channels * 9, channels])];
         let kernel = rows.reshape([channels, channels, 3, 3]);
         let (x, style, w, kernel) = (&x, &style, &w, &kernel);
-        let mut candidates: Vec<Candidate> = vec![
-            ("sefa-studio".into(), Box::new(|| conv.forward(x.clone(), style.clone(), after))),
+        let mut candidates: Vec<Candidate> = Vec::new();
+        for Stored { operator: (conv, _), x, suffix } in &convs {
+            let run = || conv.forward(x.clone(), style.clone(), after);
+            candidates.push((format!("sefa-studio{suffix}"), Box::new(run)));
+        }
+        candidates.extend::<[Candidate; 2]>([
             ("tensor operations".into(), Box::new(|| plain.forward(x.clone(), style.clone(), after))),
             (
                 "burn's convolution alone".into(),
                 Box::new(|| conv2d(x.clone(), kernel.clone(), None, ConvOptions::new([1, 1], [1, 1], [1, 1], 1))),
             ),
-        ];
+        ]);
         if self.allows(9 * channels * side * side) {
             let product = || {
                 let columns = columns(x.clone()).reshape([9 * channels, side * side]);
@@ -176,12 +201,10 @@ impl Bench<'_> {
             };
             candidates.push(("im2col and matrix product alone".into(), Box::new(product)));
         }
-        if let Some(tiled) = &tiled {
-            for (tile, &shares) in CONV_TILES.iter().flat_map(|tile| Self::shares(side).iter().map(move |s| (tile, s)))
-            {
-                let run = move || tiled.forward_by(*tile, shares, x.clone(), style.clone(), after);
-                candidates.push((format!("{tile}, shares {shares}"), Box::new(run)));
-            }
+        for (Stored { operator: (_, tiled), x, suffix }, tile, shares) in each_form(&convs, &CONV_TILES, side) {
+            let Some(tiled) = tiled else { continue };
+            let run = move || tiled.forward_by(tile, shares, x.clone(), style.clone(), after);
+            candidates.push((format!("{tile}, shares {shares}{suffix}"), Box::new(run)));
         }
         let name = format!("3x3, {channels} channels, {side} pixels");
         self.layer(name, 9 * channels * channels * side * side, candidates)
@@ -191,25 +214,27 @@ impl Bench<'_> {
     fn up(&self, inputs: usize, outputs: usize, side: usize) -> Result<Layer, DeviceFailed> {
         let weight = vec![0.01; outputs * inputs * 9];
         let shape = [outputs, inputs];
-        let conv = ConvUp::new(&weight, shape, self.device);
-        let plain = ConvUp::of_tensors(&weight, shape, self.device);
-        let tiled = gpu::is_able(self.device).then(|| gpu::Double::filtered(&weight, shape, self.device));
         let (x, style) = (self.random([1, inputs, side, side]), Some(self.random([1, inputs])));
+        let convs = self.in_each_precision(&x, |place| {
+            let tiled = gpu::is_able(self.device).then(|| gpu::Double::filtered(&weight, shape, place));
+            (ConvUp::new(&weight, shape, place), tiled)
+        });
+        let plain = ConvUp::of_tensors(&weight, shape, self.device);
         let after = &self.after(outputs, 2 * side);
         let (x, style) = (&x, &style);
-        let mut candidates: Vec<Candidate> =
-            vec![("sefa-studio".into(), Box::new(|| conv.forward(x.clone(), style.clone(), after)))];
+        let mut candidates: Vec<Candidate> = Vec::new();
+        for Stored { operator: (conv, _), x, suffix } in &convs {
+            let run = || conv.forward(x.clone(), style.clone(), after);
+            candidates.push((format!("sefa-studio{suffix}"), Box::new(run)));
+        }
         if self.allows(outputs * (2 * side + 1) * (2 * side + 1)) {
             let run = || plain.forward(x.clone(), style.clone(), after);
             candidates.push(("tensor operations".into(), Box::new(run)));
         }
-        if let Some(tiled) = &tiled {
-            for (tile, &shares) in
-                DOUBLE_TILES.iter().flat_map(|tile| Self::shares(side).iter().map(move |s| (tile, s)))
-            {
-                let run = move || tiled.forward_by(*tile, shares, x.clone(), style.clone(), after);
-                candidates.push((format!("{tile}, shares {shares}"), Box::new(run)));
-            }
+        for (Stored { operator: (_, tiled), x, suffix }, tile, shares) in each_form(&convs, &DOUBLE_TILES, side) {
+            let Some(tiled) = tiled else { continue };
+            let run = move || tiled.forward_by(tile, shares, x.clone(), style.clone(), after);
+            candidates.push((format!("{tile}, shares {shares}{suffix}"), Box::new(run)));
         }
         let name = format!("3x3 and filter, {inputs} to {outputs} channels, {side} to {} pixels", 2 * side);
         self.layer(name, 9 * inputs * outputs * side * side, candidates)
@@ -217,18 +242,34 @@ impl Bench<'_> {
 
     fn rgb(&self, channels: usize, side: usize) -> Result<Layer, DeviceFailed> {
         let weight = vec![0.01; 3 * channels];
-        let conv = Conv::new(&weight, [3, channels, 1], self.device);
-        let plain = Conv::of_tensors(&weight, [3, channels, 1], self.device);
         let (x, style) = (self.random([1, channels, side, side]), Some(self.random([1, channels])));
-        let after = &After { bias: Some(self.random([3])), ..After::default() };
+        let convs = self.in_each_precision(&x, |place| Conv::new(&weight, [3, channels, 1], place));
+        let plain = Conv::of_tensors(&weight, [3, channels, 1], self.device);
+        let after = &After { bias: Some(self.random([3])), is_picture: true, ..After::default() };
         let (x, style) = (&x, &style);
-        let candidates: Vec<Candidate> = vec![
-            ("sefa-studio".into(), Box::new(|| conv.forward(x.clone(), style.clone(), after))),
-            ("tensor operations".into(), Box::new(|| plain.forward(x.clone(), style.clone(), after))),
-        ];
+        let mut candidates: Vec<Candidate> = Vec::new();
+        for Stored { operator: conv, x, suffix } in &convs {
+            let run = || conv.forward(x.clone(), style.clone(), after);
+            candidates.push((format!("sefa-studio{suffix}"), Box::new(run)));
+        }
+        let run = || plain.forward(x.clone(), style.clone(), after);
+        candidates.push(("tensor operations".into(), Box::new(run)));
         let name = format!("1x1, {channels} to 3 channels, {side} pixels");
         self.layer(name, 3 * channels * side * side, candidates)
     }
+}
+
+/// Operators with every tile and number of shares of the input channels: small pictures need several.
+fn each_form<'a, Operator, Tile: Copy>(
+    operators: &'a [Operator],
+    tiles: &'a [Tile],
+    side: usize,
+) -> impl Iterator<Item = (&'a Operator, Tile, usize)> {
+    let shares: &[usize] = if side <= 32 { &[1, 4, 16] } else { &[1] };
+    let forms = move |tile: Tile| shares.iter().map(move |&shares| (tile, shares));
+    let of =
+        move |operator: &'a Operator| tiles.iter().copied().flat_map(forms).map(move |(tile, s)| (operator, tile, s));
+    operators.iter().flat_map(of)
 }
 
 /// The 3x3 neighbours of every pixel as channels: `[N, C, h, w]` -> `[N, 9 C, h, w]`.

@@ -1,22 +1,25 @@
 //! Operators where this project has its own: convolutions of style-based generators in as few passes as the device allows.
 //!
 //! Each operator has three forms that give the same result (tested against each other): plain tensor operations, which run
-//! on every device; on the CPU one pass over cache-sized strips ([`cpu`]); on GPUs kernels of our own ([`gpu`]). Weights are
-//! packed once at load.
+//! on every device; on the CPU one pass over cache-sized strips ([`cpu`]); on GPUs kernels of our own ([`gpu`]), which store
+//! weights and maps in f32 or f16 ([`Place`]). Weights are packed once at load.
 
 mod cpu;
 mod gpu;
 pub mod measure;
 mod nearest;
 mod norm;
+mod place;
 mod residual;
 mod upsample;
 
 pub use cpu::{Gram, Plan as FilterPlan};
 pub use nearest::ConvNearestUp;
 pub use norm::{StyleLayer, pixel_norm};
+pub use place::{Place, Precision};
+pub(crate) use place::{stored_as, widened};
 use residual::{Around, on_host};
-pub use residual::{Norm, attention, nearest_up};
+pub use residual::{Norm, attention, nearest_up, sum};
 pub use upsample::Upsample;
 
 use std::borrow::Cow;
@@ -40,6 +43,8 @@ pub struct After {
     pub slope: Option<f32>,
     /// Largest magnitude.
     pub clamp: Option<f32>,
+    /// The result is a picture: f32, however maps are stored.
+    pub is_picture: bool,
 }
 
 impl After {
@@ -87,17 +92,18 @@ enum Form<Packed, Kernel> {
 
 impl Conv {
     /// `weight` is `[outputs, inputs, k, k]`, row-major, with k 1 or 3.
-    pub fn new(weight: &[f32], shape: [usize; 3], device: &Device) -> Self {
-        Self::for_side(weight, shape, 0, device)
+    pub fn new(weight: &[f32], shape: [usize; 3], place: impl Into<Place>) -> Self {
+        Self::for_side(weight, shape, 0, place)
     }
 
     /// As [`Conv::new`], in the form that is fastest for maps of that width and height; right for all.
-    pub fn for_side(weight: &[f32], shape: [usize; 3], side: usize, device: &Device) -> Self {
-        if gpu::is_able(device) {
-            return Conv(Form::Gpu(gpu::Conv::new(weight, shape, device)));
+    pub fn for_side(weight: &[f32], shape: [usize; 3], side: usize, place: impl Into<Place>) -> Self {
+        let place = place.into();
+        if gpu::is_able(&place) {
+            return Conv(Form::Gpu(gpu::Conv::new(weight, shape, &place)));
         }
-        if !is_cpu(device) {
-            return Self::of_tensors(weight, shape, device);
+        if !is_cpu(&place) {
+            return Self::of_tensors(weight, shape, &place);
         }
         Conv(Form::Cpu(cpu::PackedConv::new(weight, shape, side)))
     }
@@ -141,12 +147,13 @@ impl Conv {
 
 impl ConvUp {
     /// `weight` is `[outputs, inputs, 3, 3]`, row-major; input pixel (y, x) adds its kernel at output (2y, 2x), unflipped.
-    pub fn new(weight: &[f32], [outputs, inputs]: [usize; 2], device: &Device) -> Self {
-        if gpu::is_able(device) {
-            return ConvUp(Form::Gpu(gpu::Double::filtered(weight, [outputs, inputs], device)));
+    pub fn new(weight: &[f32], [outputs, inputs]: [usize; 2], place: impl Into<Place>) -> Self {
+        let place = place.into();
+        if gpu::is_able(&place) {
+            return ConvUp(Form::Gpu(gpu::Double::filtered(weight, [outputs, inputs], &place)));
         }
-        if !is_cpu(device) {
-            return Self::of_tensors(weight, [outputs, inputs], device);
+        if !is_cpu(&place) {
+            return Self::of_tensors(weight, [outputs, inputs], &place);
         }
         let at = |o, i, y, x| weight[((o * inputs + i) * 3 + y) * 3 + x];
         ConvUp(Form::Cpu(cpu::PackedUp::of_3x3([outputs, inputs], at)))
@@ -184,12 +191,13 @@ impl ConvUp {
 
 impl ConvTranspose {
     /// `weight` is `[inputs, outputs, 4, 4]`, row-major, as transposed convolutions are stored.
-    pub fn new(weight: &[f32], [inputs, outputs]: [usize; 2], device: &Device) -> Self {
-        if gpu::is_able(device) {
-            return ConvTranspose(Form::Gpu(gpu::Double::transposed(weight, [inputs, outputs], device)));
+    pub fn new(weight: &[f32], [inputs, outputs]: [usize; 2], place: impl Into<Place>) -> Self {
+        let place = place.into();
+        if gpu::is_able(&place) {
+            return ConvTranspose(Form::Gpu(gpu::Double::transposed(weight, [inputs, outputs], &place)));
         }
-        if !is_cpu(device) {
-            return Self::of_tensors(weight, [inputs, outputs], device);
+        if !is_cpu(&place) {
+            return Self::of_tensors(weight, [inputs, outputs], &place);
         }
         let at = |o, i, y, x| weight[((i * outputs + o) * 4 + y) * 4 + x];
         ConvTranspose(Form::Cpu(cpu::PackedUp::of_4x4([outputs, inputs], at)))
@@ -305,6 +313,7 @@ mod tests {
             noise: Some(numbers([1, 1, side, side], 5, device)),
             slope: Some(0.2),
             clamp: Some(2.0),
+            is_picture: false,
         }
     }
 

@@ -1,9 +1,9 @@
 //! Nearest up-sampling and the convolution after it, as one.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 
 use super::residual::{Around, on_host};
-use super::{After, ConvTranspose, Norm, cpu, is_cpu};
+use super::{After, ConvTranspose, Norm, Place, cpu, is_cpu};
 
 /// Nearest up-sampling by two, then correlation with a 3x3 kernel.
 pub struct ConvNearestUp(Form);
@@ -16,10 +16,11 @@ enum Form {
 
 impl ConvNearestUp {
     /// `weight` is `[outputs, inputs, 3, 3]`, row-major.
-    pub fn new(weight: &[f32], shape: [usize; 2], device: &Device) -> Self {
-        ConvNearestUp(match is_cpu(device) {
+    pub fn new(weight: &[f32], shape: [usize; 2], place: impl Into<Place>) -> Self {
+        let place = place.into();
+        ConvNearestUp(match is_cpu(&place) {
             true => Form::Cpu(cpu::PackedNearest::new(weight, shape)),
-            false => Form::Transposed(transposed(weight, shape, device)),
+            false => Form::Transposed(transposed(weight, shape, &place)),
         })
     }
 
@@ -42,7 +43,7 @@ impl ConvNearestUp {
 
 /// The same as a transposed convolution of stride 2 with a 4x4 kernel: each value reaches the 4x4 outputs around its copies, by
 /// the sums of the 2x2 windows of the flipped kernel.
-fn transposed(weight: &[f32], [outputs, inputs]: [usize; 2], device: &Device) -> ConvTranspose {
+fn transposed(weight: &[f32], [outputs, inputs]: [usize; 2], place: impl Into<Place>) -> ConvTranspose {
     let mut spread = vec![0.0; 16 * inputs * outputs];
     for (index, kernel) in weight.as_chunks::<9>().0.iter().enumerate() {
         // Transposed convolutions are stored with the inputs first.
@@ -53,11 +54,13 @@ fn transposed(weight: &[f32], [outputs, inputs]: [usize; 2], device: &Device) ->
             [at, at + 1, at + 4, at + 5].iter().for_each(|&at| to[at] += x);
         }
     }
-    ConvTranspose::new(&spread, [inputs, outputs], device)
+    ConvTranspose::new(&spread, [inputs, outputs], place)
 }
 
 #[cfg(test)]
 mod tests {
+    use burn::tensor::Device;
+
     use super::super::tests::{assert_equal, everything, numbers, weights};
     use super::super::{Conv, nearest_up};
     use super::*;

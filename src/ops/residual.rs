@@ -8,7 +8,7 @@ use burn::tensor::module::max_pool2d;
 use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{Tensor, TensorData};
 
-use super::{After, Conv, ConvTranspose, Form, Host, cpu, each_sample, gpu, is_cpu};
+use super::{After, Conv, ConvTranspose, Form, Host, cpu, each_sample, gpu, is_cpu, widened};
 
 /// A batch norm with its activation, `max(0, x * factor + offset)`.
 pub struct Norm {
@@ -94,12 +94,21 @@ fn plain(
         x = norm.apply(x);
     }
     let x = convolve(x);
-    let [_, channels, height, _] = x.dims();
-    match shortcut.map(|shortcut| shortcut.narrow(1, 0, channels)) {
-        Some(shortcut) if shortcut.dims()[2] < height => x + nearest_up(shortcut),
-        Some(shortcut) => x + shortcut,
+    match shortcut {
+        Some(shortcut) => sum(x, shortcut),
         None => x,
     }
+}
+
+/// `x` and the first channels of `shortcut`: a map of the same size, or of half of it, which is up-sampled by two (every
+/// value four times).
+pub fn sum(x: Tensor<4>, shortcut: Tensor<4>) -> Tensor<4> {
+    if gpu::is_able(&x.device()) {
+        return gpu::sum(x, shortcut);
+    }
+    let [_, channels, height, _] = x.dims();
+    let shortcut = shortcut.narrow(1, 0, channels);
+    x + if shortcut.dims()[2] < height { nearest_up(shortcut) } else { shortcut }
 }
 
 /// `[N, C, H, W]` -> `[N, C, 2H, 2W]`, every value four times.
@@ -164,6 +173,7 @@ pub fn attention(map: Tensor<4>, width: usize) -> Tensor<4> {
 }
 
 fn plain_attention(map: Tensor<4>, width: usize) -> Tensor<4> {
+    let map = widened(map);
     let [n, channels, height, breadth] = map.dims();
     let rows = |x: Tensor<4>| {
         let [n, channels, height, breadth] = x.dims();

@@ -14,7 +14,7 @@ use crate::edit::{Code, Edit, LayerSet, Noise, NoiseMode, Weighting};
 use crate::generator::{
     Activation, Conditions, Generator, Label, LoadError, ModelInfo, NoiseInput, Prior, ReadBackError, Stage,
 };
-use crate::gpu::RenderDevice;
+use crate::gpu::{Precision, RenderDevice};
 use crate::latent;
 use crate::layout::{self, LayoutError};
 use crate::ops::Gram;
@@ -119,6 +119,11 @@ impl Engine {
         &self.device
     }
 
+    /// How models that are opened from now on are stored, if the device can.
+    pub fn set_precision(&mut self, precision: Precision) {
+        self.device = self.device.clone().with_precision(precision);
+    }
+
     /// The open model.
     pub fn info(&self) -> Option<Arc<ModelInfo>> {
         self.model.as_ref().map(|model| model.generator.info.clone())
@@ -132,8 +137,9 @@ impl Engine {
             Source::Example(example) => Checkpoint::from_static(example.bytes(), example.name())?,
         };
         let weights = layout::detect(checkpoint)?;
-        let limits = (self.device.label(), self.device.max_tensor_bytes());
-        let generator = Generator::load(&weights, &name, self.device.device(), limits, report)
+        let label = self.device.label();
+        let limits = (label.as_str(), self.device.max_tensor_bytes());
+        let generator = Generator::load(&weights, &name, self.device.place(), limits, report)
             .map_err(|error| RenderError::Load(source.to_string(), Box::new(error)))?;
         let info = generator.info.clone();
         let stages = generator.network.stages();

@@ -26,10 +26,11 @@ use super::surface::{Easel, Surface};
 use super::sweep::{SweepDialog, sweep_ui};
 use crate::edit::{Code, Edit};
 use crate::generator::ModelInfo;
+use crate::gpu::Precision;
 use crate::progress::Progress;
 use crate::project::Project;
 use crate::render::{Engine, Example, Source};
-use crate::worker::Worker;
+use crate::worker::{Job, Worker};
 
 /// What the window needs from outside.
 pub struct Services {
@@ -38,6 +39,8 @@ pub struct Services {
     pub dialogs: Box<dyn Dialogs>,
     /// Opened first: a model, a saved edit, or an exported picture.
     pub start: Source,
+    /// As it was last time if `None`.
+    pub precision: Option<Precision>,
 }
 
 /// The window.
@@ -110,7 +113,8 @@ impl App {
     pub fn new(cc: &eframe::CreationContext<'_>, services: Services) -> std::io::Result<Self> {
         style::apply(&cc.egui_ctx);
         let stored = cc.storage.and_then(|storage| eframe::get_value::<Preferences>(storage, PREFERENCES));
-        let preferences = stored.unwrap_or_default();
+        let mut preferences = stored.unwrap_or_default();
+        preferences.precision = services.precision.unwrap_or(preferences.precision);
         cc.egui_ctx.set_theme(preferences.theme);
         let ctx = cc.egui_ctx.clone();
         let document = Document::default();
@@ -141,6 +145,9 @@ impl App {
             refused_seed: None,
             title: String::new(),
         };
+        if app.preferences.precision != Precision::default() {
+            app.worker.send(Job::Store(app.preferences.precision));
+        }
         app.open(services.start, &cc.egui_ctx);
         Ok(app)
     }
@@ -312,6 +319,7 @@ impl eframe::App for App {
                 info: self.model(),
                 recent: &self.preferences.recent,
                 idle: &|command| self.is_pointless(command),
+                is_half: self.preferences.precision == Precision::F16,
                 moved,
             };
             menu::bar_ui(ui, &facts)

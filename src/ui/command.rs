@@ -30,6 +30,7 @@ pub enum Command {
     SetComparison,
     ClearComparison,
     HidePanels,
+    HalfPrecision,
     ToggleTheme,
     Palette,
     Shortcuts,
@@ -100,6 +101,7 @@ impl Menu {
                 Some(C::ClearComparison),
                 None,
                 Some(C::HidePanels),
+                Some(C::HalfPrecision),
                 Some(C::ToggleTheme),
             ],
             Menu::Help => &[Some(C::Palette), Some(C::Shortcuts)],
@@ -152,6 +154,7 @@ impl Command {
             Command::SetComparison => "Set as comparison",
             Command::ClearComparison => "Compare with the unedited sample",
             Command::HidePanels => "Hide panels",
+            Command::HalfPrecision => "Half precision on the GPU",
             Command::ToggleTheme => "Dark or light",
             Command::Palette => "Command palette",
             Command::Shortcuts => "Keyboard shortcuts",
@@ -182,6 +185,9 @@ impl Command {
             Command::SetComparison => "Space then shows the picture as it is now",
             Command::ClearComparison => "Space then shows the sample without moves",
             Command::HidePanels => "Leaves only the picture",
+            Command::HalfPrecision => {
+                "Stores weights and maps in 16 bits (f16): half the memory, pictures that differ invisibly. The CPU keeps 32 bits"
+            }
             Command::ToggleTheme => "Changes between the dark and the light look",
             Command::Palette => "Finds every command by name",
             Command::Shortcuts => "Shows all keys",
@@ -225,7 +231,7 @@ impl Command {
             Command::ToggleTheme => const { &[global(CTRL, Key::Comma)] },
             Command::Palette => const { &[global(CTRL, Key::P)] },
             Command::Shortcuts => const { &[global(NONE, Key::F1)] },
-            Command::OpenExample(_) | Command::ClearComparison | Command::Cancel => &[],
+            Command::OpenExample(_) | Command::ClearComparison | Command::HalfPrecision | Command::Cancel => &[],
         }
     }
 

@@ -17,6 +17,8 @@ pub struct Bar<'a> {
     /// Commands that would do nothing now.
     pub idle: &'a dyn Fn(Command) -> bool,
     pub moved: bool,
+    /// Half precision is on.
+    pub is_half: bool,
 }
 
 /// What was asked for in the bar.
@@ -65,7 +67,11 @@ fn menu_ui(ui: &mut Ui, menu: Menu, bar: &Bar<'_>, asked: &mut Asked) {
             continue;
         };
         let keys = egui::RichText::new(command.keys(ui.ctx())).weak();
-        let button = ui.add_enabled(!(bar.idle)(command), Button::new(command.text()).right_text(keys));
+        let mut button = Button::new(command.text()).right_text(keys);
+        if command == Command::HalfPrecision {
+            button = button.selected(bar.is_half);
+        }
+        let button = ui.add_enabled(!(bar.idle)(command), button);
         if button.on_hover_text(command.tooltip()).clicked() {
             asked.commands.push(command);
         }

@@ -36,7 +36,7 @@ pub use dialogs::{Answer, Ask, Dialogs, Question, ScriptedDialogs, SystemDialogs
 pub use document::Document;
 pub use open::Failure;
 
-use crate::gpu::{DeviceChoice, RenderDevice};
+use crate::gpu::{DeviceChoice, Precision, RenderDevice};
 use crate::render::{Engine, Source};
 
 /// What the window starts with.
@@ -45,6 +45,8 @@ pub struct WindowOptions {
     /// A model, a saved edit, or an exported picture.
     pub source: Source,
     pub device: DeviceChoice,
+    /// As it was last time if `None`.
+    pub precision: Option<Precision>,
 }
 
 const NAME: &str = "SeFa Studio";
@@ -74,12 +76,13 @@ pub fn run(options: WindowOptions) -> anyhow::Result<()> {
             queue: setup.queue.clone(),
         });
     }
-    let start = options.source;
+    let (start, precision) = (options.source, options.precision);
     let make = move |cc: &eframe::CreationContext<'_>| {
         let services = Services {
             engine: Box::new(move || Engine::new(device)),
             dialogs: Box::new(SystemDialogs::default()),
             start,
+            precision,
         };
         Ok(Box::new(App::new(cc, services)?) as Box<dyn eframe::App>)
     };

@@ -7,6 +7,7 @@ use egui::ThemePreference;
 use serde::{Deserialize, Serialize};
 
 use crate::generator::ModelInfo;
+use crate::gpu::Precision;
 use crate::names::DirectionNames;
 use crate::render::Source;
 
@@ -14,6 +15,8 @@ use crate::render::Source;
 #[serde(default)]
 pub struct Preferences {
     pub theme: ThemePreference,
+    /// How a GPU stores weights and maps.
+    pub precision: Precision,
     /// Newest first.
     pub recent: Vec<Recent>,
     /// Where the last file was opened or written.
@@ -28,6 +31,7 @@ impl Default for Preferences {
     fn default() -> Self {
         Preferences {
             theme: ThemePreference::Dark,
+            precision: Precision::F32,
             recent: Vec::new(),
             folder: None,
             names: BTreeMap::new(),

@@ -14,6 +14,7 @@ use super::palette::Palette;
 use super::sweep::SweepDialog;
 use crate::edit::{Code, NoiseMode};
 use crate::generator::ModelInfo;
+use crate::gpu::Precision;
 use crate::progress::Progress;
 use crate::project::Project;
 use crate::render::Source;
@@ -103,6 +104,7 @@ impl App {
                 Command::Open
                     | Command::OpenExample(_)
                     | Command::Quit
+                    | Command::HalfPrecision
                     | Command::ToggleTheme
                     | Command::Palette
                     | Command::Shortcuts
@@ -162,6 +164,11 @@ impl App {
             Command::SetComparison => self.set_reference(true),
             Command::ClearComparison => self.set_reference(false),
             Command::HidePanels => self.panels_hidden = !self.panels_hidden,
+            Command::HalfPrecision => {
+                let precision = &mut self.preferences.precision;
+                *precision = if *precision == Precision::F16 { Precision::F32 } else { Precision::F16 };
+                self.worker.send(Job::Store(*precision));
+            }
             Command::ToggleTheme => {
                 let dark = ctx.theme() == egui::Theme::Dark;
                 self.preferences.theme = if dark { egui::ThemePreference::Light } else { egui::ThemePreference::Dark };

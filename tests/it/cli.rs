@@ -360,6 +360,16 @@ fn info_says_what_a_pickle_carries_and_what_was_left_out() {
 }
 
 #[test]
+fn the_cpu_answers_half_precision_with_single_and_a_note() {
+    let shell = Shell::new();
+    let text = shell.ok("render --out half --precision f16");
+    assert!(text.contains("f16 is for GPUs, so f32 is used"), "{text}");
+    assert!(!shell.ok("render --out single --precision f32").contains("f16"));
+    assert_eq!(shell.pixels("half/frame_0000.png"), shell.pixels("single/frame_0000.png"));
+    assert!(shell.fails("render --out none --precision f8", 2).contains("expected f32 or f16"));
+}
+
+#[test]
 fn bench_measures_every_form_of_an_operator() {
     let report = Shell::new().json("bench --operators --largest 8 --json");
     let layers = report["layers"].as_array().unwrap();

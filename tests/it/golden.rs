@@ -3,6 +3,7 @@
 
 mod biggan;
 mod dcgan;
+mod half;
 mod pggan;
 mod stylegan;
 mod stylegan2;
@@ -41,13 +42,17 @@ struct Case {
 impl Case {
     /// The files of a fixture's folder, each on every device.
     fn all(folder: &str, files: &[&str]) -> Vec<Case> {
+        Case::of_devices(devices(), folder, files)
+    }
+
+    fn of_devices(devices: Vec<RenderDevice>, folder: &str, files: &[&str]) -> Vec<Case> {
         let case = |file: &&str, device: &RenderDevice| Case {
             file: fixture(&format!("{folder}/{file}")),
             device: device.clone(),
             expected: Arrays::read(&fixture(&format!("{folder}/expected.safetensors"))),
             _temporary: None,
         };
-        devices().iter().flat_map(|device| files.iter().map(move |file| case(file, device))).collect()
+        devices.iter().flat_map(|device| files.iter().map(move |file| case(file, device))).collect()
     }
 
     fn is_cpu(&self) -> bool {
@@ -68,7 +73,7 @@ impl Case {
     }
 
     fn load(&self) -> Generator {
-        Generator::load(&weights(&self.file), "case", self.device.device(), ("device", None), &mut progress::silent)
+        Generator::load(&weights(&self.file), "case", self.device.place(), ("device", None), &mut progress::silent)
             .unwrap()
     }
 

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use safetensors::SafeTensors;
 use sefa_studio::generator::{Activation, Conditions, Generator, NoiseInput};
-use sefa_studio::gpu::{DeviceChoice, RenderDevice};
+use sefa_studio::gpu::{DeviceChoice, Precision, RenderDevice};
 
 pub fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
@@ -23,6 +23,14 @@ pub fn devices() -> Vec<RenderDevice> {
             vec![cpu]
         }
     }
+}
+
+/// wgpu in half precision, unless it is missing: software Vulkan has it.
+pub fn half_devices() -> Vec<RenderDevice> {
+    let gpus = devices().into_iter().filter(|device| device.wgpu().is_some());
+    let half: Vec<_> = gpus.map(|device| device.with_precision(Precision::F16)).collect();
+    assert!(half.iter().all(|device| device.precision_note().is_none()), "no f16 to test on");
+    half
 }
 
 /// Arrays of an `expected.safetensors`, all f32.
@@ -83,6 +91,11 @@ impl Arrays {
 pub struct StageOutput(Activation);
 
 impl StageOutput {
+    /// Types of the features and of the picture.
+    pub fn dtypes(&self) -> (DType, Option<DType>) {
+        (self.0.features.dtype(), self.0.picture.as_ref().map(Tensor::dtype))
+    }
+
     pub fn features_every(&self, every: usize) -> Vec<f32> {
         let [_, channels, height, width] = self.0.features.dims();
         sampled(&self.0.features.clone().into_data().try_into_vec().unwrap(), [channels, height, width], every)

@@ -9,7 +9,7 @@ use egui::{Key, Modifiers, vec2};
 use egui_kittest::kittest::{NodeT, Queryable};
 use egui_kittest::{Harness, Node};
 use sefa_studio::edit::{ClassMix, Code, Edit, LayerSet, Weighting};
-use sefa_studio::gpu::{DeviceChoice, RenderDevice};
+use sefa_studio::gpu::{DeviceChoice, RenderDevice, WgpuSetup};
 use sefa_studio::project::Project;
 use sefa_studio::render::{Engine, Example, FrameImage, Source};
 use sefa_studio::ui::{App, ScriptedDialogs, Services};
@@ -20,7 +20,8 @@ fn window(source: Source, paths: impl IntoIterator<Item = PathBuf>) -> Window {
     let dialogs = ScriptedDialogs::new(paths.into_iter().map(Some));
     let mut window = Harness::builder().with_size([1280.0, 800.0]).with_step_dt(0.03).build_eframe(move |cc| {
         let engine = || Engine::new(RenderDevice::new(DeviceChoice::Cpu).unwrap());
-        let services = Services { engine: Box::new(engine), dialogs: Box::new(dialogs), start: source };
+        let services =
+            Services { engine: Box::new(engine), dialogs: Box::new(dialogs), start: source, precision: None };
         App::new(cc, services).unwrap()
     });
     wait_until(&mut window, "the first picture", |app| app.model().is_some());
@@ -603,30 +604,37 @@ fn an_edit_with_a_code_keeps_it_until_a_seed_is_asked_for() {
     }
 }
 
+/// A window that is drawn on `setup`'s GPU, with an engine on `device`.
+fn window_on(setup: &WgpuSetup, device: RenderDevice) -> Window {
+    let shared = egui_wgpu::WgpuSetup::Existing(egui_wgpu::WgpuSetupExisting {
+        instance: setup.instance.clone(),
+        adapter: setup.adapter.clone(),
+        device: setup.device.clone(),
+        queue: setup.queue.clone(),
+    });
+    let builder = Harness::builder().with_size([1000.0, 620.0]).wgpu_setup(shared);
+    let mut window = builder.build_eframe(move |cc| {
+        let services = Services {
+            engine: Box::new(move || Engine::new(device)),
+            dialogs: Box::new(ScriptedDialogs::default()),
+            start: Source::Example(Example::ToyHeads),
+            precision: None,
+        };
+        App::new(cc, services).unwrap()
+    });
+    wait_until(&mut window, "the model", |app| app.model().is_some());
+    settle(&mut window);
+    window
+}
+
 /// Pixels that the CPU made are uploaded; a texture of the shared device is painted as it is.
 #[test]
 fn at_actual_size_every_pixel_on_screen_is_one_of_the_picture() {
     let devices = super::support::devices();
     let Some(setup) = devices.iter().find_map(RenderDevice::wgpu).cloned() else { return };
     for device in devices {
-        let label = device.label().to_owned();
-        let shared = egui_wgpu::WgpuSetup::Existing(egui_wgpu::WgpuSetupExisting {
-            instance: setup.instance.clone(),
-            adapter: setup.adapter.clone(),
-            device: setup.device.clone(),
-            queue: setup.queue.clone(),
-        });
-        let builder = Harness::builder().with_size([1000.0, 620.0]).wgpu_setup(shared);
-        let mut window = builder.build_eframe(move |cc| {
-            let services = Services {
-                engine: Box::new(move || Engine::new(device)),
-                dialogs: Box::new(ScriptedDialogs::default()),
-                start: Source::Example(Example::ToyHeads),
-            };
-            App::new(cc, services).unwrap()
-        });
-        wait_until(&mut window, "the model", |app| app.model().is_some());
-        settle(&mut window);
+        let label = device.label();
+        let mut window = window_on(&setup, device);
         press(&mut window, Modifiers::NONE, Key::Num1);
         let frame = window.state().frame().unwrap();
         let [width, height] = frame.size.map(|side| side as u32);
@@ -640,6 +648,26 @@ fn at_actual_size_every_pixel_on_screen_is_one_of_the_picture() {
         // Comparing one pixel first is enough to rule out almost every place.
         let found = places.any(|(x, y)| screen.get_pixel(x, y).0 == picture[..4] && shows(x, y));
         assert!(found, "no {width} x {height} pixels of the window are the picture's, made on {label}");
+    }
+}
+
+/// On the CPU everything goes on as it was.
+#[test]
+fn half_precision_opens_the_model_again_and_keeps_the_edit() {
+    let devices = super::support::devices();
+    let Some(setup) = devices.iter().find_map(RenderDevice::wgpu).cloned() else { return };
+    for device in devices {
+        let is_gpu = device.wgpu().is_some();
+        let mut window = window_on(&setup, device);
+        press(&mut window, Modifiers::NONE, Key::ArrowRight);
+        let before = edit(&window);
+        for is_half in [true, false] {
+            click(&mut window, "View");
+            window.get_by_label_contains("Half precision on the GPU").click();
+            settle(&mut window);
+            assert_eq!(window.query_by_label_contains(", f16").is_some(), is_half && is_gpu);
+            assert_eq!(edit(&window), before);
+        }
     }
 }
 

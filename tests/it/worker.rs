@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use sefa_studio::edit::{Code, Edit, LayerSet, Sample, Weighting};
-use sefa_studio::gpu::RenderDevice;
+use sefa_studio::gpu::{Precision, RenderDevice};
 use sefa_studio::render::{Engine, Example, FrameImage, Source};
 use sefa_studio::worker::{Event, Job, Purpose, Task, Worker};
 
@@ -75,6 +75,27 @@ fn a_broken_file_is_reported_and_the_old_model_goes_on() {
     });
     assert!(failed.expect("a failure").contains("there is no such file.pth"));
     assert_eq!(frames(&events).last().unwrap().sample.code, Code::Seed(2));
+}
+
+#[test]
+fn another_precision_opens_the_model_again_where_the_device_has_it() {
+    for device in super::support::devices() {
+        let is_gpu = device.wgpu().is_some();
+        let worker = Worker::spawn(|| Engine::new(device), || ()).unwrap();
+        worker.send(Job::Open(Source::Example(Example::Faces)));
+        worker.send(Job::Store(Precision::F16));
+        worker.send(render(1));
+        let events = settle(&worker);
+        let opened = events.iter().filter(|event| matches!(event, Event::Opened { .. })).count();
+        assert_eq!(opened, if is_gpu { 2 } else { 1 });
+        let mut devices = events.iter().rev().filter_map(|event| match event {
+            Event::Device { label, note } => Some((label.as_str(), note.as_deref().unwrap_or_default())),
+            _ => None,
+        });
+        let (label, note) = devices.next().unwrap();
+        assert_eq!((label.ends_with(", f16"), note.contains("f32 is used")), (is_gpu, !is_gpu), "{label}: {note}");
+        assert_eq!(frames(&events).len(), 1);
+    }
 }
 
 #[test]

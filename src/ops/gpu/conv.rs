@@ -6,13 +6,14 @@
 
 use std::fmt;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
+use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
 use super::epilogue::{Epilogue, add_shares, finish};
-use super::tile::{Stored, copy_values, copy_weights, part};
-use super::{LANES, Operands, Packed, Sizes, SizesLaunch, into_tensor, lanes, shares};
-use crate::ops::After;
+use super::tile::{Resident, copy_values, copy_weights, part};
+use super::{LANES, Operands, Packed, Sizes, SizesLaunch, elem_type, into_tensor, lanes, shares, stored};
+use crate::ops::{After, Place};
 
 /// What one workgroup does at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -92,8 +93,8 @@ impl Tile {
         self.row() * (self.height + self.kernel - 1)
     }
 
-    fn stored(&self) -> Stored {
-        Stored {
+    fn shared(&self) -> Resident {
+        Resident {
             inputs: self.inputs,
             rows: self.height + self.kernel - 1,
             row: self.row(),
@@ -107,21 +108,22 @@ impl Tile {
 
 #[cube(launch)]
 #[expect(clippy::too_many_arguments, reason = "buffers of a kernel")]
-fn conv_kernel<N: Size>(
-    x: &[f32],
+fn conv_kernel<S: Float, T: Float, N: Size>(
+    x: &[S],
     style: ComptimeOption<&[f32]>,
-    weight: &[Vector<f32, Const<4>>],
+    weight: &[Vector<S, Const<4>>],
     after: &Epilogue,
-    out: &mut [Vector<f32, N>],
+    out: &mut [Vector<T, N>],
     sizes: &Sizes,
     #[comptime] tile: Tile,
     #[comptime] lanes: usize,
+    #[define(S, T)] _types: [ElemType; 2],
 ) {
     let taps = comptime!(tile.taps());
     let (row_length, plane) = comptime!((tile.row(), tile.plane()));
     let (pixels, vectors) = comptime!((tile.width[1], tile.outputs[1] / LANES));
     let tile_vectors = comptime!(tile.outputs[0] / LANES);
-    let stored = comptime!(tile.stored());
+    let shared = comptime!(tile.shared());
 
     // Which part of the result this workgroup makes.
     let (top, left) = (CUBE_POS_Y as usize * tile.height, CUBE_POS_X as usize * comptime!(tile.width[0]));
@@ -135,14 +137,14 @@ fn conv_kernel<N: Size>(
     let column = pixel_unit % comptime!(tile.threads_per_row()) * pixels;
 
     let mut values = Shared::<[f32]>::new_slice(comptime!(tile.inputs * plane));
-    let mut weights = Shared::<[Vector<f32, Const<4>>]>::new_slice(comptime!(stored.weights()));
+    let mut weights = Shared::<[Vector<f32, Const<4>>]>::new_slice(comptime!(shared.weights()));
     let mut sums = Array::<Vector<f32, Const<4>>>::new(comptime!(vectors * pixels));
     let mut near = Array::<f32>::new(comptime!(pixels + tile.kernel - 1));
 
     let mut chunk = part.first;
     while chunk < part.end {
-        copy_values(x, style, &mut values, sizes, &part, chunk, top, left, stored);
-        copy_weights(weight, &mut weights, sizes, &part, chunk, stored);
+        copy_values::<S>(x, style, &mut values, sizes, &part, chunk, top, left, shared);
+        copy_weights::<S>(weight, &mut weights, sizes, &part, chunk, shared);
         sync_cube();
         for input in 0..tile.inputs {
             #[unroll]
@@ -188,7 +190,7 @@ fn conv_kernel<N: Size>(
                     let at = part.result * sizes.outputs + channel;
                     let pixel = y * sizes.width + px;
                     let found = finish::<N>(after, found, at, channel, pixel, lanes);
-                    out[(at * sizes.height * sizes.width + pixel) / lanes] = found;
+                    out[(at * sizes.height * sizes.width + pixel) / lanes] = stored::<T, N>(found);
                 }
             }
         }
@@ -203,9 +205,9 @@ pub(crate) struct Conv {
 
 impl Conv {
     /// `weight` is `[outputs, inputs, k, k]`, row-major, with k 1 or 3.
-    pub(crate) fn new(weight: &[f32], [outputs, inputs, k]: [usize; 3], device: &Device) -> Self {
+    pub(crate) fn new(weight: &[f32], [outputs, inputs, k]: [usize; 3], place: impl Into<Place>) -> Self {
         let at = |o, i, tap| weight[(o * inputs + i) * k * k + tap];
-        Conv { packed: Packed::new([outputs, inputs, k * k], device, at), kernel: k }
+        Conv { packed: Packed::new([outputs, inputs, k * k], &place.into(), at), kernel: k }
     }
 
     /// x `[N, inputs, h, w]`, style `[N, inputs]` -> `[N, outputs, h, w]`
@@ -228,10 +230,11 @@ impl Conv {
     ) -> Tensor<4> {
         let Packed { inputs, outputs, .. } = &self.packed;
         let [n, _, height, width] = x.dims();
-        let Operands { x, style, weight, shape, parts, shares, share } =
-            self.packed.operands(x, style, shares, tile.inputs, 1);
+        let Operands { x, style, weight, shape, parts, result, shares, share } =
+            self.packed.operands(x, style, after, shares, tile.inputs, 1);
         let lanes = lanes(width);
         let now = if shares == 1 { after } else { &After::default() };
+        let types = [x.dtype, parts.dtype].map(elem_type);
         conv_kernel::launch(
             &x.client.clone(),
             CubeCount::Static(
@@ -249,8 +252,9 @@ impl Conv {
             SizesLaunch::new(n, *inputs, *outputs, height, width, share),
             tile,
             lanes,
+            types,
         );
-        into_tensor(if shares == 1 { parts } else { add_shares(parts, shares, after) })
+        into_tensor(if shares == 1 { parts } else { add_shares(parts, result, shares, after) })
     }
 }
 

@@ -7,13 +7,14 @@
 
 use std::fmt;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
+use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
 use super::epilogue::{Epilogue, add_shares, finish};
-use super::tile::{Stored, copy_values, copy_weights, part};
-use super::{LANES, Operands, Packed, Sizes, SizesLaunch, into_tensor, lanes, shares};
-use crate::ops::After;
+use super::tile::{Resident, copy_values, copy_weights, part};
+use super::{LANES, Operands, Packed, Sizes, SizesLaunch, elem_type, into_tensor, lanes, shares, stored};
+use crate::ops::{After, Place};
 
 /// What one workgroup does at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -104,8 +105,8 @@ impl Tile {
         self.kernel * self.kernel
     }
 
-    fn stored(&self) -> Stored {
-        Stored {
+    fn shared(&self) -> Resident {
+        Resident {
             inputs: self.inputs,
             rows: self.rows(),
             row: self.row(),
@@ -139,20 +140,21 @@ impl Tile {
 
 #[cube(launch)]
 #[expect(clippy::too_many_arguments, reason = "buffers of a kernel")]
-fn double_kernel<N: Size>(
-    x: &[f32],
+fn double_kernel<S: Float, T: Float, N: Size>(
+    x: &[S],
     style: ComptimeOption<&[f32]>,
-    weight: &[Vector<f32, Const<4>>],
+    weight: &[Vector<S, Const<4>>],
     after: &Epilogue,
-    out: &mut [Vector<f32, N>],
+    out: &mut [Vector<T, N>],
     sizes: &Sizes,
     #[comptime] tile: Tile,
     #[comptime] lanes: usize,
+    #[define(S, T)] _types: [ElemType; 2],
 ) {
     let (taps, window) = comptime!((tile.taps(), tile.kernel));
     let (row_length, plane) = comptime!((tile.row(), tile.plane()));
     let tile_vectors = comptime!(tile.outputs / LANES);
-    let stored = comptime!(tile.stored());
+    let shared = comptime!(tile.shared());
 
     // Which part of the result this workgroup makes.
     let (top, left) = (CUBE_POS_Y as usize * tile.side, CUBE_POS_X as usize * tile.side);
@@ -166,15 +168,15 @@ fn double_kernel<N: Size>(
     let column = pixel_unit % comptime!(tile.threads_per_row()) * 2;
 
     let mut values = Shared::<[f32]>::new_slice(comptime!(tile.values()));
-    let mut weights = Shared::<[Vector<f32, Const<4>>]>::new_slice(comptime!(stored.weights()));
+    let mut weights = Shared::<[Vector<f32, Const<4>>]>::new_slice(comptime!(shared.weights()));
     // Rows and columns of 4x4 sums.
     let mut sums = Array::<Vector<f32, Const<4>>>::new(16usize);
     let mut near = Array::<f32>::new(comptime!(window * window));
 
     let mut chunk = part.first;
     while chunk < part.end {
-        copy_values(x, style, &mut values, sizes, &part, chunk, top, left, stored);
-        copy_weights(weight, &mut weights, sizes, &part, chunk, stored);
+        copy_values::<S>(x, style, &mut values, sizes, &part, chunk, top, left, shared);
+        copy_weights::<S>(weight, &mut weights, sizes, &part, chunk, shared);
         sync_cube();
         for input in 0..tile.inputs {
             #[unroll]
@@ -229,7 +231,7 @@ fn double_kernel<N: Size>(
             sync_cube();
             // 4x4 pixels of the result at a time.
             let blocks = comptime!(tile.side / 2);
-            for index in range_stepped(unit, comptime!(tile_vectors * blocks * blocks), stored.threads) {
+            for index in range_stepped(unit, comptime!(tile_vectors * blocks * blocks), shared.threads) {
                 let vector = index / comptime!(blocks * blocks);
                 let block_y = index / blocks % blocks;
                 let block_x = index % blocks;
@@ -243,7 +245,7 @@ fn double_kernel<N: Size>(
                 if channel < sizes.outputs {
                     #[unroll]
                     for line in 0..4usize {
-                        write_line::<N>(after, out, filtered[line], at, channel, y + line, px, height, width, lanes);
+                        write_line::<T, N>(after, out, filtered[line], at, channel, y + line, px, height, width, lanes);
                     }
                 }
             }
@@ -263,7 +265,7 @@ fn double_kernel<N: Size>(
                         line.insert(px, sums[y * 4 + px].extract(o));
                     }
                     let (y, px) = (2 * (top + row) + y, 2 * (left + column));
-                    write_line::<N>(after, out, line, at, channel, y, px, height, width, lanes);
+                    write_line::<T, N>(after, out, line, at, channel, y, px, height, width, lanes);
                 }
             }
         }
@@ -302,9 +304,9 @@ fn filter(map: &Shared<[f32]>, from: usize, row: usize) -> Array<Vector<f32, Con
 /// Finishes and writes four pixels of row `y` from `px` on; those outside the picture are dropped.
 #[cube]
 #[expect(clippy::too_many_arguments, reason = "where four numbers go")]
-fn write_line<N: Size>(
+fn write_line<T: Float, N: Size>(
     after: &Epilogue,
-    out: &mut [Vector<f32, N>],
+    out: &mut [Vector<T, N>],
     line: Vector<f32, Const<4>>,
     sample_channel: usize,
     channel: usize,
@@ -325,7 +327,7 @@ fn write_line<N: Size>(
             }
             let pixel = y * width + px;
             let found = finish::<N>(after, found, sample_channel, channel, pixel, lanes);
-            out[(sample_channel * height * width + pixel) / lanes] = found;
+            out[(sample_channel * height * width + pixel) / lanes] = stored::<T, N>(found);
         }
     }
 }
@@ -338,15 +340,15 @@ pub(crate) struct Double {
 
 impl Double {
     /// 3x3 and the filter; `weight` is `[outputs, inputs, 3, 3]`, row-major, not flipped.
-    pub(crate) fn filtered(weight: &[f32], [outputs, inputs]: [usize; 2], device: &Device) -> Self {
+    pub(crate) fn filtered(weight: &[f32], [outputs, inputs]: [usize; 2], place: impl Into<Place>) -> Self {
         let at = |o, i, tap| weight[(o * inputs + i) * 9 + tap] / 16.0;
-        Double { packed: Packed::new([outputs, inputs, 9], device, at), kernel: 3 }
+        Double { packed: Packed::new([outputs, inputs, 9], &place.into(), at), kernel: 3 }
     }
 
     /// 4x4; `weight` is `[inputs, outputs, 4, 4]`, row-major.
-    pub(crate) fn transposed(weight: &[f32], [inputs, outputs]: [usize; 2], device: &Device) -> Self {
+    pub(crate) fn transposed(weight: &[f32], [inputs, outputs]: [usize; 2], place: impl Into<Place>) -> Self {
         let at = |o, i, tap| weight[(i * outputs + o) * 16 + tap];
-        Double { packed: Packed::new([outputs, inputs, 16], device, at), kernel: 4 }
+        Double { packed: Packed::new([outputs, inputs, 16], &place.into(), at), kernel: 4 }
     }
 
     /// x `[N, inputs, h, w]`, style `[N, inputs]` -> `[N, outputs, 2h, 2w]`
@@ -370,10 +372,11 @@ impl Double {
     ) -> Tensor<4> {
         let Packed { inputs, outputs, .. } = &self.packed;
         let [n, _, height, width] = x.dims();
-        let Operands { x, style, weight, shape, parts, shares, share } =
-            self.packed.operands(x, style, shares, tile.inputs, 2);
+        let Operands { x, style, weight, shape, parts, result, shares, share } =
+            self.packed.operands(x, style, after, shares, tile.inputs, 2);
         let lanes = lanes(2 * width);
         let now = if shares == 1 { after } else { &After::default() };
+        let types = [x.dtype, parts.dtype].map(elem_type);
         double_kernel::launch(
             &x.client.clone(),
             CubeCount::Static(
@@ -391,8 +394,9 @@ impl Double {
             SizesLaunch::new(n, *inputs, *outputs, height, width, share),
             tile,
             lanes,
+            types,
         );
-        into_tensor(if shares == 1 { parts } else { add_shares(parts, shares, after) })
+        into_tensor(if shares == 1 { parts } else { add_shares(parts, result, shares, after) })
     }
 }
 

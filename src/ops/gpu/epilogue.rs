@@ -1,9 +1,11 @@
 //! What follows the sums of a convolution, and the pass that adds sums whose input channels were shared out.
 
+use burn::tensor::DType;
 use burn_wgpu::CubeTensor;
+use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
-use super::{THREADS, fresh, lanes, linear_count, primitive};
+use super::{THREADS, elem_type, fresh, lanes, linear_count, primitive, stored};
 use crate::ops::After;
 
 /// `clamp(lrelu(sum * scale + bias + noise))`, each part optional.
@@ -71,14 +73,15 @@ pub(super) fn finish<N: Size>(
 
 /// Adds `shares` sums and finishes them. `parts` is `[shares, samples, outputs, pixels]`, `out` one of these.
 #[cube(launch)]
-fn add_kernel<N: Size>(
+fn add_kernel<T: Float, N: Size>(
     parts: &[Vector<f32, N>],
     after: &Epilogue,
-    out: &mut [Vector<f32, N>],
+    out: &mut [Vector<T, N>],
     shares: usize,
     outputs: usize,
     pixels: usize,
     #[comptime] lanes: usize,
+    #[define(T)] _type: ElemType,
 ) {
     let at = ABSOLUTE_POS;
     if at < out.len() {
@@ -89,15 +92,16 @@ fn add_kernel<N: Size>(
         let first = at * lanes;
         let sample_channel = first / pixels;
         let channel = sample_channel % outputs;
-        out[at] = finish::<N>(after, sums, sample_channel, channel, first % pixels, lanes);
+        let found = finish::<N>(after, sums, sample_channel, channel, first % pixels, lanes);
+        out[at] = stored::<T, N>(found);
     }
 }
 
-/// `parts` is `[shares * samples, outputs, height, width]`; returns `[samples, outputs, height, width]`.
-pub(super) fn add_shares(parts: CubeTensor, shares: usize, after: &After) -> CubeTensor {
+/// `parts` is `[shares * samples, outputs, height, width]`, in f32; returns `[samples, outputs, height, width]` in `dtype`.
+pub(super) fn add_shares(parts: CubeTensor, dtype: DType, shares: usize, after: &After) -> CubeTensor {
     let [all, outputs, height, width] = parts.meta.shape().dims();
     let shape = [all / shares, outputs, height, width];
-    let out = fresh(&parts, shape);
+    let out = fresh(&parts, shape, dtype);
     let lanes = lanes(width);
     add_kernel::launch(
         &parts.client.clone(),
@@ -111,6 +115,7 @@ pub(super) fn add_shares(parts: CubeTensor, shares: usize, after: &After) -> Cub
         outputs,
         height * width,
         lanes,
+        elem_type(dtype),
     );
     out
 }

@@ -1,6 +1,9 @@
 //! Kernels for every device that wgpu opens: tiles of the input and the weights in a workgroup's shared memory, sums in
 //! registers, and everything that precedes or follows a convolution in the same pass.
 //!
+//! Weights and maps are stored in f32 or f16 ([`Precision`](super::Precision)); whatever is computed, summed or shared is f32,
+//! and so are styles, statistics, partial sums and pictures. In kernels `S` is the type that is read, `T` the one written.
+//!
 //! They stay within what every WebGPU device has: 256 threads and 16 KiB of shared memory per workgroup, 8 buffers per
 //! kernel (one of them is cubecl's own). cubecl checks no index into a slice, so launchers assert the shapes that kernels
 //! rely on, and kernels compare each index with them.
@@ -9,22 +12,28 @@ mod ceiling;
 mod conv;
 mod double;
 mod epilogue;
+#[cfg(test)]
+mod half_tests;
 mod norm;
+mod residual;
 mod rgb;
 #[cfg(test)]
 mod tests;
 mod tile;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use burn_wgpu::{CubeBackend, CubeTensor};
+use cubecl::ir::ElemType;
 use cubecl::prelude::*;
+use half::f16;
 
-use super::is_cpu;
+use super::{After, Place, is_cpu, stored_as};
 
 pub(crate) use ceiling::multiply_add;
 pub(crate) use conv::{Conv, TILES as CONV_TILES};
 pub(crate) use double::{Double, TILES as DOUBLE_TILES};
 pub(crate) use norm::{affine_relu, pixel_norm, style_layer};
+pub(crate) use residual::sum;
 pub(crate) use rgb::upsample;
 
 /// Output channels are handled four at a time.
@@ -72,15 +81,17 @@ struct Packed {
 
 impl Packed {
     /// `weight(o, i, tap)` is the factor of input `i` at `tap` for output `o`.
-    fn new([outputs, inputs, taps]: [usize; 3], device: &Device, weight: impl Fn(usize, usize, usize) -> f32) -> Self {
+    fn new([outputs, inputs, taps]: [usize; 3], place: &Place, weight: impl Fn(usize, usize, usize) -> f32) -> Self {
+        let dtype = place.precision().dtype();
+        let largest = if dtype == DType::F16 { f16::MAX.to_f32() } else { f32::INFINITY };
         let padded = outputs.next_multiple_of(LANES);
         let mut values = vec![0.0; inputs * taps * padded];
         for (index, to) in values.chunks_exact_mut(padded).enumerate() {
             for (o, to) in to[..outputs].iter_mut().enumerate() {
-                *to = weight(o, index / taps, index % taps);
+                *to = weight(o, index / taps, index % taps).clamp(-largest, largest);
             }
         }
-        let values = Tensor::from_data(TensorData::new(values, [inputs, taps, padded]), device);
+        let values = Tensor::from_data(TensorData::new(values, [inputs, taps, padded]), (&**place, dtype));
         Packed { values, inputs, outputs }
     }
 }
@@ -92,8 +103,10 @@ struct Operands {
     weight: CubeTensor,
     /// Of [`Self::parts`]: `[shares * N, outputs, h, w]`
     shape: [usize; 4],
-    /// Room for the sums over each share of the input channels.
+    /// Room for the sums over each share of the input channels, or for the result if there is one share.
     parts: CubeTensor,
+    /// Type of the result.
+    result: DType,
     /// Into how many shares the input channels are cut, and how many each has.
     shares: usize,
     share: usize,
@@ -102,16 +115,27 @@ struct Operands {
 impl Packed {
     /// Checks x `[N, inputs, h, w]` and style `[N, inputs]`. `step` input channels are summed at a time; the result is `scale`
     /// times as high and wide as x.
-    fn operands(&self, x: Tensor<4>, style: Option<Tensor<2>>, shares: usize, step: usize, scale: usize) -> Operands {
+    fn operands(
+        &self,
+        x: Tensor<4>,
+        style: Option<Tensor<2>>,
+        after: &After,
+        shares: usize,
+        step: usize,
+        scale: usize,
+    ) -> Operands {
         let [n, channels, height, width] = x.dims();
         assert_eq!(channels, self.inputs, "channels of the input");
         assert!(style.as_ref().is_none_or(|style| style.dims() == [n, self.inputs]), "styles");
         let share = self.inputs.div_ceil(shares).next_multiple_of(step);
         let shares = self.inputs.div_ceil(share);
         let shape = [shares * n, self.outputs, scale * height, scale * width];
-        let x = primitive(x);
-        let parts = fresh(&x, shape);
-        Operands { x, style: style.map(primitive), weight: primitive(self.values.clone()), shape, parts, shares, share }
+        let stored = self.values.dtype();
+        let x = primitive(stored_as(x, stored));
+        let result = if after.is_picture { DType::F32 } else { stored };
+        let parts = fresh(&x, shape, if shares == 1 { result } else { DType::F32 });
+        let weight = primitive(self.values.clone());
+        Operands { x, style: style.map(primitive), weight, shape, parts, result, shares, share }
     }
 }
 
@@ -123,14 +147,43 @@ fn primitive<const D: usize>(tensor: Tensor<D>) -> CubeTensor {
         return tensor;
     }
     let CubeTensor { client, device, dtype, .. } = tensor.clone();
-    let copy = cubecl::std::tensor::into_contiguous(&client, tensor.binding(), f32::elem_type_native());
+    let copy = cubecl::std::tensor::into_contiguous(&client, tensor.binding(), elem_type(dtype));
     CubeTensor::new(client, copy.handle, *copy.metadata, device, dtype)
 }
 
 /// Room for a result beside `like`.
-fn fresh<const D: usize>(like: &CubeTensor, shape: [usize; D]) -> CubeTensor {
-    let handle = like.client.empty(shape.iter().product::<usize>() * size_of::<f32>());
-    CubeTensor::new_contiguous(like.client.clone(), like.device.clone(), shape.into(), handle, like.dtype)
+fn fresh<const D: usize>(like: &CubeTensor, shape: [usize; D], dtype: DType) -> CubeTensor {
+    // Bindings end at a multiple of four bytes.
+    let bytes = (shape.iter().product::<usize>() * dtype.size()).next_multiple_of(4);
+    let handle = like.client.empty(bytes);
+    CubeTensor::new_contiguous(like.client.clone(), like.device.clone(), shape.into(), handle, dtype)
+}
+
+/// What a kernel calls the type of a tensor.
+fn elem_type(dtype: DType) -> ElemType {
+    match dtype {
+        DType::F32 => f32::elem_type_native(),
+        DType::F16 => f16::elem_type_native(),
+        other => unreachable!("weights and maps are f32 or f16, not {other:?}"),
+    }
+}
+
+/// Values on their way to memory. Those that f16 does not hold become its largest: an infinity would spread over the picture.
+#[cube]
+fn stored<T: Float, N: Size>(x: Vector<f32, N>) -> Vector<T, N> {
+    let dtype = elem_type_of::<T>();
+    if comptime!(dtype == f16::elem_type_native()) {
+        let largest = comptime!(f16::MAX.to_f32());
+        Vector::cast_from(clamp(x, Vector::new(-largest), Vector::new(largest)))
+    } else {
+        Vector::cast_from(x)
+    }
+}
+
+/// The same for one value.
+#[cube]
+fn stored_one<T: Float>(x: f32) -> T {
+    stored::<T, Const<1>>(Vector::new(x)).extract(0usize)
 }
 
 fn into_tensor(result: CubeTensor) -> Tensor<4> {

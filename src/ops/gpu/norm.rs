@@ -1,10 +1,11 @@
 //! Normalisations: StyleGAN's layer after its convolution, PGGAN's pixel norm, BigGAN's conditional batch norm.
 
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
 use burn_wgpu::CubeBackend;
+use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
-use super::{THREADS, fresh, into_tensor, lanes, linear_count, primitive};
+use super::{THREADS, elem_type, fresh, into_tensor, lanes, linear_count, primitive, stored, stored_one};
 
 /// Pixels that a workgroup takes the moments of.
 const SEGMENT: usize = 16 * THREADS;
@@ -12,17 +13,18 @@ const SEGMENT: usize = 16 * THREADS;
 /// Writes `lrelu(blur(x) + noise * strength + bias)` and the moments of each segment: mean and sum of squared distances.
 #[cube(launch)]
 #[expect(clippy::too_many_arguments, reason = "buffers of a kernel")]
-fn moments_kernel(
-    x: &[f32],
+fn moments_kernel<S: Float>(
+    x: &[S],
     noise: ComptimeOption<&[f32]>,
     strength: &[f32],
     bias: &[f32],
-    out: &mut [f32],
+    out: &mut [S],
     moments: &mut [f32],
     channels: usize,
     height: usize,
     width: usize,
     #[comptime] blur: bool,
+    #[define(S)] _type: ElemType,
 ) {
     let channel = CUBE_POS_Y as usize;
     let map = CUBE_POS_Z as usize * channels + channel;
@@ -49,19 +51,19 @@ fn moments_kernel(
                     let px = pixel % width + dx;
                     if y >= 1 && y <= height && px >= 1 && px <= width {
                         let factor = comptime!([1.0, 2.0, 1.0][dy] * [1.0, 2.0, 1.0][dx] / 16.0f32);
-                        value += factor * x[(map * height + y - 1) * width + px - 1];
+                        value += factor * f32::cast_from(x[(map * height + y - 1) * width + px - 1]);
                     }
                 }
             }
         } else {
-            value = x[at];
+            value = f32::cast_from(x[at]);
         }
         if comptime!(noise.is_some()) {
             value += noise.as_ref().unwrap()[pixel] * strength[channel];
         }
         value += bias[channel];
         value = max(value, 0.2 * value);
-        out[at] = value;
+        out[at] = stored_one::<S>(value);
         if count == 0.0 {
             first = value;
         }
@@ -109,7 +111,14 @@ fn merge(shared: &mut Shared<[f32]>, to: usize, from: usize) {
 
 /// Normalises each map by its moments, then scales and shifts it by the style.
 #[cube(launch)]
-fn normalise_kernel(values: &mut [f32], moments: &[f32], style: &[f32], channels: usize, pixels: usize) {
+fn normalise_kernel<S: Float>(
+    values: &mut [S],
+    moments: &[f32],
+    style: &[f32],
+    channels: usize,
+    pixels: usize,
+    #[define(S)] _type: ElemType,
+) {
     let (channel, sample) = (CUBE_POS_Y as usize, CUBE_POS_Z as usize);
     let map = sample * channels + channel;
     let segment = CUBE_POS_X as usize;
@@ -134,7 +143,7 @@ fn normalise_kernel(values: &mut [f32], moments: &[f32], style: &[f32], channels
     let mean = shared[1];
     for pixel in range_stepped(segment * SEGMENT + unit, min((segment + 1) * SEGMENT, pixels), THREADS) {
         let at = map * pixels + pixel;
-        values[at] = (values[at] - mean) * scale + offset;
+        values[at] = stored_one::<S>((f32::cast_from(values[at]) - mean) * scale + offset);
     }
 }
 
@@ -154,8 +163,9 @@ pub(crate) fn style_layer(
     assert!(noise.as_ref().is_none_or(|noise| noise.dims() == [1, 1, height, width]), "noise");
     let (x, style, strength, bias) = (primitive(x), primitive(style), primitive(strength), primitive(bias));
     let segments = (height * width).div_ceil(SEGMENT);
-    let out = fresh(&x, [n, channels, height, width]);
-    let moments = fresh(&x, [n, channels, segments, 2]);
+    let out = fresh(&x, [n, channels, height, width], x.dtype);
+    let moments = fresh(&x, [n, channels, segments, 2], DType::F32);
+    let dtype = elem_type(x.dtype);
     let client = x.client.clone();
     let count = CubeCount::Static(segments as u32, channels as u32, n as u32);
     moments_kernel::launch(
@@ -172,6 +182,7 @@ pub(crate) fn style_layer(
         height,
         width,
         blur,
+        dtype,
     );
     normalise_kernel::launch(
         &client,
@@ -182,6 +193,7 @@ pub(crate) fn style_layer(
         style.into_buffer_arg(),
         channels,
         height * width,
+        dtype,
     );
     into_tensor(out)
 }
@@ -191,7 +203,7 @@ const SLICES: usize = 8;
 const PIXEL_THREADS: usize = THREADS / SLICES;
 
 #[cube(launch)]
-fn pixel_norm_kernel(x: &[f32], out: &mut [f32], channels: usize, pixels: usize) {
+fn pixel_norm_kernel<S: Float>(x: &[S], out: &mut [S], channels: usize, pixels: usize, #[define(S)] _type: ElemType) {
     let sample = CUBE_POS_Z as usize;
     let workgroup = CUBE_POS_Y as usize * CUBE_COUNT_X as usize + CUBE_POS_X as usize;
     let unit = UNIT_POS as usize;
@@ -200,7 +212,7 @@ fn pixel_norm_kernel(x: &[f32], out: &mut [f32], channels: usize, pixels: usize)
     let mut squares = 0f32;
     if pixel < pixels {
         for channel in range_stepped(slice, channels, SLICES) {
-            let value = x[(sample * channels + channel) * pixels + pixel];
+            let value = f32::cast_from(x[(sample * channels + channel) * pixels + pixel]);
             squares += value * value;
         }
     }
@@ -216,7 +228,7 @@ fn pixel_norm_kernel(x: &[f32], out: &mut [f32], channels: usize, pixels: usize)
     if pixel < pixels {
         for channel in range_stepped(slice, channels, SLICES) {
             let at = (sample * channels + channel) * pixels + pixel;
-            out[at] = x[at] / deviation;
+            out[at] = stored_one::<S>(f32::cast_from(x[at]) / deviation);
         }
     }
 }
@@ -227,7 +239,8 @@ pub(crate) fn pixel_norm<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     let (n, channels) = (shape[0], shape[1]);
     let pixels: usize = shape[2..].iter().product();
     let x = primitive(x);
-    let out = fresh(&x, shape);
+    let out = fresh(&x, shape, x.dtype);
+    let dtype = elem_type(x.dtype);
     pixel_norm_kernel::launch(
         &x.client.clone(),
         linear_count(pixels.div_ceil(PIXEL_THREADS), n),
@@ -236,23 +249,26 @@ pub(crate) fn pixel_norm<const D: usize>(x: Tensor<D>) -> Tensor<D> {
         out.clone().into_buffer_arg(),
         channels,
         pixels,
+        dtype,
     );
     Tensor::from_primitive::<CubeBackend>(out)
 }
 
 #[cube(launch)]
-fn affine_relu_kernel<N: Size>(
-    x: &[Vector<f32, N>],
+fn affine_relu_kernel<S: Float, N: Size>(
+    x: &[Vector<S, N>],
     factor: &[f32],
     offset: &[f32],
-    out: &mut [Vector<f32, N>],
+    out: &mut [Vector<S, N>],
     pixels: usize,
     #[comptime] lanes: usize,
+    #[define(S)] _type: ElemType,
 ) {
     if ABSOLUTE_POS < out.len() {
         let map = ABSOLUTE_POS * lanes / pixels;
-        let value = x[ABSOLUTE_POS] * Vector::new(factor[map]) + Vector::new(offset[map]);
-        out[ABSOLUTE_POS] = max(value, Vector::new(0.0));
+        let value = Vector::<f32, N>::cast_from(x[ABSOLUTE_POS]);
+        let value = value * Vector::new(factor[map]) + Vector::new(offset[map]);
+        out[ABSOLUTE_POS] = stored::<S, N>(max(value, Vector::new(0.0)));
     }
 }
 
@@ -262,7 +278,8 @@ pub(crate) fn affine_relu(x: Tensor<4>, factor: Tensor<2>, offset: Tensor<2>) ->
     let [n, channels, height, width] = shape;
     assert_eq!([factor.dims(), offset.dims()], [[n, channels]; 2], "factors and offsets");
     let x = primitive(x);
-    let out = fresh(&x, shape);
+    let out = fresh(&x, shape, x.dtype);
+    let dtype = elem_type(x.dtype);
     let lanes = lanes(width);
     affine_relu_kernel::launch(
         &x.client.clone(),
@@ -275,6 +292,7 @@ pub(crate) fn affine_relu(x: Tensor<4>, factor: Tensor<2>, offset: Tensor<2>) ->
         out.clone().into_buffer_arg(),
         height * width,
         lanes,
+        dtype,
     );
     into_tensor(out)
 }

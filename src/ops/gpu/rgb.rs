@@ -1,12 +1,16 @@
 //! 1x1 convolutions to a few channels, which memory bounds: each value of the input is read once, without shared memory. And
 //! the up-sampled smaller picture of StyleGAN2's skip architecture, which is added in the same pass.
 
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
+use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
 use super::epilogue::{Epilogue, finish};
-use super::{Operands, Packed, Sizes, SizesLaunch, THREADS, fresh, into_tensor, lanes, linear_count, primitive};
-use crate::ops::After;
+use super::{
+    Operands, Packed, Sizes, SizesLaunch, THREADS, elem_type, fresh, into_tensor, lanes, linear_count, primitive,
+    stored,
+};
+use crate::ops::{After, stored_as};
 
 /// Threads that share the input channels of the same pixels.
 const SLICES: usize = 8;
@@ -14,16 +18,17 @@ const PIXEL_THREADS: usize = THREADS / SLICES;
 
 #[cube(launch)]
 #[expect(clippy::too_many_arguments, reason = "buffers of a kernel")]
-fn rgb_kernel<N: Size>(
-    x: &[Vector<f32, N>],
+fn rgb_kernel<S: Float, T: Float, N: Size>(
+    x: &[Vector<S, N>],
     style: ComptimeOption<&[f32]>,
-    weight: &[Vector<f32, Const<4>>],
+    weight: &[Vector<S, Const<4>>],
     after: &Epilogue,
     smaller: ComptimeOption<&[f32]>,
-    out: &mut [Vector<f32, N>],
+    out: &mut [Vector<T, N>],
     sizes: &Sizes,
     #[comptime] outputs: usize,
     #[comptime] lanes: usize,
+    #[define(S, T)] _types: [ElemType; 2],
 ) {
     // Vectors of one channel.
     let count = sizes.height * sizes.width / lanes;
@@ -37,11 +42,11 @@ fn rgb_kernel<N: Size>(
     if at < count {
         for input in range_stepped(slice, sizes.inputs, SLICES) {
             let channel = sample * sizes.inputs + input;
-            let mut factors = weight[input];
+            let mut factors = Vector::<f32, Const<4>>::cast_from(weight[input]);
             if comptime!(style.is_some()) {
                 factors *= Vector::new(style.as_ref().unwrap()[channel]);
             }
-            let value = x[channel * count + at];
+            let value = Vector::<f32, N>::cast_from(x[channel * count + at]);
             #[unroll]
             for o in 0..outputs {
                 sums[o] += value * Vector::new(factors.extract(o));
@@ -64,35 +69,37 @@ fn rgb_kernel<N: Size>(
             if comptime!(smaller.is_some()) {
                 let smaller = smaller.unwrap();
                 let (y, px) = (at * lanes / sizes.width, at * lanes % sizes.width);
-                total += up_sampled::<N>(smaller, channel, y, px, sizes.height, sizes.width, lanes);
+                total += up_sampled::<f32, N>(smaller, channel, y, px, sizes.height, sizes.width, lanes);
             }
-            out[channel * count + at] = total;
+            out[channel * count + at] = stored::<T, N>(total);
         }
         sync_cube();
     }
 }
 
 #[cube(launch)]
-fn upsample_kernel<N: Size>(
-    smaller: &[f32],
-    out: &mut [Vector<f32, N>],
+fn upsample_kernel<S: Float, N: Size>(
+    smaller: &[S],
+    out: &mut [Vector<S, N>],
     height: usize,
     width: usize,
     #[comptime] lanes: usize,
+    #[define(S)] _type: ElemType,
 ) {
     if ABSOLUTE_POS < out.len() {
         let first = ABSOLUTE_POS * lanes;
         let row = first / width;
         let (channel, y, px) = (row / height, row % height, first % width);
-        out[ABSOLUTE_POS] = up_sampled::<N>(smaller, channel, y, px, height, width, lanes);
+        let found = up_sampled::<S, N>(smaller, channel, y, px, height, width, lanes);
+        out[ABSOLUTE_POS] = stored::<S, N>(found);
     }
 }
 
 /// Row `y` from `px` on of a channel of `smaller`, doubled to `height` times `width` by the filter [1,3,3,1] x [1,3,3,1] / 16:
 /// a pixel is 3/4 of its source and 1/4 of the nearer neighbour, along both axes; zeros outside.
 #[cube]
-fn up_sampled<N: Size>(
-    smaller: &[f32],
+fn up_sampled<S: Float, N: Size>(
+    smaller: &[S],
     channel: usize,
     y: usize,
     px: usize,
@@ -110,15 +117,15 @@ fn up_sampled<N: Size>(
         let has_y = other_y >= 1 && other_y <= height;
         let has_x = other_x >= 1 && other_x <= width;
         let row = (channel * height + own_y) * width;
-        let mut value = 9.0 * smaller[row + own_x];
+        let mut value = 9.0 * f32::cast_from(smaller[row + own_x]);
         if has_x {
-            value += 3.0 * smaller[row + other_x - 1];
+            value += 3.0 * f32::cast_from(smaller[row + other_x - 1]);
         }
         if has_y {
             let row = (channel * height + other_y - 1) * width;
-            value += 3.0 * smaller[row + own_x];
+            value += 3.0 * f32::cast_from(smaller[row + own_x]);
             if has_x {
-                value += smaller[row + other_x - 1];
+                value += f32::cast_from(smaller[row + other_x - 1]);
             }
         }
         values.insert(lane, value / 16.0);
@@ -148,9 +155,10 @@ impl super::Conv {
             assert_eq!([height, width], [2 * half_height, 2 * half_width], "size of the smaller picture");
             assert_eq!(smaller.dims()[..2], [n, *outputs], "channels of the smaller picture");
         }
-        let Operands { x, style, weight, shape, parts: out, .. } = self.packed.operands(x, style, 1, 1, 1);
+        let Operands { x, style, weight, shape, parts: out, .. } = self.packed.operands(x, style, after, 1, 1, 1);
         let lanes = lanes(width);
         let workgroups = (height * width / lanes).div_ceil(PIXEL_THREADS);
+        let types = [x.dtype, out.dtype].map(elem_type);
         rgb_kernel::launch(
             &x.client.clone(),
             linear_count(workgroups, n),
@@ -160,11 +168,12 @@ impl super::Conv {
             style.map(|style| style.into_buffer_arg()).into(),
             weight.into_buffer_arg(),
             Epilogue::of(after, shape),
-            smaller.map(|smaller| primitive(smaller).into_buffer_arg()).into(),
+            smaller.map(|smaller| primitive(stored_as(smaller, DType::F32)).into_buffer_arg()).into(),
             out.clone().into_buffer_arg(),
             SizesLaunch::new(n, *inputs, *outputs, height, width, *inputs),
             *outputs,
             lanes,
+            types,
         );
         into_tensor(out)
     }
@@ -175,7 +184,8 @@ pub(crate) fn upsample(x: Tensor<4>) -> Tensor<4> {
     let [n, channels, height, width] = x.dims();
     let x = primitive(x);
     let (height, width) = (2 * height, 2 * width);
-    let out = fresh(&x, [n, channels, height, width]);
+    let out = fresh(&x, [n, channels, height, width], x.dtype);
+    let dtype = elem_type(x.dtype);
     let lanes = lanes(width);
     upsample_kernel::launch(
         &x.client.clone(),
@@ -187,6 +197,7 @@ pub(crate) fn upsample(x: Tensor<4>) -> Tensor<4> {
         height,
         width,
         lanes,
+        dtype,
     );
     into_tensor(out)
 }

@@ -9,7 +9,7 @@ use crate::ops::{self, After, Norm, Upsample};
 
 /// wgpu on whatever this machine has (software Vulkan counts). A missing GPU is said aloud, and fails where
 /// `SEFA_STUDIO_ALL_TESTS` is set, as the test command does.
-fn device() -> Option<Device> {
+pub(super) fn device() -> Option<Device> {
     match RenderDevice::new(DeviceChoice::Gpu(None)) {
         Ok(device) => {
             assert!(is_able(device.device()), "the kernels do not run on {}", device.label());

@@ -33,7 +33,7 @@ pub(super) fn part(sizes: &Sizes, #[comptime] outputs: usize) -> Part {
 
 /// What a workgroup keeps in shared memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Stored {
+pub(super) struct Resident {
     /// Input channels.
     pub inputs: usize,
     /// Rows and length of a row of each.
@@ -48,7 +48,7 @@ pub(super) struct Stored {
     pub threads: usize,
 }
 
-impl Stored {
+impl Resident {
     fn values(&self) -> usize {
         self.inputs * self.rows * self.row
     }
@@ -61,8 +61,8 @@ impl Stored {
 /// Copies input channels from `chunk` on around the tile at (`top`, `left`), scaled by the style; zeros where there are none.
 #[cube]
 #[expect(clippy::too_many_arguments, reason = "from where to where")]
-pub(super) fn copy_values(
-    x: &[f32],
+pub(super) fn copy_values<S: Float>(
+    x: &[S],
     style: ComptimeOption<&[f32]>,
     values: &mut Shared<[f32]>,
     sizes: &Sizes,
@@ -70,19 +70,19 @@ pub(super) fn copy_values(
     chunk: usize,
     top: usize,
     left: usize,
-    #[comptime] stored: Stored,
+    #[comptime] shared: Resident,
 ) {
-    let (plane, before) = comptime!((stored.rows * stored.row, stored.before));
-    for index in range_stepped(UNIT_POS as usize, comptime!(stored.values()), stored.threads) {
+    let (plane, before) = comptime!((shared.rows * shared.row, shared.before));
+    for index in range_stepped(UNIT_POS as usize, comptime!(shared.values()), shared.threads) {
         let channel = chunk + index / plane;
         // Row and column, both `before` further than in the picture.
-        let y = top + index % plane / stored.row;
-        let px = left + index % stored.row;
+        let y = top + index % plane / shared.row;
+        let px = left + index % shared.row;
         let mut value = 0f32;
         let inside = y >= before && y < sizes.height + before && px >= before && px < sizes.width + before;
         if inside && channel < part.end {
             let at = part.sample * sizes.inputs + channel;
-            value = x[(at * sizes.height + y - before) * sizes.width + px - before];
+            value = f32::cast_from(x[(at * sizes.height + y - before) * sizes.width + px - before]);
             if comptime!(style.is_some()) {
                 value *= style.as_ref().unwrap()[at];
             }
@@ -93,21 +93,21 @@ pub(super) fn copy_values(
 
 /// Copies the weights of input channels from `chunk` on; zeros where there are none.
 #[cube]
-pub(super) fn copy_weights(
-    weight: &[Vector<f32, Const<4>>],
+pub(super) fn copy_weights<S: Float>(
+    weight: &[Vector<S, Const<4>>],
     weights: &mut Shared<[Vector<f32, Const<4>>]>,
     sizes: &Sizes,
     part: &Part,
     chunk: usize,
-    #[comptime] stored: Stored,
+    #[comptime] shared: Resident,
 ) {
     let all = sizes.outputs.div_ceil(LANES);
-    for index in range_stepped(UNIT_POS as usize, comptime!(stored.weights()), stored.threads) {
-        let tap = chunk * stored.taps + index / stored.vectors;
-        let vector = part.group * stored.vectors + index % stored.vectors;
+    for index in range_stepped(UNIT_POS as usize, comptime!(shared.weights()), shared.threads) {
+        let tap = chunk * shared.taps + index / shared.vectors;
+        let vector = part.group * shared.vectors + index % shared.vectors;
         let mut value = Vector::<f32, Const<4>>::new(0.0);
-        if tap < part.end * stored.taps && vector < all {
-            value = weight[tap * all + vector];
+        if tap < part.end * shared.taps && vector < all {
+            value = Vector::cast_from(weight[tap * all + vector]);
         }
         weights[index] = value;
     }

@@ -23,8 +23,9 @@ Examples:
   sefa-studio bench --operators --device gpu
 
 Every frame has another seed, so that nothing comes from the cache. A frame ends when the picture is complete on the device; \
-the first one when its pixels have been read. Stages are timed one by one, waiting after each, so their sum is more \
-than a frame. A top-layer move (layers 6 to the last) changes only what those layers feed; the rest is remembered.
+the first one when its pixels have been read. On a GPU, loading compiles the kernels by rendering once. Stages are timed one \
+by one, waiting after each, so their sum is more than a frame. A top-layer move (layers 6 to the last) changes only what those \
+layers feed; the rest is remembered.
 
 GFLOP/s count the multiplications and additions of StyleGAN2's convolutions as written in the paper, two for each weight and \
 pixel, however they are computed. The ceiling is one large convolution on the same device.

@@ -18,7 +18,7 @@ use crate::gpu::{Precision, RenderDevice};
 use crate::latent;
 use crate::layout::{self, LayoutError};
 use crate::ops::Gram;
-use crate::progress::{Cancelled, Report};
+use crate::progress::{Cancelled, Progress, Report};
 use crate::sefa::{self, Basis, SefaError, StyleRows};
 
 #[derive(Debug, thiserror::Error)]
@@ -143,7 +143,7 @@ impl Engine {
             .map_err(|error| RenderError::Load(source.to_string(), Box::new(error)))?;
         let info = generator.info.clone();
         let stages = generator.network.stages();
-        self.model = Some(Model {
+        let mut model = Model {
             outputs: stages.iter().map(|_| None).collect(),
             stages,
             generator,
@@ -151,7 +151,11 @@ impl Engine {
             noise: RefCell::default(),
             grams: HashMap::new(),
             bases: HashMap::new(),
-        });
+        };
+        if self.device.wgpu().is_some() {
+            model.warm_up(self.device.device(), report)?;
+        }
+        self.model = Some(model);
         Ok(info)
     }
 
@@ -300,6 +304,19 @@ impl Model {
         let code = self.generator.network.code_from_z(&z, &label)?;
         self.mapped = Some((z, label, code.clone()));
         Ok(code)
+    }
+
+    /// Renders the first sample: kernels are compiled when they are first used, and on some drivers that takes seconds.
+    fn warm_up(&mut self, device: &Device, report: Report) -> Result<(), RenderError> {
+        let inputs = self.inputs(&self.generator.info.start(0))?;
+        let total = inputs.len() as u64;
+        for (stage, input) in inputs.into_iter().enumerate() {
+            report(Progress { stage: "preparing the GPU".into(), done: stage as u64, total })?;
+            self.run_stage(stage, input, device);
+            device.sync().map_err(|error| ReadBackError::new(&error))?;
+        }
+        self.picture(self.stages.len())?;
+        Ok(())
     }
 
     fn run_stage(&mut self, stage: usize, input: StageInput, device: &Device) {

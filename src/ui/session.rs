@@ -96,8 +96,12 @@ impl App {
         }
     }
 
-    /// Commands that would do nothing now.
+    /// Commands that would do nothing now, or must not.
     pub(super) fn is_pointless(&self, command: Command) -> bool {
+        if command == Command::HalfPrecision && self.work.opening > 0 {
+            // The answer could be taken for that of the model which is on its way.
+            return true;
+        }
         let Some(model) = &self.model else {
             return !matches!(
                 command,

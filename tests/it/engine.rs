@@ -46,6 +46,27 @@ fn a_move_of_top_layers_reruns_only_the_stages_that_read_them() {
 }
 
 #[test]
+fn a_gpu_is_prepared_while_the_model_opens() {
+    for device in super::support::devices().into_iter().filter(|device| device.wgpu().is_some()) {
+        let mut engine = Engine::new(device);
+        let mut stages = Vec::new();
+        let mut report = |progress: progress::Progress| {
+            stages.push((progress.stage.to_string(), progress.done, progress.total));
+            Ok(())
+        };
+        let info = engine.open(&Source::Example(Example::ToyHeads), &mut report).unwrap();
+        let prepared: Vec<_> = stages.iter().filter(|(stage, ..)| stage.contains("GPU")).map(|s| (s.1, s.2)).collect();
+        assert_eq!(prepared, [0, 1, 2, 3, 4, 5].map(|done| (done, 6)));
+        assert_eq!(engine.render(&info.start(0)).unwrap().stages_run(), (0, 6), "the first sample is there already");
+
+        let mut stop = |progress: progress::Progress| if progress.total == 6 { Err(Cancelled) } else { Ok(()) };
+        assert!(engine.open(&Source::Example(Example::Faces), &mut stop).is_ok(), "another number of stages");
+        assert!(engine.open(&Source::Example(Example::ToyHeads), &mut stop).unwrap_err().is_cancelled());
+        assert_ne!(engine.info().unwrap().identity, info.identity, "the old model stays");
+    }
+}
+
+#[test]
 fn cached_pictures_equal_fresh_ones_bit_for_bit() {
     let mut engine = toy_heads();
     let (top, middle, bottom) = (

@@ -9,6 +9,7 @@ mod kernel;
 mod memory;
 mod nearest;
 mod norm;
+mod phases;
 mod pointwise;
 mod winograd;
 

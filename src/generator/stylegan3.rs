@@ -7,7 +7,6 @@
 
 use std::f64::consts::TAU;
 
-use burn::tensor::ops::PadMode;
 use burn::tensor::{Device, Tensor};
 
 use super::filtered::{FilteredActivation, Resampling, Taps};
@@ -376,8 +375,7 @@ impl Layer {
             after.scale = Some(sums.add_scalar(1e-8).sqrt().recip());
         }
         // The operator keeps the size; here it grows by the kernel less one.
-        let border = self.kernel / 2;
-        let x = x.pad((border, border, border, border), PadMode::Constant(0.0));
+        let x = ops::bordered(x, self.kernel / 2);
         self.activation.forward(self.conv.forward(x, Some(style.mul_scalar(self.gain)), &after))
     }
 }

@@ -133,11 +133,7 @@ fn filter_plane(passes: &Passes, from: &[f32], bias: f32, buffers: &mut Buffers,
                 }
             }
             let to = to[output_row * output..][..rows * output].chunks_exact_mut(output);
-            for (to, narrow) in to.zip(narrow.chunks_exact(outputs * output_run)) {
-                for (phase, values) in narrow.chunks_exact(output_run).enumerate() {
-                    to.iter_mut().skip(phase).step_by(outputs).zip(values).for_each(|(to, x)| *to = *x);
-                }
-            }
+            to.zip(narrow.chunks_exact(outputs * output_run)).for_each(|(to, phases)| passes.take_row(phases, to));
             output_row += rows;
         }
     }

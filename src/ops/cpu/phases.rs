@@ -2,7 +2,7 @@
 //! so that zeros between samples are skipped and nothing is read with a stride.
 
 use super::filtered::Plan;
-use super::kernel::POSITIONS;
+use super::kernel::{POSITIONS, widest};
 
 /// The four filters, and where they find their values. "Full" samples are counted in the full transposed convolution.
 pub(super) struct Passes<'a> {
@@ -98,13 +98,40 @@ impl<'a> Passes<'a> {
 
     /// Adds the bias to an input row and sorts it by phases into a line.
     pub(super) fn fill_line(&self, row: &[f32], bias: f32, line: &mut [f32]) {
-        for phase in 0..self.inputs {
-            let to = &mut line[phase * self.line + self.margin..];
-            to.iter_mut().zip(row.iter().skip(phase).step_by(self.inputs)).for_each(|(to, x)| *to = x + bias);
+        for (phase, to) in line.chunks_exact_mut(self.line).enumerate() {
+            let to = &mut to[self.margin..];
+            if self.inputs == 1 {
+                add_bias(row, bias, to);
+            } else {
+                to.iter_mut().zip(row.iter().skip(phase).step_by(self.inputs)).for_each(|(to, x)| *to = x + bias);
+            }
+        }
+    }
+
+    /// Takes a row of the result from its phases.
+    pub(super) fn take_row(&self, phases: &[f32], row: &mut [f32]) {
+        let run = self.output_run;
+        match self.outputs {
+            1 => row.copy_from_slice(&phases[..row.len()]),
+            2 => interleave([&phases[..run], &phases[run..]], row),
+            outputs => row.iter_mut().enumerate().for_each(|(x, to)| *to = phases[x % outputs * run + x / outputs]),
         }
     }
 }
 
+widest! {
+    fn add_bias(row: &[f32], bias: f32, to: &mut [f32]) {
+        to.iter_mut().zip(row).for_each(|(to, x)| *to = x + bias);
+    }
+}
+
+widest! {
+    fn interleave(from: [&[f32]; 2], row: &mut [f32]) {
+        let (pairs, last) = row.as_chunks_mut::<2>();
+        pairs.iter_mut().zip(from[0].iter().zip(from[1])).for_each(|(to, (even, odd))| *to = [*even, *odd]);
+        last.iter_mut().zip(&from[0][pairs.len()..]).for_each(|(to, even)| *to = *even);
+    }
+}
 /// `weight(term, result)` as `[terms, results]`.
 fn weights(terms: usize, results: usize, weight: impl Fn(usize, usize) -> f32) -> Vec<f32> {
     (0..terms * results).map(|i| weight(i / results, i % results)).collect()

@@ -48,9 +48,7 @@ pub(crate) fn filtered(x: &[f32], side: usize, bias: &[f32], plan: &Plan) -> Vec
     let passes = Passes::new(plan, side);
     let planes = result.par_chunks_exact_mut(output * output).zip(x.par_chunks_exact(side * side)).enumerate();
     planes.for_each(|(channel, (to, from))| {
-        BUFFERS.with_borrow_mut(|buffers| {
-            filter_plane(&passes, from, bias[channel], buffers, to);
-        });
+        BUFFERS.with_borrow_mut(|buffers| filter_plane(&passes, from, bias[channel], buffers, to));
     });
     result
 }
@@ -207,6 +205,8 @@ mod tests {
             (10, 2, 1, 3, 20, 12, 1, false),
             (7, 1, 1, 0, 7, 1, 1, false),
             (20, 1, 2, 0, 20, 1, 12, true),
+            (8, 3, 2, 5, 30, 18, 12, false),
+            (9, 4, 2, 29, 26, 24, 12, true),
         ] {
             let plan = Plan {
                 up,

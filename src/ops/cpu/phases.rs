@@ -1,5 +1,5 @@
-//! Filters that change the sampling rate, as sums over runs of neighbouring values: what a factor meets is sorted by phases,
-//! so that zeros between samples are skipped and nothing is read with a stride.
+//! Filters that change the sampling rate, as weighted sums of runs of neighbouring values: samples are kept by phases, every
+//! n-th of them next to the other, so that zeros between samples are skipped and nothing is read with a stride.
 
 use super::filtered::Plan;
 use super::kernel::{POSITIONS, widest};

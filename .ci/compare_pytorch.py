@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 
 LARGEST_DIFFERENCE = 1e-3
 # Time after which one measurement is given up, in seconds.
@@ -104,6 +105,60 @@ def make_pggan(resolution):
     return {"generator_smooth": state}
 
 
+# name: (widest layer, channels times cutoff, size of kernels, radial filters)
+STYLEGAN3 = {"t": (512, 16384, 3, False), "r": (1024, 32768, 1, True)}
+
+
+def make_stylegan3(config, resolution):
+    from torch import arange, eye, hypot, kaiser_window, ones, outer, rand, randn, sinc, zeros
+    from torch.special import bessel_j1
+
+    def low_pass(taps, cutoff, rate, radial):
+        window, at = kaiser_window(taps, periodic=False, beta=8.0), (arange(taps) - (taps - 1) / 2) * (2 * cutoff / rate)
+        if not radial:
+            filter = sinc(at) * window
+            return filter / filter.sum()
+        radius = hypot(at[:, None], at[None]) * math.pi
+        filter = bessel_j1(radius) / radius * outer(window, window)
+        return filter / filter.sum()
+
+    widest, channel_base, kernel, radial = STYLEGAN3[config]
+    layers, critical, margin = 14, 2, 10
+    # Cutoffs and stopbands grow geometrically up to the layers that are sampled critically.
+    shares = [min(i / (layers - critical), 1) for i in range(layers + 1)]
+    cutoffs = [2 * (resolution / 4) ** share for share in shares]
+    stopbands = [2**2.1 * (resolution / 2 * 2**0.3 / 2**2.1) ** share for share in shares]
+    rates = [2 ** math.ceil(math.log2(min(2 * stopband, resolution))) for stopband in stopbands]
+    extents = [rate + 2 * margin for rate in rates[:-2]] + [resolution, resolution]
+    widths = [round(min(channel_base / cutoff, widest)) for cutoff in cutoffs]
+
+    state = {"mapping.w_avg": randn(512) * 0.1}
+    for i in range(2):
+        state[f"mapping.fc{i}.weight"], state[f"mapping.fc{i}.bias"] = randn(512, 512) * 100, randn(512) * 10
+    state |= {
+        "synthesis.input.weight": randn(widths[0], widths[0]),
+        "synthesis.input.freqs": randn(widths[0], 2),
+        "synthesis.input.phases": rand(widths[0]) - 0.5,
+        "synthesis.input.transform": eye(3),
+        "synthesis.input.affine.weight": zeros(4, 512),
+        "synthesis.input.affine.bias": eye(4)[0],
+    }
+    for i, (rate, extent) in enumerate(zip(rates, extents)):
+        last, before = i == layers, max(i - 1, 0)
+        inputs, outputs, k = widths[before], 3 if last else widths[i], 1 if last else kernel
+        layer = f"synthesis.L{i}_{extent}_{outputs}"
+        state[f"{layer}.weight"], state[f"{layer}.bias"] = randn(outputs, inputs, k, k), randn(outputs) * 0.1
+        state[f"{layer}.affine.weight"], state[f"{layer}.affine.bias"] = randn(inputs, 512) * 0.3, ones(inputs)
+        state[f"{layer}.magnitude_ema"] = ones([])
+        if not last:
+            high = 2 * max(rates[before], rate)
+            up, down = high // rates[before], high // rate
+            state[f"{layer}.up_filter"] = low_pass(6 * up, cutoffs[before], high, False)
+            is_radial = radial and i < layers - critical
+            state[f"{layer}.down_filter"] = low_pass(6 * down, cutoffs[i], high, is_radial)
+    return state
+
+
 # (doubles the size, inputs / 128, outputs / 128); None is attention.
 BIGGAN_DEEP = {
     256: [(0, 16, 16), (1, 16, 16), (0, 16, 16), (1, 16, 8), (0, 8, 8), (1, 8, 8), (0, 8, 8), (1, 8, 4)]
@@ -158,11 +213,11 @@ def pixel_norm(x):
     return x * (x.square().mean(1, keepdim=True) + 1e-8).rsqrt()
 
 
-def mapping(state, name, bias_gain):
+def mapping(state, name, bias_gain, depth=8):
     """`bias_gain`: StyleGAN scales the weights by sqrt(2), StyleGAN2 what follows the activation, so biases too."""
     from torch.nn.functional import leaky_relu, linear
 
-    layers = [(state[f"{name}{i}.weight"], state[f"{name}{i}.bias"] * 0.01 * bias_gain) for i in range(8)]
+    layers = [(state[f"{name}{i}.weight"], state[f"{name}{i}.bias"] * 0.01 * bias_gain) for i in range(depth)]
     layers = [(weight * (0.01 * math.sqrt(2 / weight.shape[1])), bias) for weight, bias in layers]
 
     def forward(z):
@@ -285,6 +340,91 @@ def load_stylegan(state):
     return forward
 
 
+def load_stylegan3(state):
+    from torch import arange, eye, meshgrid, sin, stack
+    from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu, linear
+
+    code, margin = mapping(state, "mapping.fc", math.sqrt(2), 2), 10
+    # In the order in which they were made.
+    names = [name.removesuffix(".magnitude_ema") for name in state if name.endswith(".magnitude_ema")]
+    extents = [int(name.split("_")[-2]) for name in names]
+
+    def affine(layer):
+        weight, bias = state[f"{layer}.affine.weight"] / math.sqrt(512), state[f"{layer}.affine.bias"]
+        return lambda w: linear(w, weight, bias)
+
+    def fourier():
+        get = lambda part: state[f"synthesis.input.{part}"]
+        style, rate, channels = affine("synthesis.input"), extents[0] - 2 * margin, len(get("phases"))
+        axis = (arange(extents[0]) + 0.5 - extents[0] / 2) / rate
+        grid = stack(meshgrid(axis, axis, indexing="xy")).flatten(1)
+        mixing = get("weight") / math.sqrt(channels)
+
+        def forward(w):
+            cos, sine, x, y = (style(w) / style(w)[:, :2].norm(dim=1, keepdim=True))[0]
+            turn, shift = eye(3), eye(3)
+            turn[0, 0], turn[0, 1], turn[1, 0], turn[1, 1] = cos, -sine, sine, cos
+            shift[0, 2], shift[1, 2] = -x, -y
+            transform = turn @ shift @ get("transform")
+            frequencies, phases = get("freqs") @ transform[:2, :2], get("phases") + get("freqs") @ transform[:2, 2]
+            fade = (1 - (frequencies.norm(dim=1) - 2) / (rate / 2 - 2)).clamp(0, 1)
+            waves = sin((frequencies @ grid + phases[:, None]) * (2 * math.pi)) * fade[:, None]
+            return (mixing @ waves).view(1, channels, extents[0], extents[0])
+
+        return forward
+
+    def layer(name, before, extent):
+        style, weight, bias = affine(name), state[f"{name}.weight"], state[f"{name}.bias"][:, None, None]
+        (channels, inputs, k, _), last = weight.shape, name == names[-1]
+        gain = state[f"{name}.magnitude_ema"].rsqrt() * (1 / math.sqrt(inputs) if last else 1)
+        if last:
+            return lambda x, w: conv2d(x * (style(w) * gain)[:, :, None, None], weight) + bias
+        weight = weight * weight.square().mean((1, 2, 3), keepdim=True).rsqrt()
+        squares = weight.square().sum((2, 3)).t().contiguous()
+        up_filter, down_filter = state[f"{name}.up_filter"], state[f"{name}.down_filter"]
+        up, down = len(up_filter) // 6, len(down_filter) // 6
+        # What the padded and filtered map keeps of the full transposed convolution.
+        length = (extent - 1) * down + len(down_filter)
+        padding = length - 1 + len(up_filter) - (before + k - 1) * up
+        start = len(up_filter) - 1 - (padding + up) // 2
+        kept = slice(start, start + length)
+
+        def depthwise(filter):
+            return filter.expand(channels, 1, *filter.shape).contiguous()
+
+        up_filters = depthwise(up_filter[:, None] * up), depthwise(up_filter[None] * up)
+        if down_filter.ndim == 2:
+            down_filters = [(depthwise(down_filter), (down, down))]
+        else:
+            down_filters = [(depthwise(down_filter[:, None]), (down, 1)), (depthwise(down_filter[None]), (1, down))]
+
+        def forward(x, w):
+            s = style(w)
+            s = s * s.square().mean().rsqrt()
+            demodulation = (s.square() @ squares + 1e-8).rsqrt()[:, :, None, None]
+            x = conv2d(x * (s * gain)[:, :, None, None], weight, padding=k - 1) * demodulation + bias
+            x = conv_transpose2d(x, up_filters[0], stride=(up, 1), groups=channels)[:, :, kept]
+            x = conv_transpose2d(x, up_filters[1], stride=(1, up), groups=channels)[:, :, :, kept]
+            x = leaky_relu(x, 0.2).mul_(math.sqrt(2)).clamp_(-256, 256)
+            for filters, stride in down_filters:
+                x = conv2d(x, filters, stride=stride, groups=channels)
+            return x
+
+        return forward
+
+    features = fourier()
+    layers = [layer(*arguments) for arguments in zip(names, extents[:1] + extents, extents)]
+
+    def forward(z):
+        w = code(z)
+        x = features(w)
+        for layer in layers:
+            x = layer(x, w)
+        return x * 0.25
+
+    return forward
+
+
 def load_pggan(state):
     from torch.nn.functional import conv2d, interpolate, leaky_relu
 
@@ -382,6 +522,8 @@ MODELS = {
     "stylegan2-1024": ("StyleGAN2 1024", make_stylegan2, load_stylegan2, 1024, 512, ["--psi", "1"], 3.0),
     "stylegan2-256": ("StyleGAN2 256", make_stylegan2, load_stylegan2, 256, 512, ["--psi", "1"], 1.5),
     "stylegan2-64": ("StyleGAN2 64", make_stylegan2, load_stylegan2, 64, 512, ["--psi", "1"], 1.2),
+    "stylegan3-t-256": ("StyleGAN3-T 256", partial(make_stylegan3, "t"), load_stylegan3, 256, 512, ["--psi", "1"], 2.0),
+    "stylegan3-r-256": ("StyleGAN3-R 256", partial(make_stylegan3, "r"), load_stylegan3, 256, 512, ["--psi", "1"], 2.0),
     "stylegan-1024": ("StyleGAN 1024", make_stylegan, load_stylegan, 1024, 512, ["--psi", "1"], 2.0),
     "pggan-1024": ("PGGAN 1024", make_pggan, load_pggan, 1024, 512, [], 2.0),
     "biggan-deep-256": ("BigGAN-deep 256", make_biggan_deep, load_biggan_deep, 256, 128, ["--psi", "1"], 2.0),

@@ -8,7 +8,6 @@
 use std::f64::consts::TAU;
 
 use burn::tensor::Tensor;
-use burn::tensor::ops::PadMode;
 
 use super::filtered::{FilteredActivation, Resampling, Taps};
 use super::info::LayerInfo;
@@ -245,8 +244,8 @@ struct FourierInput {
     transform: Tensor<3>,
     /// x, y and 1 of every pixel, `[1, 3, size * size]`
     grid: Tensor<3>,
-    /// `[1, C, C]`, divided by sqrt(C)
-    mixing: Tensor<3>,
+    /// Of every pixel's features, 1x1.
+    mixing: ops::Conv,
     size: usize,
 }
 
@@ -257,7 +256,8 @@ impl FourierInput {
         let frequencies = get("freqs", &[channels, 2])?;
         let phases = get("phases", &[channels])?;
         let transform = get("transform", &[3, 3])?;
-        let mixing = get("weight", &[channels, channels])?;
+        let mut mixing = get("weight", &[channels, channels])?;
+        mixing.iter_mut().for_each(|x| *x /= (channels as f32).sqrt());
         let (affine, bias) = (get("affine.weight", &[4, w_dim])?, get("affine.bias", &[4])?);
         let rate = (size - 2 * MARGIN) as f64;
         let at = |pixel: usize| ((pixel as f64 + 0.5 - size as f64 / 2.0) / rate) as f32;
@@ -269,7 +269,7 @@ impl FourierInput {
             phases: tensor(phases, [1, channels, 1], device),
             transform: tensor(transform, [1, 3, 3], device),
             grid: tensor(grid.collect(), [1, 3, size * size], device),
-            mixing: tensor(mixing, [1, channels, channels], device).mul_scalar(1.0 / (channels as f64).sqrt()),
+            mixing: ops::Conv::for_side(&mixing, [channels, channels, 1], size, device),
             size,
         })
     }
@@ -299,8 +299,7 @@ impl FourierInput {
         let turns = Tensor::cat(vec![frequencies, phases], 2).matmul(self.grid.clone().repeat(&[n, 1, 1]));
         let turns = turns.clone() - turns.round();
         let features = turns.mul_scalar(TAU).sin() * amplitudes;
-        let features = self.mixing.clone().repeat(&[n, 1, 1]).matmul(features);
-        features.reshape([n, channels, self.size, self.size])
+        self.mixing.forward(features.reshape([n, channels, self.size, self.size]), None, &After::default())
     }
 }
 
@@ -376,8 +375,7 @@ impl Layer {
             after.scale = Some(sums.add_scalar(1e-8).sqrt().recip());
         }
         // The operator keeps the size; here it grows by the kernel less one.
-        let border = self.kernel / 2;
-        let x = x.pad((border, border, border, border), PadMode::Constant(0.0));
+        let x = ops::bordered(x, self.kernel / 2);
         self.activation.forward(self.conv.forward(x, Some(style.mul_scalar(self.gain)), &after))
     }
 }

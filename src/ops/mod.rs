@@ -26,7 +26,7 @@ use std::borrow::Cow;
 
 use burn::tensor::activation::leaky_relu;
 use burn::tensor::module::{conv_transpose2d, conv2d};
-use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
+use burn::tensor::ops::{ConvOptions, ConvTransposeOptions, PadMode};
 use burn::tensor::{Device, Tensor, TensorData};
 use burn_flex::{Flex, FlexTensor};
 
@@ -232,6 +232,19 @@ fn styled(x: Tensor<4>, style: Option<Tensor<2>>) -> Tensor<4> {
         }
         None => x,
     }
+}
+
+/// `[N, C, h, w]` -> `[N, C, h + 2 * border, w + 2 * border]`, zeros around.
+pub fn bordered(x: Tensor<4>, border: usize) -> Tensor<4> {
+    let ([n, channels, height, width], device) = (x.dims(), x.device());
+    if border == 0 {
+        return x;
+    }
+    if !is_cpu(&device) {
+        return x.pad((border, border, border, border), PadMode::Constant(0.0));
+    }
+    let values = cpu::bordered(Host::of(x).values(), [height, width], border);
+    Tensor::from_data(TensorData::new(values, [n, channels, height + 2 * border, width + 2 * border]), &device)
 }
 
 /// StyleGAN3's filtered activation, on the CPU only: x `[N, C, h, h]`, one bias per channel -> `[N, C, H, H]`.

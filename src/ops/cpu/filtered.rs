@@ -1,10 +1,17 @@
-//! StyleGAN3's filtered activation on the CPU: up-sample, activate and down-sample one row at a time, so that the large map
-//! in between is never stored.
+//! StyleGAN3's filtered activation on the CPU: up-sample, activate and down-sample a few rows at a time, so that the large
+//! map in between never leaves the cache.
+//!
+//! Rows are up-sampled along x as they are needed, then along y, activated, down-sampled along y, then along x. Samples of
+//! an up-sampled row are kept by phases: every `phases`-th lies next to the other. So each of the four filters reads and
+//! writes runs of neighbours, skips the zeros between samples, and is one and the same loop, [`sums`].
 
 use std::cell::RefCell;
-use std::sync::LazyLock;
 
 use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, ParallelSliceMut};
+
+use super::kernel::{Input, POSITIONS, accumulate_few, widest};
+use super::memory::Buffer;
+use super::phases::Passes;
 
 /// What is done to every plane; both axes alike.
 pub struct Plan {
@@ -24,7 +31,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    fn down_count(&self) -> usize {
+    pub(super) fn down_count(&self) -> usize {
         if self.is_radial { self.down_taps.len().isqrt() } else { self.down_taps.len() }
     }
 
@@ -38,12 +45,10 @@ impl Plan {
 pub(crate) fn filtered(x: &[f32], side: usize, bias: &[f32], plan: &Plan) -> Vec<f32> {
     let output = plan.output();
     let mut result = super::fresh(bias.len() * output * output);
+    let passes = Passes::new(plan, side);
     let planes = result.par_chunks_exact_mut(output * output).zip(x.par_chunks_exact(side * side)).enumerate();
     planes.for_each(|(channel, (to, from))| {
-        BUFFERS.with_borrow_mut(|buffers| {
-            // SAFETY: `PLANE` was chosen by asking the processor for the features that it was compiled with.
-            unsafe { PLANE(Plane { from, side, bias: bias[channel], plan }, buffers, to) }
-        });
+        BUFFERS.with_borrow_mut(|buffers| filter_plane(&passes, from, bias[channel], buffers, to));
     });
     result
 }
@@ -51,162 +56,101 @@ pub(crate) fn filtered(x: &[f32], side: usize, bias: &[f32], plan: &Plan) -> Vec
 /// A thread's buffers, kept from plane to plane.
 #[derive(Default)]
 struct Buffers {
-    /// The input with its bias.
-    biased: Vec<f32>,
-    /// A row up-sampled along y, with zeros around it.
-    tall: Vec<f32>,
-    /// One phase of the row up-sampled along x.
-    phase: Vec<f32>,
-    /// The up-sampled and activated row, and the same by phases of the down-sampling.
-    row: Vec<f32>,
-    phases: Vec<f32>,
-    /// Rows that are down-sampled along x already.
-    narrow: Vec<f32>,
-    terms: Vec<(f32, usize)>,
+    /// An input row with its bias and zeros around it.
+    line: Buffer,
+    /// Rings of rows: up-sampled along x, and up-sampled along both axes and activated.
+    wide: Buffer,
+    large: Buffer,
+    /// Rows that are down-sampled along y, and along x.
+    low: Buffer,
+    narrow: Buffer,
+    offsets: Vec<isize>,
 }
 
 thread_local! {
     static BUFFERS: RefCell<Buffers> = RefCell::default();
 }
 
-struct Plane<'a> {
-    from: &'a [f32],
-    side: usize,
-    bias: f32,
-    plan: &'a Plan,
-}
+/// Filters one plane, `[side, side]` to `[output, output]`.
+fn filter_plane(passes: &Passes, from: &[f32], bias: f32, buffers: &mut Buffers, to: &mut [f32]) {
+    let &Passes { plan, side, outputs, output_run, .. } = passes;
+    let &Plan { up, down, start, length, .. } = plan;
+    let output = plan.output();
+    let Buffers { line, wide, large, low, narrow, offsets } = buffers;
+    let row = passes.phases * passes.run;
+    let line = line.take(passes.inputs * passes.line);
+    line.fill(0.0);
+    // Slots of the rings, by the numbers of input rows and of full rows.
+    let wide_slots = passes.up_y.len() / up;
+    let wide = wide.take(wide_slots * row);
+    let slots = (plan.down_count() + down * (passes.rows - 1) + up - 1).next_multiple_of(up);
+    // The last positions of a result may read beyond the last row, and are dropped.
+    let large = large.take(slots * row + POSITIONS);
+    let low = low.take(passes.rows * row + POSITIONS);
+    let narrow = narrow.take(passes.rows * outputs * output_run);
 
-type Run = unsafe fn(Plane, &mut Buffers, &mut [f32]);
-
-static PLANE: LazyLock<Run> = LazyLock::new(|| {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl") {
-            return avx512;
+    let mut input_row = (start / up).saturating_sub(wide_slots - 1);
+    let mut output_row = 0;
+    for group in start / up..=(start + length - 1) / up {
+        while input_row < side && input_row <= group {
+            passes.fill_line(&from[input_row * side..][..side], bias, line);
+            let to = &mut wide[input_row % wide_slots * row..][..row];
+            sums(line, &passes.up_x_offsets, &passes.up_x, passes.phases, to);
+            input_row += 1;
         }
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            return avx2;
-        }
-    }
-    portable
-});
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
-fn avx512(plane: Plane, buffers: &mut Buffers, to: &mut [f32]) {
-    run::<true>(plane, buffers, to);
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn avx2(plane: Plane, buffers: &mut Buffers, to: &mut [f32]) {
-    run::<true>(plane, buffers, to);
-}
-
-fn portable(plane: Plane, buffers: &mut Buffers, to: &mut [f32]) {
-    run::<false>(plane, buffers, to);
-}
-
-/// `to[n] (+)= sum of factor * source[offset + n]` over the terms.
-#[inline(always)]
-fn weighted_sum<const FUSED: bool>(to: &mut [f32], add: bool, source: &[f32], terms: &[(f32, usize)]) {
-    const LANES: usize = 16;
-    let fused = |a: f32, b: f32, c: f32| if FUSED { a.mul_add(b, c) } else { a * b + c };
-    let whole = to.len() / LANES * LANES;
-    for n in (0..whole).step_by(LANES) {
-        let mut sum = [0.0; LANES];
-        if add {
-            sum.copy_from_slice(&to[n..n + LANES]);
-        }
-        for &(factor, offset) in terms {
-            let values = &source[offset + n..][..LANES];
-            for (sum, value) in sum.iter_mut().zip(values) {
-                *sum = fused(factor, *value, *sum);
+        // Full rows `up * group..` take input row `group - shift` where there is one.
+        let shifts = group.saturating_sub(side - 1)..wide_slots.min(group + 1);
+        let weights = &passes.up_y[shifts.start * up..];
+        offsets.clear();
+        offsets.extend(shifts.map(|shift| ((group - shift) % wide_slots * row) as isize));
+        let full_rows = &mut large[up * group % slots * row..][..up * row];
+        sums(wide, offsets, weights, up, full_rows);
+        activate(full_rows, plan.activation.map(|[slope, _]| slope), plan.clamp);
+        // All rows of the result whose last sample is there.
+        while output_row < output {
+            let rows = passes.rows.min(output - output_row);
+            let first = start + down * output_row;
+            let end = first + plan.down_count() + down * (rows - 1);
+            if end > up * (group + 1) {
+                break;
             }
-        }
-        to[n..n + LANES].copy_from_slice(&sum);
-    }
-    for (n, to) in to.iter_mut().enumerate().skip(whole) {
-        let sum = if add { *to } else { 0.0 };
-        *to = terms.iter().fold(sum, |sum, &(factor, offset)| fused(factor, source[offset + n], sum));
-    }
-}
-
-#[inline(always)]
-fn run<const FUSED: bool>(plane: Plane, buffers: &mut Buffers, to: &mut [f32]) {
-    let Plane { from, side, bias, plan } = plane;
-    let Buffers { biased, tall, phase, row, phases, narrow, terms } = buffers;
-    let (up, down, count, output) = (plan.up, plan.down, plan.down_count(), plan.output());
-    // Input samples that reach one up-sampled sample, and zeros for them around a row.
-    let margin = plan.up_taps.len().div_ceil(up);
-    biased.clear();
-    biased.extend(from.iter().map(|x| x + bias));
-    tall.clear();
-    tall.resize(side + 2 * margin + 16, 0.0);
-    row.resize(plan.length, 0.0);
-    // A phase of the down-sampling holds every `down`-th sample of the row.
-    let phase_length = plan.length.div_ceil(down);
-    phases.resize(down * phase_length, 0.0);
-    narrow.resize(plan.length * output, 0.0);
-    if plan.is_radial {
-        to.fill(0.0);
-    }
-    for j in 0..plan.length {
-        // Along y: sample F of the full transposed convolution takes input i with tap F - i * up.
-        let full = j + plan.start;
-        let first = (full + 1).saturating_sub(plan.up_taps.len()).div_ceil(up);
-        terms.clear();
-        terms.extend((first..=full / up).take_while(|&i| i < side).map(|i| (plan.up_taps[full - i * up], i * side)));
-        weighted_sum::<FUSED>(&mut tall[margin..margin + side], false, biased, terms);
-        // Along x, one phase of the up-sampling after the other.
-        for begin in 0..up.min(plan.length) {
-            let full = begin + plan.start;
-            let samples = (plan.length - begin).div_ceil(up);
-            terms.clear();
-            for k in 0..margin {
-                // Samples that would lie left of the zeros are zeros themselves.
-                let tap = full % up + k * up;
-                if tap < plan.up_taps.len() && full / up + margin >= k {
-                    terms.push((plan.up_taps[tap], full / up + margin - k));
+            let starts = (first..end).map(|full| (full % slots * row) as isize);
+            offsets.clear();
+            match &passes.down_x {
+                Some(down_x) => {
+                    offsets.extend(starts);
+                    sums(large, offsets, &passes.down_y, passes.rows, &mut low[..passes.rows * row]);
+                    let targets = narrow.chunks_exact_mut(outputs * output_run);
+                    for (r, to) in targets.take(rows).enumerate() {
+                        sums(&low[r * row..], &passes.down_x_offsets, down_x, outputs, to);
+                    }
+                }
+                None => {
+                    offsets.extend(starts.flat_map(|at| passes.down_x_offsets.iter().map(move |x| at + x)));
+                    sums(large, offsets, &passes.down_y, passes.rows * outputs, narrow);
                 }
             }
-            phase.clear();
-            phase.resize(samples, 0.0);
-            tall.resize(tall.len().max(full / up + margin + samples), 0.0);
-            weighted_sum::<FUSED>(phase, false, tall, terms);
-            row[begin..].iter_mut().step_by(up).zip(&*phase).for_each(|(to, x)| *to = *x);
-        }
-        if let Some([slope, gain]) = plan.activation {
-            row.iter_mut().for_each(|x| *x = x.max(slope * *x) * gain);
-        }
-        if let Some(limit) = plan.clamp {
-            row.iter_mut().for_each(|x| *x = x.clamp(-limit, limit));
-        }
-        for (q, phase) in phases.chunks_exact_mut(phase_length).enumerate() {
-            row[q.min(row.len())..].iter().step_by(down).zip(phase).for_each(|(x, to)| *to = *x);
-        }
-        let along_x = |taps: &[f32], terms: &mut Vec<(f32, usize)>| {
-            terms.clear();
-            terms.extend(taps.iter().enumerate().map(|(k, &tap)| (tap, k % down * phase_length + k / down)));
-        };
-        if plan.is_radial {
-            // Every result row that this row reaches.
-            let first = (j + 1).saturating_sub(count).div_ceil(down);
-            for m in (first..=j / down).take_while(|&m| m < output) {
-                let k = j - m * down;
-                along_x(&plan.down_taps[k * count..(k + 1) * count], terms);
-                weighted_sum::<FUSED>(&mut to[m * output..(m + 1) * output], true, phases, terms);
-            }
-        } else {
-            along_x(&plan.down_taps, terms);
-            weighted_sum::<FUSED>(&mut narrow[j * output..(j + 1) * output], false, phases, terms);
+            let to = to[output_row * output..][..rows * output].chunks_exact_mut(output);
+            to.zip(narrow.chunks_exact(outputs * output_run)).for_each(|(to, phases)| passes.take_row(phases, to));
+            output_row += rows;
         }
     }
-    if !plan.is_radial {
-        for (m, to) in to.chunks_exact_mut(output).enumerate() {
-            terms.clear();
-            terms.extend(plan.down_taps.iter().enumerate().map(|(k, &tap)| (tap, (m * down + k) * output)));
-            weighted_sum::<FUSED>(to, false, narrow, terms);
+}
+
+/// Results one after the other in `to`; offsets may be fewer than the weights have terms.
+fn sums(values: &[f32], offsets: &[isize], weights: &[f32], results: usize, to: &mut [f32]) {
+    let input = Input { values, plane: 0, channels: 1, first: 0, taps: offsets };
+    accumulate_few(&input, weights, to, to.len() / results);
+}
+
+widest! {
+    fn activate(row: &mut [f32], slope: Option<f32>, clamp: Option<f32>) {
+        if let Some(slope) = slope {
+            // For slopes below 1.
+            row.iter_mut().for_each(|x| *x = x.max(slope * *x));
+        }
+        if let Some(limit) = clamp {
+            row.iter_mut().for_each(|x| *x = x.clamp(-limit, limit));
         }
     }
 }
@@ -261,6 +205,8 @@ mod tests {
             (10, 2, 1, 3, 20, 12, 1, false),
             (7, 1, 1, 0, 7, 1, 1, false),
             (20, 1, 2, 0, 20, 1, 12, true),
+            (8, 3, 2, 5, 30, 18, 12, false),
+            (9, 4, 2, 29, 26, 24, 12, true),
         ] {
             let plan = Plan {
                 up,

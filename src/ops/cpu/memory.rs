@@ -2,6 +2,8 @@
 
 use std::marker::PhantomData;
 
+use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, ParallelSliceMut};
+
 use super::Before;
 use super::kernel::{Input, POSITIONS, widest};
 
@@ -112,6 +114,18 @@ impl Buffer {
         // SAFETY: a line consists of so many f32 and nothing else, since its size equals its alignment.
         unsafe { std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), len) }
     }
+}
+
+/// A map with zeros around it, `[channels, height, width]` to `[channels, height + 2 * border, width + 2 * border]`.
+pub(crate) fn bordered(x: &[f32], [height, width]: [usize; 2], border: usize) -> Vec<f32> {
+    let (plane, row) = ((height + 2 * border) * (width + 2 * border), width + 2 * border);
+    let mut result = fresh(x.len() / (height * width) * plane);
+    let planes = result.par_chunks_exact_mut(plane).zip(x.par_chunks_exact(height * width));
+    planes.for_each(|(to, from)| {
+        let rows = to[border * row..].chunks_exact_mut(row).zip(from.chunks_exact(width));
+        rows.for_each(|(to, from)| to[border..border + width].copy_from_slice(from));
+    });
+    result
 }
 
 /// Zeros for a result. Large ones ask for large pages: touching fresh memory 4 KiB at a time costs more than a wide layer.

@@ -9,6 +9,7 @@ mod kernel;
 mod memory;
 mod nearest;
 mod norm;
+mod phases;
 mod pointwise;
 mod winograd;
 
@@ -24,6 +25,7 @@ pub use filtered::Plan;
 pub(crate) use filtered::filtered;
 pub use gram::Gram;
 use kernel::{OUTPUTS, POSITIONS, accumulate, widest};
+pub(crate) use memory::bordered;
 use memory::{Buffer, Disjoint, Source, Strip, fresh};
 pub(crate) use nearest::{PackedNearest, conv_nearest_up};
 pub(crate) use norm::{StyleChannel, pixel_norm, style_layer};

@@ -153,7 +153,7 @@ impl Bench<'_> {
     fn same(&self, channels: usize, side: usize) -> Result<Layer, DeviceFailed> {
         let weight = vec![0.01; channels * channels * 9];
         let shape = [channels, channels, 3];
-        let conv = Conv::new(&weight, shape, self.device);
+        let conv = Conv::for_side(&weight, shape, side, self.device);
         let plain = Conv::of_tensors(&weight, shape, self.device);
         let tiled = gpu::is_able(self.device).then(|| gpu::Conv::new(&weight, shape, self.device));
         let (x, style) = (self.random([1, channels, side, side]), Some(self.random([1, channels])));
@@ -191,7 +191,7 @@ impl Bench<'_> {
     fn up(&self, inputs: usize, outputs: usize, side: usize) -> Result<Layer, DeviceFailed> {
         let weight = vec![0.01; outputs * inputs * 9];
         let shape = [outputs, inputs];
-        let conv = ConvUp::new(&weight, shape, self.device);
+        let conv = ConvUp::for_side(&weight, shape, side, self.device);
         let plain = ConvUp::of_tensors(&weight, shape, self.device);
         let tiled = gpu::is_able(self.device).then(|| gpu::Double::filtered(&weight, shape, self.device));
         let (x, style) = (self.random([1, inputs, side, side]), Some(self.random([1, inputs])));

@@ -142,15 +142,15 @@ impl Conv {
 
 impl ConvUp {
     /// `weight` is `[outputs, inputs, 3, 3]`, row-major; input pixel (y, x) adds its kernel at output (2y, 2x), unflipped.
-    pub fn new(weight: &[f32], [outputs, inputs]: [usize; 2], device: &Device) -> Self {
+    /// In the form that is fastest for inputs of that width and height; right for all.
+    pub fn for_side(weight: &[f32], [outputs, inputs]: [usize; 2], side: usize, device: &Device) -> Self {
         if gpu::is_able(device) {
             return ConvUp(Form::Gpu(gpu::Double::filtered(weight, [outputs, inputs], device)));
         }
         if !is_cpu(device) {
             return Self::of_tensors(weight, [outputs, inputs], device);
         }
-        let at = |o, i, y, x| weight[((o * inputs + i) * 3 + y) * 3 + x];
-        ConvUp(Form::Cpu(cpu::PackedUp::of_3x3([outputs, inputs], at)))
+        ConvUp(Form::Cpu(cpu::PackedUp::filtered(weight, [outputs, inputs], side)))
     }
 
     fn of_tensors(weight: &[f32], [outputs, inputs]: [usize; 2], device: &Device) -> Self {
@@ -175,7 +175,7 @@ impl ConvUp {
                 after.apply(conv2d(map, filter, None, options))
             }
             Form::Cpu(packed) => on_host(x, Around::styled(style), after, |x, [height, width], before, after| {
-                let values = cpu::conv_up(&x, [height, width], before, packed, after);
+                let values = packed.conv(&x, [height, width], before, after);
                 (values, packed.outputs(), [2 * height, 2 * width])
             }),
             Form::Gpu(conv) => conv.forward(x, style, after),
@@ -192,8 +192,7 @@ impl ConvTranspose {
         if !is_cpu(device) {
             return Self::of_tensors(weight, [inputs, outputs], device);
         }
-        let at = |o, i, y, x| weight[((i * outputs + o) * 4 + y) * 4 + x];
-        ConvTranspose(Form::Cpu(cpu::PackedUp::of_4x4([outputs, inputs], at)))
+        ConvTranspose(Form::Cpu(cpu::PackedUp::transposed(weight, [inputs, outputs])))
     }
 
     fn of_tensors(weight: &[f32], [inputs, outputs]: [usize; 2], device: &Device) -> Self {
@@ -209,7 +208,7 @@ impl ConvTranspose {
                 after.apply(conv_transpose2d(x, weight.clone(), None, options))
             }
             Form::Cpu(packed) => on_host(x, Around::default(), after, |x, [height, width], before, after| {
-                let values = cpu::conv_transpose(&x, [height, width], before, packed, after);
+                let values = packed.conv(&x, [height, width], before, after);
                 (values, packed.outputs(), [2 * height, 2 * width])
             }),
             Form::Gpu(conv) => conv.forward(x, None, after),
@@ -329,12 +328,13 @@ mod tests {
     #[test]
     fn fast_up_convolutions_equal_plain_ones() {
         let device = Device::flex();
-        for (n, inputs, outputs, side) in [(1, 6, 4, 4), (2, 24, 10, 16)] {
+        for (n, inputs, outputs, side) in [(1, 6, 4, 4), (2, 24, 10, 16), (2, 24, 18, 32)] {
             let x = numbers([n, inputs, side, side], 1, &device);
             let style = Some(numbers([n, inputs], 2, &device));
             let after = everything(n, outputs, 2 * side, &device);
             let weight = weights(outputs * inputs * 9);
-            let fast = ConvUp::new(&weight, [outputs, inputs], &device).forward(x.clone(), style.clone(), &after);
+            let fast =
+                ConvUp::for_side(&weight, [outputs, inputs], side, &device).forward(x.clone(), style.clone(), &after);
             let plain = ConvUp::of_tensors(&weight, [outputs, inputs], &device).forward(x, style, &after);
             assert_equal(fast, plain);
         }

@@ -11,14 +11,15 @@ pub struct ConvNearestUp(Form);
 #[expect(clippy::large_enum_variant, reason = "one per layer for the life of a model, never moved about")]
 enum Form {
     Transposed(ConvTranspose),
-    Cpu(cpu::PackedNearest),
+    Cpu(cpu::PackedUp),
 }
 
 impl ConvNearestUp {
     /// `weight` is `[outputs, inputs, 3, 3]`, row-major.
-    pub fn new(weight: &[f32], shape: [usize; 2], device: &Device) -> Self {
+    /// In the form that is fastest for inputs of that width and height; right for all.
+    pub fn for_side(weight: &[f32], shape: [usize; 2], side: usize, device: &Device) -> Self {
         ConvNearestUp(match is_cpu(device) {
-            true => Form::Cpu(cpu::PackedNearest::new(weight, shape)),
+            true => Form::Cpu(cpu::PackedUp::nearest(weight, shape, side)),
             false => Form::Transposed(transposed(weight, shape, device)),
         })
     }
@@ -34,7 +35,7 @@ impl ConvNearestUp {
         match &self.0 {
             Form::Transposed(conv) => conv.forward_residual(x, norm, shortcut, after),
             Form::Cpu(packed) => on_host(x, Around::new(norm, shortcut), after, |x, [h, w], before, after| {
-                (cpu::conv_nearest_up(&x, [h, w], before, packed, after), packed.outputs(), [2 * h, 2 * w])
+                (packed.conv(&x, [h, w], before, after), packed.outputs(), [2 * h, 2 * w])
             }),
         }
     }
@@ -65,7 +66,7 @@ mod tests {
     #[test]
     fn both_forms_equal_up_sampling_and_convolution() {
         let device = Device::flex();
-        for (n, inputs, outputs, side) in [(1, 6, 4, 4), (2, 24, 10, 16)] {
+        for (n, inputs, outputs, side) in [(1, 6, 4, 4), (2, 24, 10, 16), (2, 24, 18, 32)] {
             let x = numbers([n, inputs, side, side], 1, &device);
             let norm =
                 || Some(Norm { factor: numbers([n, inputs], 6, &device), offset: numbers([n, inputs], 7, &device) });
@@ -79,7 +80,7 @@ mod tests {
                 shortcut(),
                 &after,
             );
-            let fast = ConvNearestUp::new(&weight, [outputs, inputs], &device);
+            let fast = ConvNearestUp::for_side(&weight, [outputs, inputs], side, &device);
             assert_equal(fast.forward_residual(x.clone(), norm(), shortcut(), &after), expected.clone());
             let transposed = ConvNearestUp(Form::Transposed(transposed(&weight, [outputs, inputs], &device)));
             assert_equal(transposed.forward_residual(x, norm(), shortcut(), &after), expected);

@@ -77,7 +77,7 @@ impl ConvTranspose {
     ) -> Tensor<4> {
         match &self.0 {
             Form::Cpu(packed) => on_host(x, Around::new(norm, shortcut), after, |x, [h, w], before, after| {
-                (cpu::conv_transpose(&x, [h, w], before, packed, after), packed.outputs(), [2 * h, 2 * w])
+                (packed.conv(&x, [h, w], before, after), packed.outputs(), [2 * h, 2 * w])
             }),
             _ => plain(x, norm, shortcut, |x| self.forward(x, after)),
         }

@@ -3,13 +3,14 @@
 
 mod attention;
 mod doubling;
+mod doubling_tiles;
 mod filtered;
 mod gram;
 mod kernel;
 mod memory;
-mod nearest;
 mod norm;
 mod pointwise;
+mod tiles;
 mod winograd;
 
 use std::borrow::Cow;
@@ -19,16 +20,16 @@ use std::ops::Range;
 use rayon::prelude::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
 
 pub(crate) use attention::attention;
-pub(crate) use doubling::{PackedUp, conv_transpose, conv_up};
+pub(crate) use doubling::PackedUp;
 pub use filtered::Plan;
 pub(crate) use filtered::filtered;
 pub(crate) use gram::gram;
 use kernel::{OUTPUTS, POSITIONS, accumulate, widest};
 use memory::{Buffer, Disjoint, Source, Strip, fresh};
-pub(crate) use nearest::{PackedNearest, conv_nearest_up};
 pub(crate) use norm::{StyleChannel, pixel_norm, style_layer};
 use pointwise::pointwise;
-use winograd::{PackedTiles, conv_tiles};
+use tiles::PackedTiles;
+use winograd::{conv_tiles, pack_tiles};
 
 /// Bytes of input that one task reads again and again: half of a processor's second cache.
 const STRIP_BYTES: usize = 1 << 19;
@@ -80,7 +81,7 @@ impl PackedConv {
         // Of small maps the transformed weights, four times as large, would take longer to read than the sums take;
         // with few channels the transformations would.
         if k == 3 && side >= 32 && inputs.min(outputs) >= 16 {
-            PackedConv::Tiles(PackedTiles::new([outputs, inputs], at))
+            PackedConv::Tiles(pack_tiles([outputs, inputs], at))
         } else {
             PackedConv::Direct(Packed::new([outputs, inputs, k * k], at))
         }
@@ -254,7 +255,6 @@ impl Parts {
 #[derive(Default)]
 struct Scratch {
     strip: Strip,
-    differences: [Strip; 3],
     sums: Buffer,
     columns: [Vec<f32>; 2],
 }

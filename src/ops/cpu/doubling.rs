@@ -14,14 +14,9 @@ use super::{After, Before, Packed, Parts, STRIP_BYTES, Scratch};
 ///
 /// What is made of an input of height h is a sum map: row 2n + k of a 3x3 kernel takes input row n with kernel row k, for
 /// 2h + 1 rows. Rows 2n are its even ones, n from 0 to h, and 2n + 1 its odd ones; the same goes for columns.
-pub(crate) struct PackedUp {
-    form: Form,
-    filter: Filter,
-}
-
-enum Form {
-    Direct(Phases),
-    Tiles(PackedTiles),
+pub(crate) enum PackedUp {
+    Direct(Phases, Option<Filter>),
+    Tiles(PackedTiles, Filter),
 }
 
 impl PackedUp {
@@ -29,7 +24,7 @@ impl PackedUp {
     /// and height. `weight` is `[outputs, inputs, 3, 3]`, row-major; input pixel (y, x) adds its kernel at (2y, 2x).
     pub(crate) fn filtered(weight: &[f32], [outputs, inputs]: [usize; 2], side: usize) -> Self {
         let at = |o, i, tap| weight[(o * inputs + i) * 9 + tap];
-        PackedUp { form: Form::of_3x3([outputs, inputs], side, at), filter: Filter::Smooth }
+        Self::of_3x3([outputs, inputs], side, at, Filter::SMOOTH)
     }
 
     /// Nearest up-sampling by two followed by a 3x3 convolution. `weight` is `[outputs, inputs, 3, 3]`, row-major, as it lies on
@@ -38,7 +33,7 @@ impl PackedUp {
     /// Up-sampling puts zeros between the pixels and adds up neighbours; that can as well be done last.
     pub(crate) fn nearest(weight: &[f32], [outputs, inputs]: [usize; 2], side: usize) -> Self {
         let flipped = |o, i, tap| weight[(o * inputs + i) * 9 + 8 - tap];
-        PackedUp { form: Form::of_3x3([outputs, inputs], side, flipped), filter: Filter::Pairs }
+        Self::of_3x3([outputs, inputs], side, flipped, Filter::PAIRS)
     }
 
     /// A transposed 4x4 convolution of stride 2 and padding 1. `weight` is `[inputs, outputs, 4, 4]`, row-major.
@@ -46,119 +41,100 @@ impl PackedUp {
         let at = |o, i, tap| weight[(i * outputs + o) * 16 + tap];
         // Output 2y + k - 1 takes input y with kernel index k.
         let reach: [&[Reach]; 2] = [&[(1, 0), (3, -1)], &[(0, 1), (2, 0)]];
-        PackedUp { form: Form::Direct(Phases::new([outputs, inputs], 4, reach, at)), filter: Filter::None }
+        PackedUp::Direct(Phases::new([outputs, inputs], 4, reach, at), None)
+    }
+
+    /// `weight(o, i, tap)` is counted row by row.
+    fn of_3x3(
+        shape: [usize; 2],
+        side: usize,
+        weight: impl Fn(usize, usize, usize) -> f32 + Sync,
+        filter: Filter,
+    ) -> Self {
+        // As for ordinary convolutions: the transformed weights of small maps would take longer to read.
+        if side >= 32 && shape[0].min(shape[1]) >= 16 {
+            return PackedUp::Tiles(pack_doubling(shape, weight), filter);
+        }
+        PackedUp::Direct(Phases::new(shape, 3, [&[(0, 0), (2, -1)], &[(1, 0)]], weight), Some(filter))
     }
 
     pub(crate) fn outputs(&self) -> usize {
-        match &self.form {
-            Form::Direct(phases) => phases.outputs(),
-            Form::Tiles(packed) => packed.outputs,
+        match self {
+            PackedUp::Direct(phases, _) => phases.outputs(),
+            PackedUp::Tiles(packed, _) => packed.outputs,
         }
     }
 
     /// Convolves one sample, `[inputs, height, width]` -> `[outputs, 2 height, 2 width]`.
     pub(crate) fn conv(&self, x: &[f32], size: [usize; 2], before: Before, after: After) -> Vec<f32> {
-        match &self.form {
-            Form::Direct(phases) => double(x, size, before, phases, self.filter, after),
-            Form::Tiles(packed) => double_tiles(x, size, before, packed, self.filter, after),
+        match self {
+            PackedUp::Direct(phases, filter) => double(x, size, before, phases, *filter, after),
+            PackedUp::Tiles(packed, filter) => double_tiles(x, size, before, packed, *filter, after),
         }
     }
 }
 
-impl Form {
-    /// `weight(o, i, tap)` is counted row by row.
-    fn of_3x3(shape: [usize; 2], side: usize, weight: impl Fn(usize, usize, usize) -> f32 + Sync) -> Self {
-        // As for ordinary convolutions: the transformed weights of small maps would take longer to read.
-        if side >= 32 && shape[0].min(shape[1]) >= 16 {
-            return Form::Tiles(pack_doubling(shape, weight));
-        }
-        Form::Direct(Phases::new(shape, 3, [&[(0, 0), (2, -1)], &[(1, 0)]], weight))
-    }
-}
-
-/// What is made of the sum map, in each direction.
+/// What is made of the sum map, in each direction: output y is the sum of the rows y - 1 ..= y + 2 with the factors outer, inner,
+/// inner and outer.
 #[derive(Clone, Copy)]
-pub(super) enum Filter {
-    /// Output y is row y.
-    None,
-    /// Output y is the sum of the rows y and y + 1.
-    Pairs,
-    /// Output y is the sum of the rows y - 1 ..= y + 2 with the factors 1/4, 3/4, 3/4 and 1/4.
-    Smooth,
+pub(crate) struct Filter {
+    pub outer: f32,
+    pub inner: f32,
 }
 
 impl Filter {
-    /// Output row `y`, without the factors' denominator. `row(parity, n)` is row 2n + parity of the sum map.
-    pub(super) fn rows<'a>(self, y: usize, row: impl Fn(usize, isize) -> &'a [f32], to: &mut [f32]) {
+    /// StyleGAN2's.
+    const SMOOTH: Filter = Filter { outer: 0.25, inner: 0.75 };
+    /// Each row and the next.
+    const PAIRS: Filter = Filter { outer: 0.0, inner: 1.0 };
+
+    /// The even and the odd columns of a row of the result. `row(parity, n)` is row 2n + parity of the sum map.
+    fn rows<'a>(self, y: usize, row: impl Fn(usize, isize) -> &'a [f32], to: &mut [f32]) {
         let n = (y / 2) as isize;
-        match (self, y % 2) {
-            (Filter::None, parity) => to.copy_from_slice(row(parity, n)),
-            (Filter::Pairs, 0) => add_rows(row(0, n), row(1, n), to),
-            (Filter::Pairs, _) => add_rows(row(1, n), row(0, n + 1), to),
-            (Filter::Smooth, 0) => smooth_rows([row(1, n - 1), row(0, n), row(1, n), row(0, n + 1)], to),
-            (Filter::Smooth, _) => smooth_rows([row(0, n), row(1, n), row(0, n + 1), row(1, n + 1)], to),
-        }
-    }
-
-    /// A row of the result from the even and the odd columns of one that [`Filter::rows`] made. Both start one column before the
-    /// first, which is 0 then.
-    pub(super) fn columns(self, even: &[f32], odd: &[f32], row: &mut [f32]) {
-        match self {
-            Filter::None => interleave(even, odd, row),
-            Filter::Pairs => add_columns(even, odd, row),
-            Filter::Smooth => smooth_columns(even, odd, row),
-        }
+        let rows = match y % 2 {
+            0 => [row(1, n - 1), row(0, n), row(1, n), row(0, n + 1)],
+            _ => [row(0, n), row(1, n), row(0, n + 1), row(1, n + 1)],
+        };
+        filter_rows(self, rows, to);
     }
 }
 
 widest! {
-    fn add_rows(a: &[f32], b: &[f32], to: &mut [f32]) {
-        to.iter_mut().zip(a.iter().zip(b)).for_each(|(to, (a, b))| *to = a + b);
-    }
-}
-
-widest! {
-    fn smooth_rows(rows: [&[f32]; 4], to: &mut [f32]) {
+    fn filter_rows(filter: Filter, rows: [&[f32]; 4], to: &mut [f32]) {
+        let Filter { outer, inner } = filter;
         let [a, b, c, d] = rows.map(|row| &row[..to.len()]);
         for (n, x) in to.iter_mut().enumerate() {
-            *x = (a[n] + d[n]) + 3.0 * (b[n] + c[n]);
+            *x = outer * (a[n] + d[n]) + inner * (b[n] + c[n]);
+        }
+    }
+}
+
+widest! {
+    /// A row of the result from the even and the odd columns of filtered rows. Both start one column before the first.
+    pub(super) fn filter_columns(filter: Filter, even: &[f32], odd: &[f32], row: &mut [f32]) {
+        let Filter { outer, inner } = filter;
+        let count = row.len() / 2;
+        let (e1, e2) = (&even[1..=count], &even[2..count + 2]);
+        let (o0, o1, o2) = (&odd[..count], &odd[1..=count], &odd[2..count + 2]);
+        for (n, pair) in row.as_chunks_mut::<2>().0.iter_mut().enumerate() {
+            *pair = [
+                outer * (o0[n] + e2[n]) + inner * (e1[n] + o1[n]),
+                outer * (e1[n] + o2[n]) + inner * (o1[n] + e2[n]),
+            ];
         }
     }
 }
 
 widest! {
     fn interleave(even: &[f32], odd: &[f32], row: &mut [f32]) {
-        for (pair, (even, odd)) in row.as_chunks_mut::<2>().0.iter_mut().zip(even[1..].iter().zip(&odd[1..])) {
+        for (pair, (even, odd)) in row.as_chunks_mut::<2>().0.iter_mut().zip(even.iter().zip(odd)) {
             *pair = [*even, *odd];
         }
     }
 }
 
-widest! {
-    fn add_columns(even: &[f32], odd: &[f32], row: &mut [f32]) {
-        let count = row.len() / 2;
-        let (e1, e2, o1) = (&even[1..=count], &even[2..count + 2], &odd[1..=count]);
-        for (n, pair) in row.as_chunks_mut::<2>().0.iter_mut().enumerate() {
-            *pair = [e1[n] + o1[n], o1[n] + e2[n]];
-        }
-    }
-}
-
-widest! {
-    fn smooth_columns(even: &[f32], odd: &[f32], row: &mut [f32]) {
-        let count = row.len() / 2;
-        let (e1, e2) = (&even[1..=count], &even[2..count + 2]);
-        let (o0, o1, o2) = (&odd[..count], &odd[1..=count], &odd[2..count + 2]);
-        for (n, pair) in row.as_chunks_mut::<2>().0.iter_mut().enumerate() {
-            let left = (o0[n] + e2[n]) + 3.0 * (e1[n] + o1[n]);
-            let right = (e1[n] + o2[n]) + 3.0 * (o1[n] + e2[n]);
-            *pair = [left * (1.0 / 16.0), right * (1.0 / 16.0)];
-        }
-    }
-}
-
 /// The four kernels of a transposed convolution of stride 2: one per parity of output row and column.
-struct Phases {
+pub(crate) struct Phases {
     /// (even, even), (even, odd), (odd, even), (odd, odd)
     phases: [Packed; 4],
     /// Where the taps of each read: (row, column), relative to the position.
@@ -200,7 +176,7 @@ fn double(
     [height, width]: [usize; 2],
     before: Before,
     packed: &Phases,
-    filter: Filter,
+    filter: Option<Filter>,
     after: After,
 ) -> Vec<f32> {
     let row = width + 2;
@@ -237,12 +213,20 @@ fn double(
                     &sums[(phase * OUTPUTS + o) * stride + n * row..][..row]
                 };
                 for y in 0..2 * (part.end - part.first) {
-                    filter.rows(y, |parity, n| map_row(2 * parity, n), even);
-                    filter.rows(y, |parity, n| map_row(2 * parity + 1, n), odd);
                     let pixel = (2 * part.first + y) * up_width;
                     // SAFETY: a part owns its rows of its groups' channels, and no other part has them.
                     let to = unsafe { target.slice(channel * up_height * up_width + pixel, up_width) };
-                    filter.columns(even, odd, to);
+                    match filter {
+                        Some(filter) => {
+                            filter.rows(y, |parity, n| map_row(2 * parity, n), even);
+                            filter.rows(y, |parity, n| map_row(2 * parity + 1, n), odd);
+                            filter_columns(filter, even, odd, to);
+                        }
+                        None => {
+                            let [even, odd] = [0, 1].map(|x| map_row(y % 2 * 2 + x, (y / 2) as isize));
+                            interleave(&even[1..], &odd[1..], to);
+                        }
+                    }
                     after.finish(to, channel, pixel, up_width);
                 }
             }

@@ -8,13 +8,14 @@
 //! Rounding errors are about twice those of the direct sum in single precision, with 0, +-1, 2 and infinity three times.
 
 use std::cell::RefCell;
+use std::ops::Range;
 
 use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSliceMut};
 
-use super::doubling::Filter;
-use super::kernel::widest;
+use super::doubling::{Filter, filter_columns};
+use super::kernel::{OUTPUTS, widest};
 use super::memory::{Buffer, Disjoint, Source, fresh};
-use super::tiles::{BLOCK, PackedTiles, Product, Products, TILE, Tiles, each_block, take_line};
+use super::tiles::{BLOCK, PackedTiles, Product, Products, Run, TILE, Tiles, each_block, take_line};
 use super::{After, Before};
 
 /// Points at which the inputs of a tile are taken, in each direction: 1/2, -1/2, 3/2, -3/2 and infinity.
@@ -23,8 +24,10 @@ const POINTS: usize = TILE + 1;
 const KERNELS: usize = POINTS + 1;
 /// Products, in each direction: of the even sums at each point, and then of the odd sums at all but infinity.
 const BOTH: usize = POINTS + TILE;
-/// Values of the sum maps that are made before they are filtered, a share of the processor's third cache.
+/// Products that are made before they are transformed back, a share of the processor's third cache.
 const BAND: usize = 1 << 21;
+/// Rows of the sum map that a row of tiles keeps for the next: its last three, and what it adds to the next one's first.
+const CARRIED: usize = 4;
 
 /// The transformed kernels; `weight(o, i, tap)` is the factor of input `i` at `tap`, counted row by row, for output `o`.
 pub(super) fn pack_doubling(shape: [usize; 2], weight: impl Fn(usize, usize, usize) -> f32 + Sync) -> PackedTiles {
@@ -52,48 +55,11 @@ fn transform_kernel(kernel: [f64; 9]) -> [f64; KERNELS * KERNELS] {
     })
 }
 
-/// Sum maps of some rows of tiles for one output channel, in columns still as products: per row of tiles the even rows 0 to 3,
-/// what the even rows add to the next row of tiles, and the odd rows 0 to 3, each `[9 products][tiles]`.
-struct Maps<'a> {
-    values: &'a mut [f32],
-    /// Tiles in a row.
-    columns: usize,
-}
-
-impl Maps<'_> {
-    /// Rows that a row of tiles has.
-    const ROWS: usize = BOTH;
-
-    fn row_length(columns: usize) -> usize {
-        BOTH * columns
-    }
-
-    /// Row 2n + parity, n counted from the second row of tiles on.
-    fn row(&self, parity: usize, n: isize) -> &[f32] {
-        let n = (n + TILE as isize) as usize;
-        let length = Self::row_length(self.columns);
-        &self.values[(n / TILE * Self::ROWS + parity * POINTS + n % TILE) * length..][..length]
-    }
-
-    /// Adds what a row of tiles has for the next one.
-    fn pass_on(&mut self, tile_row: usize) {
-        let length = Self::row_length(self.columns);
-        let from = (tile_row * Self::ROWS + TILE) * length;
-        let to = (tile_row + 1) * Self::ROWS * length;
-        let (before, after) = self.values.split_at_mut(to);
-        add(&before[from..from + length], &mut after[..length]);
-    }
-}
-
 thread_local! {
-    /// The sum maps of a band, kept from one picture to the next.
-    static BANDS: RefCell<Buffer> = RefCell::default();
-}
-
-widest! {
-    fn add(from: &[f32], to: &mut [f32]) {
-        to.iter_mut().zip(from).for_each(|(to, x)| *to += x);
-    }
+    /// The products of a band, and for each output what its last row of tiles has for the next, kept from one picture to the next.
+    static BANDS: RefCell<[Buffer; 2]> = RefCell::default();
+    /// Rows of one output on their way to the picture.
+    static ROWS: RefCell<[Buffer; 3]> = RefCell::default();
 }
 
 /// `x` is `[inputs, height, width]`. Returns `[outputs, 2 height, 2 width]`.
@@ -107,56 +73,162 @@ pub(super) fn double_tiles(
 ) -> Vec<f32> {
     let source = Source { x, channels: packed.inputs, height, width, before };
     let (columns, all_rows) = (width.div_ceil(TILE), height.div_ceil(TILE));
-    let tile_row = Maps::ROWS * Maps::row_length(columns);
     let mut result = fresh(packed.outputs * 4 * height * width);
-    // Whole blocks, and as many of them as the cache holds.
-    let rows_per_block = BLOCK.div_ceil(columns);
-    let rows = (BAND / (packed.outputs * tile_row) / rows_per_block * rows_per_block).clamp(rows_per_block, all_rows);
-    // Before those of the band the row of tiles before it, and after them one for what the last hands on.
-    let maps = (rows + 2) * tile_row;
-    let mut buffer = BANDS.take();
-    let band = buffer.take(packed.outputs * maps);
+    // As many whole blocks as the cache holds the products of.
+    let group = packed.products_of_group();
+    let blocks = (BAND / (packed.groups() * group)).max(1);
+    let rows = (blocks * BLOCK / columns).clamp(1, all_rows);
+    let [mut band, mut carry] = BANDS.take();
+    let carried = carry.take(packed.outputs * CARRIED * BOTH * columns);
+    carried.fill(0.0);
     for first in (0..all_rows).step_by(rows) {
-        let end = (first + rows).min(all_rows);
-        let tiles = Tiles::new(size, first..end);
-        let target = Disjoint::new(band);
+        let tiles = Tiles::new(size, first..(first + rows).min(all_rows));
+        let products = band.take(tiles.blocks() * packed.groups() * group);
+        let target = Disjoint::new(products);
         each_block(
             &tiles,
             packed,
             |block, channel, to| transform_input(&source, &tiles, block, channel, to),
-            |block, channel, products| {
-                let from = channel * maps + tile_row;
-                gather_rows(products, &tiles, block, &target, from);
+            |block, groups, transformed, _| {
+                let from = (block * packed.groups() + groups.start) * group;
+                // SAFETY: a task owns the products of its block and groups.
+                let to = unsafe { target.slice(from, groups.len() * group) };
+                packed.multiply(groups, transformed, to, tiles.count(block));
             },
         );
-        let planes = result.par_chunks_exact_mut(4 * height * width).zip(band.par_chunks_exact_mut(maps));
-        planes.enumerate().for_each(|(channel, (plane, values))| {
-            let mut maps = Maps { values, columns };
-            if first == 0 {
-                maps.values[..tile_row].fill(0.0);
-            }
-            let count = end - first;
-            maps.values[(count + 1) * tile_row..].fill(0.0);
-            (0..=count).for_each(|row| maps.pass_on(row));
-            // The last rows want sums that the next band has.
-            let from = (2 * TILE * first).saturating_sub(2);
-            let to = if end == all_rows { 2 * height } else { 2 * TILE * end - 2 };
-            let mut products = vec![0.0; Maps::row_length(columns)];
-            let [mut even, mut odd] = [(); 2].map(|()| vec![0.0; TILE * columns + 2]);
-            let offset = (TILE * first) as isize;
-            for y in from..to {
-                filter.rows(y, |parity, n| maps.row(parity, n - offset), &mut products);
-                gather_columns(&products, &mut even, &mut odd);
-                let pixel = y * 2 * width;
-                let row = &mut plane[pixel..pixel + 2 * width];
-                filter.columns(&even, &odd, row);
-                after.finish(row, channel, pixel, 2 * width);
-            }
-            maps.values.copy_within(count * tile_row..(count + 1) * tile_row, 0);
+        let planes = result.par_chunks_exact_mut(4 * height * width);
+        let planes = planes.zip(carried.par_chunks_exact_mut(CARRIED * BOTH * columns));
+        planes.enumerate().for_each(|(channel, (plane, carried))| {
+            ROWS.with_borrow_mut(|buffers| {
+                let mut picture = Picture::new(plane, [height, width], channel, filter, &after, carried, buffers);
+                for block in 0..tiles.blocks() {
+                    let values = &products[(block * packed.groups() + channel / OUTPUTS) * group..];
+                    tiles.runs(block).for_each(|run| picture.take(Products::new(values, channel), run));
+                }
+                if tiles.pixel_rows.end == height {
+                    picture.end(all_rows * TILE);
+                }
+            });
         });
     }
-    BANDS.set(buffer);
+    BANDS.set([band, carry]);
     result
+}
+
+/// One output channel, while it is made from products row of tiles by row of tiles.
+struct Picture<'a> {
+    /// `[2 height, 2 width]`
+    plane: &'a mut [f32],
+    /// Of the input.
+    size: [usize; 2],
+    channel: usize,
+    filter: Filter,
+    after: &'a After<'a>,
+    columns: usize,
+    /// `[CARRIED][9 products][columns]`, from the row of tiles before.
+    carried: &'a mut [f32],
+    /// `[ROWS][9 products][columns]`
+    rows: &'a mut [f32],
+    even: &'a mut [f32],
+    odd: &'a mut [f32],
+}
+
+/// Rows of the picture that a row of tiles completes: from two before its own on.
+const ROWS_OF_TILE: usize = 2 * TILE;
+
+impl<'a> Picture<'a> {
+    fn new(
+        plane: &'a mut [f32],
+        size: [usize; 2],
+        channel: usize,
+        filter: Filter,
+        after: &'a After<'a>,
+        carried: &'a mut [f32],
+        [rows, even, odd]: &'a mut [Buffer; 3],
+    ) -> Self {
+        let columns = size[1].div_ceil(TILE);
+        let rows = rows.take(ROWS_OF_TILE * BOTH * columns);
+        let [even, odd] = [even, odd].map(|buffer| buffer.take(TILE * columns + 2));
+        [even[0], odd[0], odd[TILE * columns + 1]] = [0.0; 3];
+        Picture { plane, size, channel, filter, after, columns, carried, rows, even, odd }
+    }
+
+    fn take(&mut self, products: Products, run: Run) {
+        let first_column = run.x / TILE;
+        filter_rows(
+            products,
+            run.at,
+            self.filter,
+            first_column..first_column + run.count,
+            self.columns,
+            self.carried,
+            self.rows,
+        );
+        if first_column + run.count == self.columns {
+            self.write(2 * run.y);
+        }
+    }
+
+    /// Completes the rows that waited for another row of tiles. `y` is where that would begin.
+    fn end(&mut self, y: usize) {
+        for x in (0..self.columns).step_by(BLOCK) {
+            let count = BLOCK.min(self.columns - x);
+            self.take(Products::ZERO, Run { at: 0, count, x: x * TILE, y });
+        }
+    }
+
+    /// `y` is the output row at which the row of tiles begins.
+    fn write(&mut self, y: usize) {
+        let [height, width] = self.size.map(|length| 2 * length);
+        for (y, products) in (y..).zip(self.rows.chunks_exact(BOTH * self.columns)) {
+            let Some(y) = y.checked_sub(2).filter(|&y| y < height) else { continue };
+            gather_columns(products, self.even, self.odd);
+            let row = &mut self.plane[y * width..(y + 1) * width];
+            filter_columns(self.filter, self.even, self.odd, row);
+            self.after.finish(row, self.channel, y * width, width);
+        }
+    }
+}
+
+widest! {
+    /// Transforms the columns of a run's products back to rows of the sum map, and filters these.
+    fn filter_rows(
+        products: Products,
+        at: usize,
+        filter: Filter,
+        to: Range<usize>,
+        columns: usize,
+        carried: &mut [f32],
+        rows: &mut [f32],
+    ) {
+        let Filter { outer, inner } = filter;
+        let count = to.len().min(BLOCK);
+        for column in 0..BOTH {
+            let from: [&[f32]; BOTH] = std::array::from_fn(|i| &products.of(i * BOTH + column)[at..][..count]);
+            let [even0, even1, even2, even3, beyond, odd0, odd1, odd2, odd3] = from;
+            let at_column = |row: usize| (row * BOTH + column) * columns + to.start;
+            let before: [&[f32]; CARRIED] = std::array::from_fn(|row| &carried[at_column(row)..][..count]);
+            // Room of its own: the compiler could not tell that so many slices lie apart.
+            let mut filtered = [[0.0; BLOCK]; ROWS_OF_TILE];
+            let mut next = [[0.0; BLOCK]; CARRIED];
+            for t in 0..count {
+                let even = back([even0[t], even1[t], even2[t], even3[t]], beyond[t]);
+                let odd = back([odd0[t], odd1[t], odd2[t], odd3[t]], 0.0);
+                let first = before[3][t] + even[0];
+                let m = [before[0][t], before[1][t], before[2][t], first, odd[0], even[1], odd[1], even[2], odd[2], even[3], odd[3]];
+                for y in 0..ROWS_OF_TILE {
+                    filtered[y][t] = outer * (m[y] + m[y + 3]) + inner * (m[y + 1] + m[y + 2]);
+                }
+                [next[0][t], next[1][t], next[2][t], next[3][t]] = [odd[2], even[3], odd[3], beyond[t]];
+            }
+            for (row, values) in filtered.iter().enumerate() {
+                rows[at_column(row)..][..count].copy_from_slice(&values[..count]);
+            }
+            for (row, values) in next.iter().enumerate() {
+                carried[at_column(row)..][..count].copy_from_slice(&values[..count]);
+            }
+        }
+    }
 }
 
 /// Transforms one channel of a block to `[25][inputs][BLOCK]`.
@@ -210,38 +282,6 @@ fn forward(x: [f32; TILE]) -> [f32; POINTS] {
     let (near, near_odd) = (x[0] + 0.25 * x[2], 0.5 * x[1] + 0.125 * x[3]);
     let (far, far_odd) = (x[0] + 2.25 * x[2], 1.5 * x[1] + 3.375 * x[3]);
     [near + near_odd, near - near_odd, far + far_odd, far - far_odd, x[3]]
-}
-
-/// Transforms the columns of one channel's products back, to the rows of its sum maps, which start at `from`.
-fn gather_rows(products: Products, tiles: &Tiles, block: usize, maps: &Disjoint, from: usize) {
-    let top = tiles.pixel_rows.start;
-    let row_length = Maps::row_length(tiles.columns);
-    let mut sums = [[0.0; BLOCK]; BOTH];
-    for column in 0..BOTH {
-        back_columns(std::array::from_fn(|product| products.of(product * BOTH + column)), &mut sums);
-        for run in tiles.runs(block) {
-            let first_row = (run.y - top) / TILE * Maps::ROWS;
-            let at = from + first_row * row_length + column * tiles.columns + run.x / TILE;
-            for (index, sums) in sums.iter().enumerate() {
-                // SAFETY: a task owns the tiles of its block in its channels.
-                let to = unsafe { maps.slice(at + index * row_length, run.count) };
-                to.copy_from_slice(&sums[run.at..run.at + run.count]);
-            }
-        }
-    }
-}
-
-widest! {
-    fn back_columns(from: [&[f32]; BOTH], to: &mut [[f32; BLOCK]; BOTH]) {
-        let [even0, even1, even2, even3, beyond, odd0, odd1, odd2, odd3] = from.map(|from| &from[..BLOCK]);
-        let [to_even0, to_even1, to_even2, to_even3, to_beyond, to_odd0, to_odd1, to_odd2, to_odd3] = to;
-        for t in 0..BLOCK {
-            [to_even0[t], to_even1[t], to_even2[t], to_even3[t]] =
-                back([even0[t], even1[t], even2[t], even3[t]], beyond[t]);
-            to_beyond[t] = beyond[t];
-            [to_odd0[t], to_odd1[t], to_odd2[t], to_odd3[t]] = back([odd0[t], odd1[t], odd2[t], odd3[t]], 0.0);
-        }
-    }
 }
 
 widest! {

@@ -14,9 +14,6 @@ use super::memory::{Buffer, Disjoint, Source};
 pub(super) const TILE: usize = 4;
 /// Tiles that are multiplied at a time, a multiple of the kernel's positions.
 pub(super) const BLOCK: usize = 64;
-/// Products that a task makes before it transforms them back: half of a processor's second cache.
-const PRODUCTS: usize = 1 << 17;
-
 /// Which transformed values are multiplied.
 #[derive(Clone, Copy)]
 pub(super) struct Product {
@@ -62,7 +59,7 @@ impl PackedTiles {
         PackedTiles { values, products, inputs, outputs }
     }
 
-    fn groups(&self) -> usize {
+    pub(super) fn groups(&self) -> usize {
         self.outputs.div_ceil(OUTPUTS)
     }
 
@@ -76,15 +73,20 @@ impl PackedTiles {
         self.products.iter().map(|product| product.input + 1).max().unwrap_or(0)
     }
 
-    /// The products of a block, `[products][outputs of the groups][BLOCK]`, of which the first `count` of each block count.
-    fn multiply(&self, groups: Range<usize>, transformed: &[f32], products: &mut [f32], count: usize) {
+    /// Products of a block and one group of outputs, in number.
+    pub(super) fn products_of_group(&self) -> usize {
+        self.products.len() * OUTPUTS * BLOCK
+    }
+
+    /// Multiplies a block, `[planes][inputs][BLOCK]`, to `[groups][products][8][BLOCK]`. Only `count` tiles count.
+    pub(super) fn multiply(&self, groups: Range<usize>, transformed: &[f32], to: &mut [f32], count: usize) {
         let panel = self.inputs * BLOCK;
-        for &Product { input, weight, to } in &self.products {
-            let values = &transformed[input * panel..][..panel];
+        for product in &self.products {
+            let values = &transformed[product.input * panel..][..panel];
             let input = Input { values, plane: BLOCK, channels: self.inputs, first: 0, taps: &[0] };
-            let targets = products[to * groups.len() * OUTPUTS * BLOCK..].chunks_exact_mut(OUTPUTS * BLOCK);
-            for (group, sums) in groups.clone().zip(targets) {
-                accumulate(&input, self.group(weight, group), sums, BLOCK, count);
+            for (group, to) in groups.clone().zip(to.chunks_exact_mut(self.products_of_group())) {
+                let sums = &mut to[product.to * OUTPUTS * BLOCK..][..OUTPUTS * BLOCK];
+                accumulate(&input, self.group(product.weight, group), sums, BLOCK, count);
             }
         }
     }
@@ -120,7 +122,7 @@ impl Tiles {
         self.count.div_ceil(BLOCK)
     }
 
-    fn count(&self, block: usize) -> usize {
+    pub(super) fn count(&self, block: usize) -> usize {
         BLOCK.min(self.count - block * BLOCK)
     }
 
@@ -140,12 +142,20 @@ impl Tiles {
 #[derive(Clone, Copy)]
 pub(super) struct Products<'a> {
     values: &'a [f32],
-    /// Distance between the products of two pairs of transformed values.
+    /// Distance between one product of all tiles and the next.
     plane: usize,
 }
 
-impl Products<'_> {
-    pub(super) fn of(&self, product: usize) -> &[f32] {
+impl<'a> Products<'a> {
+    pub(super) const ZERO: Products<'static> = Products { values: &[0.0; BLOCK], plane: 0 };
+
+    /// `values` are those of a group, `[products][8][BLOCK]`.
+    pub(super) fn new(values: &'a [f32], output: usize) -> Self {
+        Products { values: &values[output % OUTPUTS * BLOCK..], plane: OUTPUTS * BLOCK }
+    }
+
+    #[inline(always)]
+    pub(super) fn of(&self, product: usize) -> &'a [f32] {
         &self.values[product * self.plane..][..BLOCK]
     }
 }
@@ -155,7 +165,6 @@ impl Products<'_> {
 struct Scratch {
     /// `[planes][inputs][BLOCK]`
     block: Buffer,
-    /// `[products][outputs][BLOCK]`
     products: Buffer,
 }
 
@@ -170,27 +179,15 @@ pub(super) fn threads() -> usize {
 }
 
 /// Does all blocks, in parallel. `transform(block, channel, to)` transforms one input channel of a block to its values of
-/// `[planes][inputs][BLOCK]`, `finish(block, channel, products)` takes what became of an output channel.
+/// `[planes][inputs][BLOCK]`, `multiply(block, groups of outputs, transformed, room)` does the rest.
 pub(super) fn each_block(
     tiles: &Tiles,
     packed: &PackedTiles,
     transform: impl Fn(usize, usize, &Disjoint) + Sync,
-    finish: impl Fn(usize, usize, Products) + Sync,
+    multiply: impl Fn(usize, Range<usize>, &[f32], &mut Buffer) + Sync,
 ) {
     let (blocks, groups) = (tiles.blocks(), packed.groups());
     let length = packed.input_planes() * packed.inputs * BLOCK;
-    let groups_at_once = (PRODUCTS / (packed.products.len() * OUTPUTS * BLOCK)).max(1);
-    let multiply = |block: usize, groups: Range<usize>, transformed: &[f32], buffer: &mut Buffer| {
-        for first in groups.clone().step_by(groups_at_once) {
-            let groups = first..groups.end.min(first + groups_at_once);
-            let plane = groups.len() * OUTPUTS * BLOCK;
-            let products = buffer.take(packed.products.len() * plane);
-            packed.multiply(groups.clone(), transformed, products, tiles.count(block));
-            for (index, channel) in (groups.start * OUTPUTS..packed.outputs.min(groups.end * OUTPUTS)).enumerate() {
-                finish(block, channel, Products { values: &products[index * BLOCK..], plane });
-            }
-        }
-    };
     let wanted_parts = 4 * threads();
     if blocks >= wanted_parts {
         (0..blocks).into_par_iter().with_max_len(1).for_each(|block| {

@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, ParallelSliceMut};
 
-use super::kernel::widest;
+use super::kernel::{OUTPUTS, widest};
 use super::memory::{Disjoint, Source, fresh};
 use super::tiles::{BLOCK, PackedTiles, Product, Products, TILE, Tiles, each_block, take_line, threads};
 use super::{After, Before};
@@ -118,7 +118,15 @@ fn conv_rows(
         tiles,
         packed,
         |block, channel, to| transform_input(source, above, tiles, block, channel, to),
-        |block, channel, products| finish_channel(products, tiles, block, &target, channel, after),
+        |block, groups, transformed, room| {
+            let products = room.take(groups.len() * packed.products_of_group());
+            packed.multiply(groups.clone(), transformed, products, tiles.count(block));
+            let channels = groups.start * OUTPUTS..packed.outputs.min(groups.end * OUTPUTS);
+            for (index, channel) in channels.enumerate() {
+                let group = &products[index / OUTPUTS * packed.products_of_group()..];
+                finish_channel(Products::new(group, index), tiles, block, &target, channel, after);
+            }
+        },
     );
 }
 

@@ -10,12 +10,12 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
-use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSliceMut};
+use rayon::prelude::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
 
 use super::doubling::{Filter, filter_columns};
 use super::kernel::{OUTPUTS, widest};
 use super::memory::{Buffer, Disjoint, Source, fresh};
-use super::tiles::{BLOCK, PackedTiles, Product, Products, Run, TILE, Tiles, each_block, take_line};
+use super::tiles::{BLOCK, PackedTiles, Product, Products, Run, TILE, Tiles, take_line, threads};
 use super::{After, Before};
 
 /// Points at which the inputs of a tile are taken, in each direction: 1/2, -1/2, 3/2, -3/2 and infinity.
@@ -24,8 +24,8 @@ const POINTS: usize = TILE + 1;
 const KERNELS: usize = POINTS + 1;
 /// Products, in each direction: of the even sums at each point, and then of the odd sums at all but infinity.
 const BOTH: usize = POINTS + TILE;
-/// Products that are made before they are transformed back, a share of the processor's third cache.
-const BAND: usize = 1 << 21;
+/// Fewest rows of tiles that are worth a strip of their own: each strip computes one row of tiles of the strip above again.
+const STRIP_ROWS: usize = 8;
 /// Rows of the sum map that a row of tiles keeps for the next: its last three, and what it adds to the next one's first.
 const CARRIED: usize = 4;
 
@@ -56,10 +56,22 @@ fn transform_kernel(kernel: [f64; 9]) -> [f64; KERNELS * KERNELS] {
 }
 
 thread_local! {
-    /// The products of a band, and for each output what its last row of tiles has for the next, kept from one picture to the next.
-    static BANDS: RefCell<[Buffer; 2]> = RefCell::default();
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+    /// All transformed tiles of a picture that has few.
+    static TRANSFORMED: RefCell<Buffer> = RefCell::default();
+}
+
+/// A thread's buffers, kept from part to part.
+#[derive(Default)]
+struct Scratch {
+    /// `[blocks][planes][inputs][BLOCK]`
+    transformed: Buffer,
+    /// Of one group, `[blocks][products][8][BLOCK]`.
+    products: Buffer,
+    /// What each output keeps for the next row of tiles.
+    carried: Buffer,
     /// Rows of one output on their way to the picture.
-    static ROWS: RefCell<[Buffer; 3]> = RefCell::default();
+    rows: [Buffer; 3],
 }
 
 /// `x` is `[inputs, height, width]`. Returns `[outputs, 2 height, 2 width]`.
@@ -73,61 +85,98 @@ pub(super) fn double_tiles(
 ) -> Vec<f32> {
     let source = Source { x, channels: packed.inputs, height, width, before };
     let (columns, all_rows) = (width.div_ceil(TILE), height.div_ceil(TILE));
-    let mut result = fresh(packed.outputs * 4 * height * width);
-    // As many whole blocks as the cache holds the products of.
-    let group = packed.products_of_group();
-    let blocks = (BAND / (packed.groups() * group)).max(1);
-    let rows = (blocks * BLOCK / columns).clamp(1, all_rows);
-    let [mut band, mut carry] = BANDS.take();
-    let carried = carry.take(packed.outputs * CARRIED * BOTH * columns);
-    carried.fill(0.0);
-    for first in (0..all_rows).step_by(rows) {
-        let tiles = Tiles::new(size, first..(first + rows).min(all_rows));
-        let products = band.take(tiles.blocks() * packed.groups() * group);
-        let target = Disjoint::new(products);
-        each_block(
-            &tiles,
-            packed,
-            |block, channel, to| transform_input(&source, &tiles, block, channel, to),
-            |block, groups, transformed, _| {
-                let from = (block * packed.groups() + groups.start) * group;
-                // SAFETY: a task owns the products of its block and groups.
-                let to = unsafe { target.slice(from, groups.len() * group) };
-                packed.multiply(groups, transformed, to, tiles.count(block));
-            },
-        );
-        let planes = result.par_chunks_exact_mut(4 * height * width);
-        let planes = planes.zip(carried.par_chunks_exact_mut(CARRIED * BOTH * columns));
-        planes.enumerate().for_each(|(channel, (plane, carried))| {
-            ROWS.with_borrow_mut(|buffers| {
-                let mut picture = Picture::new(plane, [height, width], channel, filter, &after, carried, buffers);
-                for block in 0..tiles.blocks() {
-                    let values = &products[(block * packed.groups() + channel / OUTPUTS) * group..];
-                    tiles.runs(block).for_each(|run| picture.take(Products::new(values, channel), run));
-                }
-                if tiles.pixel_rows.end == height {
-                    picture.end(all_rows * TILE);
-                }
+    // Rows of tiles that are multiplied at a time.
+    let rows = (BLOCK / columns).max(1);
+    let length = packed.block_length();
+    let bands = |rows_of_all: Range<usize>| {
+        let end = rows_of_all.end;
+        rows_of_all.step_by(rows).map(move |first| Tiles::new(size, first..(first + rows).min(end)))
+    };
+    let wanted_parts = 4 * threads();
+    let few = all_rows.div_ceil(rows) < wanted_parts;
+    let strips = if few { 1 } else { (all_rows / STRIP_ROWS).clamp(1, wanted_parts) };
+    let strip_rows = all_rows.div_ceil(strips).next_multiple_of(rows);
+    let strips = all_rows.div_ceil(strip_rows);
+    let groups_per_share = packed.groups().div_ceil(wanted_parts.div_ceil(strips));
+    let shares = packed.groups().div_ceil(groups_per_share);
+    // Of few tiles each input is transformed once for all shares of the outputs.
+    let mut buffer = TRANSFORMED.take();
+    let mut transformed_bands = Vec::new();
+    if few {
+        let mut rest = buffer.take(bands(0..all_rows).map(|tiles| tiles.blocks() * length).sum());
+        for tiles in bands(0..all_rows) {
+            let (band, after) = rest.split_at_mut(tiles.blocks() * length);
+            let target = Disjoint::new(band);
+            (0..packed.inputs).into_par_iter().with_min_len(16).for_each(|channel| {
+                transform_input(&source, &tiles, channel, length, &target);
             });
-        });
+            transformed_bands.push(&*band);
+            rest = after;
+        }
     }
-    BANDS.set([band, carry]);
+    let mut result = fresh(packed.outputs * 4 * height * width);
+    let picture = Disjoint::new(&mut result);
+    (0..strips * shares).into_par_iter().with_max_len(1).for_each(|index| {
+        let (strip, share) = (index / shares, index % shares);
+        let groups = share * groups_per_share..((share + 1) * groups_per_share).min(packed.groups());
+        let first = strip * strip_rows;
+        let end = (first + strip_rows).min(all_rows);
+        // What the last row of tiles above this strip has for it.
+        let above = first.checked_sub(1).map(|row| Tiles::new(size, row..first));
+        SCRATCH.with_borrow_mut(|scratch| {
+            let keeps = CARRIED * BOTH * columns;
+            let carried = scratch.carried.take(groups.len() * OUTPUTS * keeps);
+            carried.fill(0.0);
+            let mut rows = Rows::new(size, TILE * first, filter, &after, &picture, &mut scratch.rows);
+            for (index, tiles) in above.into_iter().chain(bands(first..end)).enumerate() {
+                let transformed = match transformed_bands.get(index) {
+                    Some(transformed) => transformed,
+                    None => {
+                        let transformed = scratch.transformed.take(tiles.blocks() * length);
+                        let target = Disjoint::new(transformed);
+                        (0..packed.inputs)
+                            .for_each(|channel| transform_input(&source, &tiles, channel, length, &target));
+                        &*transformed
+                    }
+                };
+                let products_length = packed.products_of_group();
+                for group in groups.clone() {
+                    let products = scratch.products.take(tiles.blocks() * products_length);
+                    let blocks = products.chunks_exact_mut(products_length).zip(transformed.chunks_exact(length));
+                    for (block, (products, transformed)) in blocks.enumerate() {
+                        packed.multiply(group..group + 1, transformed, products, tiles.count(block));
+                    }
+                    for channel in group * OUTPUTS..packed.outputs.min((group + 1) * OUTPUTS) {
+                        let carried = &mut carried[(channel - groups.start * OUTPUTS) * keeps..][..keeps];
+                        for (block, products) in products.chunks_exact(products_length).enumerate() {
+                            let products = Products::new(products, channel);
+                            tiles.runs(block).for_each(|run| rows.take(products, run, channel, carried));
+                        }
+                        if tiles.pixel_rows.end == height {
+                            rows.end(all_rows * TILE, channel, carried);
+                        }
+                    }
+                }
+            }
+        });
+    });
+    drop(transformed_bands);
+    TRANSFORMED.set(buffer);
     result
 }
 
-/// One output channel, while it is made from products row of tiles by row of tiles.
-struct Picture<'a> {
-    /// `[2 height, 2 width]`
-    plane: &'a mut [f32],
+/// Output rows, made from products row of tiles by row of tiles.
+struct Rows<'a> {
     /// Of the input.
     size: [usize; 2],
-    channel: usize,
+    /// First output row that is wanted.
+    first: usize,
     filter: Filter,
     after: &'a After<'a>,
+    /// `[outputs, 2 height, 2 width]`
+    picture: &'a Disjoint<'a>,
     columns: usize,
-    /// `[CARRIED][9 products][columns]`, from the row of tiles before.
-    carried: &'a mut [f32],
-    /// `[ROWS][9 products][columns]`
+    /// `[ROWS_OF_TILE][9 products][columns]`
     rows: &'a mut [f32],
     even: &'a mut [f32],
     odd: &'a mut [f32],
@@ -136,63 +185,59 @@ struct Picture<'a> {
 /// Rows of the picture that a row of tiles completes: from two before its own on.
 const ROWS_OF_TILE: usize = 2 * TILE;
 
-impl<'a> Picture<'a> {
+impl<'a> Rows<'a> {
+    /// `y` is the input row at which a strip begins.
     fn new(
-        plane: &'a mut [f32],
         size: [usize; 2],
-        channel: usize,
+        y: usize,
         filter: Filter,
         after: &'a After<'a>,
-        carried: &'a mut [f32],
+        picture: &'a Disjoint<'a>,
         [rows, even, odd]: &'a mut [Buffer; 3],
     ) -> Self {
         let columns = size[1].div_ceil(TILE);
         let rows = rows.take(ROWS_OF_TILE * BOTH * columns);
         let [even, odd] = [even, odd].map(|buffer| buffer.take(TILE * columns + 2));
         [even[0], odd[0], odd[TILE * columns + 1]] = [0.0; 3];
-        Picture { plane, size, channel, filter, after, columns, carried, rows, even, odd }
+        let first = (2 * y).saturating_sub(2);
+        Rows { size, first, filter, after, picture, columns, rows, even, odd }
     }
 
-    fn take(&mut self, products: Products, run: Run) {
-        let first_column = run.x / TILE;
-        filter_rows(
-            products,
-            run.at,
-            self.filter,
-            first_column..first_column + run.count,
-            self.columns,
-            self.carried,
-            self.rows,
-        );
-        if first_column + run.count == self.columns {
-            self.write(2 * run.y);
+    /// Takes a run's products of an output channel. `carried` is `[CARRIED][9 products][columns]`, from the row of tiles before.
+    fn take(&mut self, products: Products, run: Run, channel: usize, carried: &mut [f32]) {
+        let from = run.x / TILE;
+        filter_tiles(products, run.at, self.filter, from..from + run.count, self.columns, carried, self.rows);
+        if from + run.count == self.columns {
+            self.write(2 * run.y, channel);
         }
     }
 
     /// Completes the rows that waited for another row of tiles. `y` is where that would begin.
-    fn end(&mut self, y: usize) {
+    fn end(&mut self, y: usize, channel: usize, carried: &mut [f32]) {
         for x in (0..self.columns).step_by(BLOCK) {
             let count = BLOCK.min(self.columns - x);
-            self.take(Products::ZERO, Run { at: 0, count, x: x * TILE, y });
+            self.take(Products::ZERO, Run { at: 0, count, x: x * TILE, y }, channel, carried);
         }
     }
 
     /// `y` is the output row at which the row of tiles begins.
-    fn write(&mut self, y: usize) {
+    fn write(&mut self, y: usize, channel: usize) {
         let [height, width] = self.size.map(|length| 2 * length);
         for (y, products) in (y..).zip(self.rows.chunks_exact(BOTH * self.columns)) {
-            let Some(y) = y.checked_sub(2).filter(|&y| y < height) else { continue };
+            // Before the first row of a strip there is what the strip above makes.
+            let Some(y) = y.checked_sub(2).filter(|y| (self.first..height).contains(y)) else { continue };
             gather_columns(products, self.even, self.odd);
-            let row = &mut self.plane[y * width..(y + 1) * width];
+            // SAFETY: a task owns the rows of its strip in its channels.
+            let row = unsafe { self.picture.slice((channel * height + y) * width, width) };
             filter_columns(self.filter, self.even, self.odd, row);
-            self.after.finish(row, self.channel, y * width, width);
+            self.after.finish(row, channel, y * width, width);
         }
     }
 }
 
 widest! {
     /// Transforms the columns of a run's products back to rows of the sum map, and filters these.
-    fn filter_rows(
+    fn filter_tiles(
         products: Products,
         at: usize,
         filter: Filter,
@@ -231,30 +276,31 @@ widest! {
     }
 }
 
-/// Transforms one channel of a block to `[25][inputs][BLOCK]`.
-fn transform_input(source: &Source, tiles: &Tiles, block: usize, channel: usize, transformed: &Disjoint) {
+/// Transforms one channel of all blocks, each to its values of `[25][inputs][BLOCK]`.
+fn transform_input(source: &Source, tiles: &Tiles, channel: usize, block_length: usize, transformed: &Disjoint) {
     let mut rows = [[[0.0; BLOCK]; POINTS]; TILE];
     let mut line = [0.0; TILE * BLOCK];
-    for run in tiles.runs(block) {
-        let line = &mut line[..TILE * run.count];
-        for (y, rows) in (run.y..).zip(&mut rows) {
-            match y < source.height {
-                true => {
-                    let row = &source.x[(channel * source.height + y) * source.width..][..source.width];
-                    take_line(source, channel, row, run.x as isize, line);
+    for block in 0..tiles.blocks() {
+        for run in tiles.runs(block) {
+            let line = &mut line[..TILE * run.count];
+            for (y, rows) in (run.y..).zip(&mut rows) {
+                match y < source.height {
+                    true => {
+                        let row = &source.x[(channel * source.height + y) * source.width..][..source.width];
+                        take_line(source, channel, row, run.x as isize, line);
+                    }
+                    false => line.fill(0.0),
                 }
-                false => line.fill(0.0),
+                transform_line(line, run.at, rows);
             }
-            transform_line(line, run.at, rows);
         }
-    }
-    let plane = source.channels * BLOCK;
-    for column in 0..POINTS {
-        // SAFETY: nobody else writes this channel's values of the planes.
-        let to = std::array::from_fn(|i| unsafe {
-            transformed.slice((i * POINTS + column) * plane + channel * BLOCK, BLOCK)
-        });
-        transform_columns(rows.each_ref().map(|row| &row[column]), to);
+        let plane = source.channels * BLOCK;
+        for column in 0..POINTS {
+            let at = |i: usize| block * block_length + (i * POINTS + column) * plane + channel * BLOCK;
+            // SAFETY: nobody else writes this channel's values of the planes.
+            let to = std::array::from_fn(|i| unsafe { transformed.slice(at(i), BLOCK) });
+            transform_columns(rows.each_ref().map(|row| &row[column]), to);
+        }
     }
 }
 

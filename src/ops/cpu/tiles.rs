@@ -68,9 +68,10 @@ impl PackedTiles {
         &self.values[(plane * self.groups() + group) * length..][..length]
     }
 
-    /// Planes of the transformed inputs.
-    fn input_planes(&self) -> usize {
-        self.products.iter().map(|product| product.input + 1).max().unwrap_or(0)
+    /// Transformed values of a block, `[planes][inputs][BLOCK]`, in number.
+    pub(super) fn block_length(&self) -> usize {
+        let planes = self.products.iter().map(|product| product.input + 1).max().unwrap_or(0);
+        planes * self.inputs * BLOCK
     }
 
     /// Products of a block and one group of outputs, in number.
@@ -187,7 +188,7 @@ pub(super) fn each_block(
     multiply: impl Fn(usize, Range<usize>, &[f32], &mut Buffer) + Sync,
 ) {
     let (blocks, groups) = (tiles.blocks(), packed.groups());
-    let length = packed.input_planes() * packed.inputs * BLOCK;
+    let length = packed.block_length();
     let wanted_parts = 4 * threads();
     if blocks >= wanted_parts {
         (0..blocks).into_par_iter().with_max_len(1).for_each(|block| {

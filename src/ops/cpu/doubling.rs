@@ -14,6 +14,7 @@ use super::{After, Before, Packed, Parts, STRIP_BYTES, Scratch};
 ///
 /// What is made of an input of height h is a sum map: row 2n + k of a 3x3 kernel takes input row n with kernel row k, for
 /// 2h + 1 rows. Rows 2n are its even ones, n from 0 to h, and 2n + 1 its odd ones; the same goes for columns.
+#[expect(clippy::large_enum_variant, reason = "one per layer for the life of a model, never moved about")]
 pub(crate) enum PackedUp {
     Direct(Phases, Option<Filter>),
     Tiles(PackedTiles, Filter),
@@ -88,7 +89,7 @@ impl Filter {
     /// Each row and the next.
     const PAIRS: Filter = Filter { outer: 0.0, inner: 1.0 };
 
-    /// The even and the odd columns of a row of the result. `row(parity, n)` is row 2n + parity of the sum map.
+    /// What output row `y` is made of, still at the columns of the sum map. `row(parity, n)` is row 2n + parity of that map.
     fn rows<'a>(self, y: usize, row: impl Fn(usize, isize) -> &'a [f32], to: &mut [f32]) {
         let n = (y / 2) as isize;
         let rows = match y % 2 {
@@ -233,4 +234,138 @@ fn double(
         }
     });
     result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{assert_close, numbers, plain_conv};
+    use super::*;
+
+    const SHAPES: [[usize; 4]; 4] = [[4, 4, 3, 5], [1, 1, 2, 8], [5, 9, 4, 12], [40, 32, 48, 9]];
+    /// Sides that ask for the direct sum and for tiles.
+    const FORMS: [usize; 2] = [0, 64];
+
+    /// `[outputs, 2 height + k - 2, 2 width + k - 2]`, in f64: input pixel (y, x) adds its kernel at (2y, 2x).
+    fn plain_transposed(
+        x: &[f32],
+        [h, w]: [usize; 2],
+        [outputs, inputs]: [usize; 2],
+        k: usize,
+        weight: impl Fn(usize, usize, usize) -> f32,
+    ) -> Vec<f64> {
+        let (mh, mw) = (2 * h + k - 2, 2 * w + k - 2);
+        let mut map = vec![0.0; outputs * mh * mw];
+        for (o, i) in (0..outputs * inputs).map(|n| (n / inputs, n % inputs)) {
+            for (y, px) in (0..h * w).map(|n| (n / w, n % w)) {
+                for (ky, kx) in (0..k * k).map(|n| (n / k, n % k)) {
+                    map[(o * mh + 2 * y + ky) * mw + 2 * px + kx] +=
+                        f64::from(x[(i * h + y) * w + px]) * f64::from(weight(o, i, ky * k + kx));
+                }
+            }
+        }
+        map
+    }
+
+    /// The filter [1,3,3,1] x [1,3,3,1] / 16 over maps of 2 height + 1 rows.
+    fn smooth(map: &[f64], [h, w]: [usize; 2], outputs: usize) -> Vec<f64> {
+        let (mh, mw) = (2 * h + 1, 2 * w + 1);
+        let taps = [0.25, 0.75, 0.75, 0.25];
+        let mut result = vec![0.0; outputs * 4 * h * w];
+        for (index, sum) in result.iter_mut().enumerate() {
+            let (o, y, px) = (index / (4 * h * w), index / (2 * w) % (2 * h), index % (2 * w));
+            for (a, b) in (0..16).map(|n| (n / 4, n % 4)) {
+                let (sy, sx) = ((y + a).wrapping_sub(1), (px + b).wrapping_sub(1));
+                if sy < mh && sx < mw {
+                    *sum += map[(o * mh + sy) * mw + sx] * taps[a] * taps[b];
+                }
+            }
+        }
+        result
+    }
+
+    /// Tiles are chosen for many channels only, and have to be right for all.
+    fn in_form(side: usize, shape: [usize; 2], weight: &[f32], filter: Filter) -> PackedUp {
+        let at = |o: usize, i: usize, tap: usize| {
+            let tap = if filter.outer == 0.0 { 8 - tap } else { tap };
+            weight[(o * shape[1] + i) * 9 + tap]
+        };
+        match side {
+            0 => PackedUp::of_3x3(shape, 0, at, filter),
+            _ => PackedUp::Tiles(pack_doubling(shape, at), filter),
+        }
+    }
+
+    #[test]
+    fn transposed_convolutions_equal_their_definition() {
+        for [h, w, inputs, outputs] in SHAPES {
+            let (x, weight) = (numbers(inputs * h * w, 1), numbers(outputs * inputs * 16, 2));
+            let packed = PackedUp::transposed(&weight, [inputs, outputs]);
+            let found = packed.conv(&x, [h, w], Before::default(), After::default());
+            let at = |o: usize, i: usize, tap: usize| weight[(i * outputs + o) * 16 + tap];
+            let map = plain_transposed(&x, [h, w], [outputs, inputs], 4, at);
+            let inside = |at: usize| {
+                let (o, y, px) = (at / (4 * h * w), at / (2 * w) % (2 * h), at % (2 * w));
+                map[(o * (2 * h + 2) + y + 1) * (2 * w + 2) + px + 1]
+            };
+            let expected: Vec<f64> = (0..found.len()).map(inside).collect();
+            assert_close(&found, &expected, &format!("{h}x{w} {inputs}->{outputs}"));
+        }
+    }
+
+    #[test]
+    fn up_convolutions_equal_transposed_convolution_and_filter() {
+        for ([h, w, inputs, outputs], form) in SHAPES.into_iter().flat_map(|shape| FORMS.map(|form| (shape, form))) {
+            let (x, weight) = (numbers(inputs * h * w, 1), numbers(outputs * inputs * 9, 2));
+            let packed = in_form(form, [outputs, inputs], &weight, Filter::SMOOTH);
+            let found = packed.conv(&x, [h, w], Before::default(), After::default());
+            let at = |o: usize, i: usize, tap: usize| weight[(o * inputs + i) * 9 + tap];
+            let expected = smooth(&plain_transposed(&x, [h, w], [outputs, inputs], 3, at), [h, w], outputs);
+            assert_close(&found, &expected, &format!("{h}x{w} {inputs}->{outputs}, form {form}"));
+        }
+    }
+
+    #[test]
+    fn nearest_up_convolutions_equal_their_definition() {
+        for ([h, w, inputs, outputs], form) in SHAPES.into_iter().flat_map(|shape| FORMS.map(|form| (shape, form))) {
+            let (x, weight) = (numbers(inputs * h * w, 1), numbers(outputs * inputs * 9, 2));
+            let packed = in_form(form, [outputs, inputs], &weight, Filter::PAIRS);
+            let found = packed.conv(&x, [h, w], Before::default(), After::default());
+            let large = |at: usize| x[at / (4 * h * w) * h * w + at / (2 * w) % (2 * h) / 2 * w + at % (2 * w) / 2];
+            let large: Vec<f32> = (0..inputs * 4 * h * w).map(large).collect();
+            let expected = plain_conv(&large, [2 * h, 2 * w], [outputs, inputs], 3, &weight);
+            assert_close(&found, &expected, &format!("{h}x{w} {inputs}->{outputs}, form {form}"));
+        }
+    }
+
+    #[test]
+    fn rounding_errors_of_tiles_are_of_the_order_of_the_direct_sums() {
+        let (size @ [h, w], inputs, outputs) = ([16, 16], 256, 4);
+        let (x, weight) = (numbers(inputs * h * w, 1), numbers(outputs * inputs * 9, 2));
+        let at = |o: usize, i: usize, tap: usize| weight[(o * inputs + i) * 9 + tap];
+        let expected = smooth(&plain_transposed(&x, size, [outputs, inputs], 3, at), size, outputs);
+        let [direct, tiles] = FORMS.map(|form| {
+            let packed = in_form(form, [outputs, inputs], &weight, Filter::SMOOTH);
+            let found = packed.conv(&x, size, Before::default(), After::default());
+            found.iter().zip(&expected).map(|(a, b)| (f64::from(*a) - b).powi(2)).sum::<f64>().sqrt()
+        });
+        assert!(tiles < 3.0 * direct, "{tiles} for {direct}");
+    }
+
+    #[test]
+    fn tiles_are_the_same_to_the_bit_with_any_number_of_threads() {
+        // Few tiles, and so many that they are cut into strips, of other heights for other numbers of threads.
+        for (h, w) in [(33, 20), (203, 301)] {
+            let (x, weight) = (numbers(2 * h * w, 1), numbers(9 * 2 * 9, 2));
+            let (scale, offset, noise) = (numbers(2, 3), numbers(2, 4), numbers(4 * h * w, 5));
+            let packed = in_form(64, [9, 2], &weight, Filter::SMOOTH);
+            let before = Before { scale: Some(&scale), offset: Some(&offset) };
+            let after = After { noise: Some(&noise), slope: Some(0.2), ..After::default() };
+            let with = |threads| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                pool.install(|| packed.conv(&x, [h, w], before, after))
+            };
+            let one = with(1);
+            assert!([2, 3, 8].into_iter().all(|threads| with(threads) == one), "{h}x{w}");
+        }
+    }
 }

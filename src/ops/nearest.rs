@@ -34,9 +34,7 @@ impl ConvNearestUp {
     ) -> Tensor<4> {
         match &self.0 {
             Form::Transposed(conv) => conv.forward_residual(x, norm, shortcut, after),
-            Form::Cpu(packed) => on_host(x, Around::new(norm, shortcut), after, |x, [h, w], before, after| {
-                (packed.conv(&x, [h, w], before, after), packed.outputs(), [2 * h, 2 * w])
-            }),
+            Form::Cpu(packed) => on_host(x, Around::new(norm, shortcut), after, packed),
         }
     }
 }
@@ -66,7 +64,7 @@ mod tests {
     #[test]
     fn both_forms_equal_up_sampling_and_convolution() {
         let device = Device::flex();
-        for (n, inputs, outputs, side) in [(1, 6, 4, 4), (2, 24, 10, 16), (2, 24, 18, 32)] {
+        for (n, inputs, outputs, side) in [(1, 6, 4, 4), (2, 24, 10, 16), (2, 70, 66, 32)] {
             let x = numbers([n, inputs, side, side], 1, &device);
             let norm =
                 || Some(Norm { factor: numbers([n, inputs], 6, &device), offset: numbers([n, inputs], 7, &device) });

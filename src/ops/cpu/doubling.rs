@@ -4,11 +4,13 @@
 //! Here each parity of output row and column is one ordinary convolution, and its sums are filtered while they are in the
 //! cache. For large maps with many channels [`super::doubling_tiles`] needs fewer products.
 
+use std::borrow::Cow;
+
 use super::doubling_tiles::{double_tiles, pack_doubling};
 use super::kernel::{OUTPUTS, POSITIONS, accumulate, widest};
 use super::memory::{Disjoint, Source, fresh};
 use super::tiles::PackedTiles;
-use super::{After, Before, Packed, Parts, STRIP_BYTES, Scratch};
+use super::{After, Before, Convolve, Packed, Parts, STRIP_BYTES, Scratch};
 
 /// Weights of a convolution that doubles the size, in the form that suits its maps.
 ///
@@ -52,25 +54,31 @@ impl PackedUp {
         weight: impl Fn(usize, usize, usize) -> f32 + Sync,
         filter: Filter,
     ) -> Self {
-        // As for ordinary convolutions: the transformed weights of small maps would take longer to read.
-        if side >= 32 && shape[0].min(shape[1]) >= 16 {
+        // As for ordinary convolutions: of small maps the transformed weights would take longer to read, and with few channels
+        // the transformations as long as the products that they save.
+        if side >= 32 && shape[0].min(shape[1]) >= 64 {
             return PackedUp::Tiles(pack_doubling(shape, weight), filter);
         }
         PackedUp::Direct(Phases::new(shape, 3, [&[(0, 0), (2, -1)], &[(1, 0)]], weight), Some(filter))
     }
+}
 
-    pub(crate) fn outputs(&self) -> usize {
+impl Convolve for PackedUp {
+    fn outputs(&self) -> usize {
         match self {
             PackedUp::Direct(phases, _) => phases.outputs(),
             PackedUp::Tiles(packed, _) => packed.outputs,
         }
     }
 
-    /// Convolves one sample, `[inputs, height, width]` -> `[outputs, 2 height, 2 width]`.
-    pub(crate) fn conv(&self, x: &[f32], size: [usize; 2], before: Before, after: After) -> Vec<f32> {
+    fn result_size(&self, size: [usize; 2]) -> [usize; 2] {
+        size.map(|length| 2 * length)
+    }
+
+    fn conv(&self, x: Cow<[f32]>, size: [usize; 2], before: Before, after: After) -> Vec<f32> {
         match self {
-            PackedUp::Direct(phases, filter) => double(x, size, before, phases, *filter, after),
-            PackedUp::Tiles(packed, filter) => double_tiles(x, size, before, packed, *filter, after),
+            PackedUp::Direct(phases, filter) => double(&x, size, before, phases, *filter, after),
+            PackedUp::Tiles(packed, filter) => double_tiles(&x, size, before, packed, *filter, after),
         }
     }
 }
@@ -300,7 +308,7 @@ mod tests {
         for [h, w, inputs, outputs] in SHAPES {
             let (x, weight) = (numbers(inputs * h * w, 1), numbers(outputs * inputs * 16, 2));
             let packed = PackedUp::transposed(&weight, [inputs, outputs]);
-            let found = packed.conv(&x, [h, w], Before::default(), After::default());
+            let found = packed.conv(x.as_slice().into(), [h, w], Before::default(), After::default());
             let at = |o: usize, i: usize, tap: usize| weight[(i * outputs + o) * 16 + tap];
             let map = plain_transposed(&x, [h, w], [outputs, inputs], 4, at);
             let inside = |at: usize| {
@@ -317,7 +325,7 @@ mod tests {
         for ([h, w, inputs, outputs], form) in SHAPES.into_iter().flat_map(|shape| FORMS.map(|form| (shape, form))) {
             let (x, weight) = (numbers(inputs * h * w, 1), numbers(outputs * inputs * 9, 2));
             let packed = in_form(form, [outputs, inputs], &weight, Filter::SMOOTH);
-            let found = packed.conv(&x, [h, w], Before::default(), After::default());
+            let found = packed.conv(x.as_slice().into(), [h, w], Before::default(), After::default());
             let at = |o: usize, i: usize, tap: usize| weight[(o * inputs + i) * 9 + tap];
             let expected = smooth(&plain_transposed(&x, [h, w], [outputs, inputs], 3, at), [h, w], outputs);
             assert_close(&found, &expected, &format!("{h}x{w} {inputs}->{outputs}, form {form}"));
@@ -329,7 +337,7 @@ mod tests {
         for ([h, w, inputs, outputs], form) in SHAPES.into_iter().flat_map(|shape| FORMS.map(|form| (shape, form))) {
             let (x, weight) = (numbers(inputs * h * w, 1), numbers(outputs * inputs * 9, 2));
             let packed = in_form(form, [outputs, inputs], &weight, Filter::PAIRS);
-            let found = packed.conv(&x, [h, w], Before::default(), After::default());
+            let found = packed.conv(x.as_slice().into(), [h, w], Before::default(), After::default());
             let large = |at: usize| x[at / (4 * h * w) * h * w + at / (2 * w) % (2 * h) / 2 * w + at % (2 * w) / 2];
             let large: Vec<f32> = (0..inputs * 4 * h * w).map(large).collect();
             let expected = plain_conv(&large, [2 * h, 2 * w], [outputs, inputs], 3, &weight);
@@ -345,7 +353,7 @@ mod tests {
         let expected = smooth(&plain_transposed(&x, size, [outputs, inputs], 3, at), size, outputs);
         let [direct, tiles] = FORMS.map(|form| {
             let packed = in_form(form, [outputs, inputs], &weight, Filter::SMOOTH);
-            let found = packed.conv(&x, size, Before::default(), After::default());
+            let found = packed.conv(x.as_slice().into(), size, Before::default(), After::default());
             found.iter().zip(&expected).map(|(a, b)| (f64::from(*a) - b).powi(2)).sum::<f64>().sqrt()
         });
         assert!(tiles < 3.0 * direct, "{tiles} for {direct}");
@@ -362,7 +370,7 @@ mod tests {
             let after = After { noise: Some(&noise), slope: Some(0.2), ..After::default() };
             let with = |threads| {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                pool.install(|| packed.conv(&x, [h, w], before, after))
+                pool.install(|| packed.conv(x.as_slice().into(), [h, w], before, after))
             };
             let one = with(1);
             assert!([2, 3, 8].into_iter().all(|threads| with(threads) == one), "{h}x{w}");

@@ -86,17 +86,33 @@ impl PackedConv {
             PackedConv::Direct(Packed::new([outputs, inputs, k * k], at))
         }
     }
+}
 
-    pub(crate) fn outputs(&self) -> usize {
+/// A convolution of one sample, in whatever form.
+pub(crate) trait Convolve {
+    fn outputs(&self) -> usize;
+
+    /// Height and width of the result.
+    fn result_size(&self, size: [usize; 2]) -> [usize; 2];
+
+    /// `[inputs, height, width]` -> `[outputs, height, width]` of the result, with zero padding. Memory that is handed over may
+    /// become the result's.
+    fn conv(&self, x: Cow<[f32]>, size: [usize; 2], before: Before, after: After) -> Vec<f32>;
+}
+
+impl Convolve for PackedConv {
+    fn outputs(&self) -> usize {
         match self {
             PackedConv::Direct(packed) => packed.outputs,
             PackedConv::Tiles(packed) => packed.outputs,
         }
     }
 
-    /// Convolution with stride 1 and zero padding of one sample, `[inputs, height, width]` -> `[outputs, height, width]`.
-    /// Memory that is handed over may become the result's.
-    pub(crate) fn conv(&self, x: Cow<[f32]>, size: [usize; 2], before: Before, after: After) -> Vec<f32> {
+    fn result_size(&self, size: [usize; 2]) -> [usize; 2] {
+        size
+    }
+
+    fn conv(&self, x: Cow<[f32]>, size: [usize; 2], before: Before, after: After) -> Vec<f32> {
         match self {
             PackedConv::Direct(packed) => conv(&x, size, before, packed, after),
             PackedConv::Tiles(packed) => conv_tiles(x, size, before, packed, after),

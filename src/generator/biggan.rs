@@ -203,7 +203,7 @@ impl Block {
             Ok::<_, LoadError>((weight, Some(bias)))
         };
         let (weight, bias) = get("conv1", hidden, inputs, 3)?;
-        let conv1 = Conv::after_nearest_up(weight, [hidden, inputs], 1.0, bias, device);
+        let conv1 = Conv::after_nearest_up(weight, [hidden, inputs], 4 << index, 1.0, bias, device);
         let (weight, bias) = get("conv2", outputs, hidden, 3)?;
         let conv2 = Conv::for_side(weight, [outputs, hidden, 3], 8 << index, 1.0, bias, device);
         let (weight, bias) = get("conv_sc", outputs, inputs, 1)?;

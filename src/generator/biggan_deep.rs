@@ -218,7 +218,9 @@ impl BigGanDeep {
                         let weight = tally.get(weights, &format!("{prefix}.conv_{j}.weight"), &shape)?;
                         let bias = Some(tally.get(weights, &format!("{prefix}.conv_{j}.bias"), &[outputs])?);
                         Ok::<Conv, LoadError>(match up {
-                            true => Conv::after_nearest_up(weight, [outputs, inputs], 1.0, bias, device),
+                            true => {
+                                Conv::after_nearest_up(weight, [outputs, inputs], resolution / 2, 1.0, bias, device)
+                            }
                             false => Conv::for_side(weight, [outputs, inputs, kernel], resolution, 1.0, bias, device),
                         })
                     };

@@ -69,28 +69,34 @@ impl Conv {
         Conv { op: Op::Same(ops::Conv::for_side(&weight, shape, side, device)), after: only_bias(bias, device) }
     }
 
-    /// Nearest up-sampling by two, then correlation with a stored `[outputs, inputs, 3, 3]` weight.
+    /// Nearest up-sampling by two, then correlation with a stored `[outputs, inputs, 3, 3]` weight, in
+    /// the form that is fastest for inputs of that width and height.
     pub(super) fn after_nearest_up(
         mut weight: Vec<f32>,
         shape: [usize; 2],
+        side: usize,
         gain: f64,
         bias: Option<Vec<f32>>,
         device: &Place,
     ) -> Self {
         scale(&mut weight, gain);
-        Conv { op: Op::Nearest(ops::ConvNearestUp::new(&weight, shape, device)), after: only_bias(bias, device) }
+        Conv {
+            op: Op::Nearest(ops::ConvNearestUp::for_side(&weight, shape, side, device)),
+            after: only_bias(bias, device),
+        }
     }
 
     /// As [`Conv::after_nearest_up`] with the kernel flipped in both axes: the "fused" up-sampling of PGGAN and StyleGAN.
     pub(super) fn fused_up(
         mut weight: Vec<f32>,
         shape: [usize; 2],
+        side: usize,
         gain: f64,
         bias: Option<Vec<f32>>,
         device: &Place,
     ) -> Self {
         weight.as_chunks_mut::<9>().0.iter_mut().for_each(|kernel| kernel.reverse());
-        Conv::after_nearest_up(weight, shape, gain, bias, device)
+        Conv::after_nearest_up(weight, shape, side, gain, bias, device)
     }
 
     /// Transposed convolution of stride 2 with a stored `[inputs, outputs, 4, 4]` weight, padding 1.

@@ -102,7 +102,7 @@ impl Pggan {
             let bias = Some(tally.get(weights, &format!("layer{n}.bias"), &[outputs])?);
             let gain = SQRT_2 / (9.0 * inputs as f64).sqrt();
             let conv = match up {
-                true => Conv::after_nearest_up(weight, shape, gain, bias, device),
+                true => Conv::after_nearest_up(weight, shape, 2 << (n / 2), gain, bias, device),
                 false => Conv::for_side(weight, [outputs, inputs, 3], 4 << (n / 2), gain, bias, device),
             };
             Ok(conv.with_activation(0.2))

@@ -193,8 +193,10 @@ impl LayerLoader<'_, '_> {
                 let gain = SQRT_2 / (9.0 * inputs as f64).sqrt();
                 Some(match up {
                     false => Conv::for_side(weight, [outputs, inputs, 3], r, gain, None, device),
-                    true if r < FUSED_FROM => Conv::after_nearest_up(weight, [outputs, inputs], gain, None, device),
-                    true => Conv::fused_up(weight, [outputs, inputs], gain, None, device),
+                    true if r < FUSED_FROM => {
+                        Conv::after_nearest_up(weight, [outputs, inputs], r / 2, gain, None, device)
+                    }
+                    true => Conv::fused_up(weight, [outputs, inputs], r / 2, gain, None, device),
                 })
             }
         };

@@ -313,7 +313,7 @@ impl LayerLoader<'_, '_> {
             style,
             op: match up {
                 // The stored weight is the kernel of the transposed convolution as it is (NVIDIA's convention).
-                true => ModulatedConv::Up(ops::ConvUp::new(&weight, [outputs, inputs], device)),
+                true => ModulatedConv::Up(ops::ConvUp::for_side(&weight, [outputs, inputs], r / 2, device)),
                 false => ModulatedConv::Same(ops::Conv::for_side(&weight, [outputs, inputs, 3], r, device)),
             },
             squares: tensor(sums, [outputs, inputs], device).transpose(),

@@ -175,7 +175,7 @@ impl<'a> Bench<'a> {
         let (x, style) = (self.random([1, channels, side, side]), Some(self.random([1, channels])));
         let convs = self.in_each_precision(&x, |place| {
             let tiled = gpu::is_able(self.device).then(|| gpu::Conv::new(&weight, shape, place));
-            (Conv::new(&weight, shape, place), tiled)
+            (Conv::for_side(&weight, shape, side, place), tiled)
         });
         let plain = Conv::of_tensors(&weight, shape, self.device);
         let after = &self.after(channels, side);
@@ -217,7 +217,7 @@ impl<'a> Bench<'a> {
         let (x, style) = (self.random([1, inputs, side, side]), Some(self.random([1, inputs])));
         let convs = self.in_each_precision(&x, |place| {
             let tiled = gpu::is_able(self.device).then(|| gpu::Double::filtered(&weight, shape, place));
-            (ConvUp::new(&weight, shape, place), tiled)
+            (ConvUp::for_side(&weight, shape, side, place), tiled)
         });
         let plain = ConvUp::of_tensors(&weight, shape, self.device);
         let after = &self.after(outputs, 2 * side);

@@ -121,9 +121,7 @@ impl Conv {
                 let options = ConvOptions::new([1, 1], [padding, padding], [1, 1], 1);
                 after.apply(conv2d(styled(x, style), weight.clone(), None, options))
             }
-            Form::Cpu(packed) => on_host(x, Around::styled(style), after, |x, size, before, after| {
-                (packed.conv(x, size, before, after), packed.outputs(), size)
-            }),
+            Form::Cpu(packed) => on_host(x, Around::styled(style), after, packed),
             Form::Gpu(conv) if conv.is_to_rgb() => conv.to_rgb(x, style, after, None),
             Form::Gpu(conv) => conv.forward(x, style, after),
         }
@@ -147,7 +145,8 @@ impl Conv {
 
 impl ConvUp {
     /// `weight` is `[outputs, inputs, 3, 3]`, row-major; input pixel (y, x) adds its kernel at output (2y, 2x), unflipped.
-    pub fn new(weight: &[f32], [outputs, inputs]: [usize; 2], place: impl Into<Place>) -> Self {
+    /// In the form that is fastest for inputs of that width and height; right for all.
+    pub fn for_side(weight: &[f32], [outputs, inputs]: [usize; 2], side: usize, place: impl Into<Place>) -> Self {
         let place = place.into();
         if gpu::is_able(&place) {
             return ConvUp(Form::Gpu(gpu::Double::filtered(weight, [outputs, inputs], &place)));
@@ -155,8 +154,7 @@ impl ConvUp {
         if !is_cpu(&place) {
             return Self::of_tensors(weight, [outputs, inputs], &place);
         }
-        let at = |o, i, y, x| weight[((o * inputs + i) * 3 + y) * 3 + x];
-        ConvUp(Form::Cpu(cpu::PackedUp::of_3x3([outputs, inputs], at)))
+        ConvUp(Form::Cpu(cpu::PackedUp::filtered(weight, [outputs, inputs], side)))
     }
 
     fn of_tensors(weight: &[f32], [outputs, inputs]: [usize; 2], device: &Device) -> Self {
@@ -180,10 +178,7 @@ impl ConvUp {
                 let filter = filter.clone().expect("made by `of_tensors` with a filter");
                 after.apply(conv2d(map, filter, None, options))
             }
-            Form::Cpu(packed) => on_host(x, Around::styled(style), after, |x, [height, width], before, after| {
-                let values = cpu::conv_up(&x, [height, width], before, packed, after);
-                (values, packed.outputs(), [2 * height, 2 * width])
-            }),
+            Form::Cpu(packed) => on_host(x, Around::styled(style), after, packed),
             Form::Gpu(conv) => conv.forward(x, style, after),
         }
     }
@@ -199,8 +194,7 @@ impl ConvTranspose {
         if !is_cpu(&place) {
             return Self::of_tensors(weight, [inputs, outputs], &place);
         }
-        let at = |o, i, y, x| weight[((i * outputs + o) * 4 + y) * 4 + x];
-        ConvTranspose(Form::Cpu(cpu::PackedUp::of_4x4([outputs, inputs], at)))
+        ConvTranspose(Form::Cpu(cpu::PackedUp::transposed(weight, [inputs, outputs])))
     }
 
     fn of_tensors(weight: &[f32], [inputs, outputs]: [usize; 2], device: &Device) -> Self {
@@ -215,10 +209,7 @@ impl ConvTranspose {
                 let options = ConvTransposeOptions::new([2, 2], [1, 1], [0, 0], [1, 1], 1);
                 after.apply(conv_transpose2d(x, weight.clone(), None, options))
             }
-            Form::Cpu(packed) => on_host(x, Around::default(), after, |x, [height, width], before, after| {
-                let values = cpu::conv_transpose(&x, [height, width], before, packed, after);
-                (values, packed.outputs(), [2 * height, 2 * width])
-            }),
+            Form::Cpu(packed) => on_host(x, Around::default(), after, packed),
             Form::Gpu(conv) => conv.forward(x, None, after),
         }
     }
@@ -350,12 +341,13 @@ mod tests {
     #[test]
     fn fast_up_convolutions_equal_plain_ones() {
         let device = Device::flex();
-        for (n, inputs, outputs, side) in [(1, 6, 4, 4), (2, 24, 10, 16)] {
+        for (n, inputs, outputs, side) in [(1, 6, 4, 4), (2, 24, 10, 16), (2, 70, 66, 32)] {
             let x = numbers([n, inputs, side, side], 1, &device);
             let style = Some(numbers([n, inputs], 2, &device));
             let after = everything(n, outputs, 2 * side, &device);
             let weight = weights(outputs * inputs * 9);
-            let fast = ConvUp::new(&weight, [outputs, inputs], &device).forward(x.clone(), style.clone(), &after);
+            let fast =
+                ConvUp::for_side(&weight, [outputs, inputs], side, &device).forward(x.clone(), style.clone(), &after);
             let plain = ConvUp::of_tensors(&weight, [outputs, inputs], &device).forward(x, style, &after);
             assert_equal(fast, plain);
         }

@@ -11,15 +11,16 @@ pub struct ConvNearestUp(Form);
 #[expect(clippy::large_enum_variant, reason = "one per layer for the life of a model, never moved about")]
 enum Form {
     Transposed(ConvTranspose),
-    Cpu(cpu::PackedNearest),
+    Cpu(cpu::PackedUp),
 }
 
 impl ConvNearestUp {
     /// `weight` is `[outputs, inputs, 3, 3]`, row-major.
-    pub fn new(weight: &[f32], shape: [usize; 2], place: impl Into<Place>) -> Self {
+    /// In the form that is fastest for inputs of that width and height; right for all.
+    pub fn for_side(weight: &[f32], shape: [usize; 2], side: usize, place: impl Into<Place>) -> Self {
         let place = place.into();
         ConvNearestUp(match is_cpu(&place) {
-            true => Form::Cpu(cpu::PackedNearest::new(weight, shape)),
+            true => Form::Cpu(cpu::PackedUp::nearest(weight, shape, side)),
             false => Form::Transposed(transposed(weight, shape, &place)),
         })
     }
@@ -34,9 +35,7 @@ impl ConvNearestUp {
     ) -> Tensor<4> {
         match &self.0 {
             Form::Transposed(conv) => conv.forward_residual(x, norm, shortcut, after),
-            Form::Cpu(packed) => on_host(x, Around::new(norm, shortcut), after, |x, [h, w], before, after| {
-                (cpu::conv_nearest_up(&x, [h, w], before, packed, after), packed.outputs(), [2 * h, 2 * w])
-            }),
+            Form::Cpu(packed) => on_host(x, Around::new(norm, shortcut), after, packed),
         }
     }
 }
@@ -68,7 +67,7 @@ mod tests {
     #[test]
     fn both_forms_equal_up_sampling_and_convolution() {
         let device = Device::flex();
-        for (n, inputs, outputs, side) in [(1, 6, 4, 4), (2, 24, 10, 16)] {
+        for (n, inputs, outputs, side) in [(1, 6, 4, 4), (2, 24, 10, 16), (2, 70, 66, 32)] {
             let x = numbers([n, inputs, side, side], 1, &device);
             let norm =
                 || Some(Norm { factor: numbers([n, inputs], 6, &device), offset: numbers([n, inputs], 7, &device) });
@@ -82,7 +81,7 @@ mod tests {
                 shortcut(),
                 &after,
             );
-            let fast = ConvNearestUp::new(&weight, [outputs, inputs], &device);
+            let fast = ConvNearestUp::for_side(&weight, [outputs, inputs], side, &device);
             assert_equal(fast.forward_residual(x.clone(), norm(), shortcut(), &after), expected.clone());
             let transposed = ConvNearestUp(Form::Transposed(transposed(&weight, [outputs, inputs], &device)));
             assert_equal(transposed.forward_residual(x, norm(), shortcut(), &after), expected);

@@ -57,12 +57,7 @@ impl Conv {
         shortcut: Option<Tensor<4>>,
         after: &After,
     ) -> Tensor<4> {
-        match &self.0 {
-            Form::Cpu(packed) => on_host(x, Around::new(norm, shortcut), after, |x, size, before, after| {
-                (packed.conv(x, size, before, after), packed.outputs(), size)
-            }),
-            _ => plain(x, norm, shortcut, |x| self.forward(x, None, after)),
-        }
+        self.0.residual(x, norm, shortcut, after, |x| self.forward(x, None, after))
     }
 }
 
@@ -75,28 +70,31 @@ impl ConvTranspose {
         shortcut: Option<Tensor<4>>,
         after: &After,
     ) -> Tensor<4> {
-        match &self.0 {
-            Form::Cpu(packed) => on_host(x, Around::new(norm, shortcut), after, |x, [h, w], before, after| {
-                (cpu::conv_transpose(&x, [h, w], before, packed, after), packed.outputs(), [2 * h, 2 * w])
-            }),
-            _ => plain(x, norm, shortcut, |x| self.forward(x, after)),
-        }
+        self.0.residual(x, norm, shortcut, after, |x| self.forward(x, after))
     }
 }
 
-fn plain(
-    mut x: Tensor<4>,
-    norm: Option<Norm>,
-    shortcut: Option<Tensor<4>>,
-    convolve: impl FnOnce(Tensor<4>) -> Tensor<4>,
-) -> Tensor<4> {
-    if let Some(norm) = norm {
-        x = norm.apply(x);
-    }
-    let x = convolve(x);
-    match shortcut {
-        Some(shortcut) => sum(x, shortcut),
-        None => x,
+impl<Packed: cpu::Convolve, Kernel> Form<Packed, Kernel> {
+    /// `convolve` is the convolution with what follows it, for devices on which the surroundings are passes of their own.
+    fn residual(
+        &self,
+        mut x: Tensor<4>,
+        norm: Option<Norm>,
+        shortcut: Option<Tensor<4>>,
+        after: &After,
+        convolve: impl FnOnce(Tensor<4>) -> Tensor<4>,
+    ) -> Tensor<4> {
+        if let Form::Cpu(packed) = self {
+            return on_host(x, Around::new(norm, shortcut), after, packed);
+        }
+        if let Some(norm) = norm {
+            x = norm.apply(x);
+        }
+        let x = convolve(x);
+        match shortcut {
+            Some(shortcut) => sum(x, shortcut),
+            None => x,
+        }
     }
 }
 
@@ -117,13 +115,8 @@ pub fn nearest_up(x: Tensor<4>) -> Tensor<4> {
     x.reshape([n, c, h, 1, w, 1]).expand([n, c, h, 2, w, 2]).reshape([n, c, 2 * h, 2 * w])
 }
 
-/// Runs `convolve(x, [height, width], before, after) -> (values, outputs, [height, width])` on each sample.
-pub(super) fn on_host(
-    x: Tensor<4>,
-    around: Around,
-    after: &After,
-    convolve: impl Fn(Cow<[f32]>, [usize; 2], cpu::Before, cpu::After) -> (Vec<f32>, usize, [usize; 2]),
-) -> Tensor<4> {
+/// Convolves each sample.
+pub(super) fn on_host(x: Tensor<4>, around: Around, after: &After, packed: &impl cpu::Convolve) -> Tensor<4> {
     let [n, _, height, width] = x.dims();
     let device = x.device();
     let mut x = Host::of(x);
@@ -135,7 +128,7 @@ pub(super) fn on_host(
     let (scale, bias, noise) =
         (after.scale.clone().map(Host::of), after.bias.clone().map(Host::of), after.noise.clone().map(Host::of));
     let mut result = Vec::new();
-    let mut shape = [n, 0, 0, 0];
+    let [result_height, result_width] = packed.result_size([height, width]);
     for sample in 0..n {
         let before = cpu::Before {
             scale: scale_before.as_ref().map(|scale| scale.sample(sample, n)),
@@ -153,11 +146,10 @@ pub(super) fn on_host(
             }),
         };
         let input = if n == 1 { x.take() } else { Cow::Borrowed(x.sample(sample, n)) };
-        let (values, outputs, [height, width]) = convolve(input, [height, width], before, after);
-        shape = [n, outputs, height, width];
+        let values = packed.conv(input, [height, width], before, after);
         if n == 1 { result = values } else { result.extend(values) }
     }
-    Tensor::from_data(TensorData::new(result, shape), &device)
+    Tensor::from_data(TensorData::new(result, [n, packed.outputs(), result_height, result_width]), &device)
 }
 
 /// Self-attention (Zhang et al., ICML 2019), with keys and values pooled by two: `softmax(theta^T phi) g^T`, where `map` holds

@@ -68,13 +68,6 @@ impl Strip {
         }
     }
 
-    /// Each value less the one that lies `step` before it, of all but the first row.
-    pub(super) fn differences(&self, step: usize, to: &mut Strip) {
-        (to.channels, to.row, to.plane) = (self.channels, self.row, self.plane);
-        to.values.resize(self.values.len(), 0.0);
-        subtract(&self.values[step..], &self.values, &mut to.values[step..]);
-    }
-
     fn resize(&mut self, channels: usize, row: usize, rows: usize) {
         (self.channels, self.row, self.plane) = (channels, row, rows * row);
         self.values.resize(BEFORE + channels * self.plane + 2 * POSITIONS, 0.0);
@@ -84,12 +77,6 @@ impl Strip {
     pub(super) fn input<'a>(&'a self, row: usize, taps: &'a [isize]) -> Input<'a> {
         let first = BEFORE + row * self.row;
         Input { values: &self.values, plane: self.plane, channels: self.channels, first, taps }
-    }
-}
-
-widest! {
-    fn subtract(from: &[f32], less: &[f32], to: &mut [f32]) {
-        to.iter_mut().zip(from.iter().zip(less)).for_each(|(to, (x, less))| *to = x - less);
     }
 }
 

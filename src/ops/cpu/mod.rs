@@ -3,14 +3,15 @@
 
 mod attention;
 mod doubling;
+mod doubling_tiles;
 mod filtered;
 mod gram;
 mod kernel;
 mod memory;
-mod nearest;
 mod norm;
 mod phases;
 mod pointwise;
+mod tiles;
 mod winograd;
 
 use std::borrow::Cow;
@@ -20,17 +21,17 @@ use std::ops::Range;
 use rayon::prelude::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
 
 pub(crate) use attention::attention;
-pub(crate) use doubling::{PackedUp, conv_transpose, conv_up};
+pub(crate) use doubling::PackedUp;
 pub use filtered::Plan;
 pub(crate) use filtered::filtered;
 pub use gram::Gram;
 use kernel::{OUTPUTS, POSITIONS, accumulate, widest};
 pub(crate) use memory::bordered;
 use memory::{Buffer, Disjoint, Source, Strip, fresh};
-pub(crate) use nearest::{PackedNearest, conv_nearest_up};
 pub(crate) use norm::{StyleChannel, pixel_norm, style_layer};
 use pointwise::pointwise;
-use winograd::{PackedTiles, conv_tiles};
+use tiles::PackedTiles;
+use winograd::{conv_tiles, pack_tiles};
 
 /// Bytes of input that one task reads again and again: half of a processor's second cache.
 const STRIP_BYTES: usize = 1 << 19;
@@ -82,22 +83,38 @@ impl PackedConv {
         // Of small maps the transformed weights, four times as large, would take longer to read than the sums take;
         // with few channels the transformations would.
         if k == 3 && side >= 32 && inputs.min(outputs) >= 16 {
-            PackedConv::Tiles(PackedTiles::new([outputs, inputs], at))
+            PackedConv::Tiles(pack_tiles([outputs, inputs], at))
         } else {
             PackedConv::Direct(Packed::new([outputs, inputs, k * k], at))
         }
     }
+}
 
-    pub(crate) fn outputs(&self) -> usize {
+/// A convolution of one sample, in whatever form.
+pub(crate) trait Convolve {
+    fn outputs(&self) -> usize;
+
+    /// Height and width of the result.
+    fn result_size(&self, size: [usize; 2]) -> [usize; 2];
+
+    /// `[inputs, height, width]` -> `[outputs, height, width]` of the result, with zero padding. Memory that is handed over may
+    /// become the result's.
+    fn conv(&self, x: Cow<[f32]>, size: [usize; 2], before: Before, after: After) -> Vec<f32>;
+}
+
+impl Convolve for PackedConv {
+    fn outputs(&self) -> usize {
         match self {
             PackedConv::Direct(packed) => packed.outputs,
             PackedConv::Tiles(packed) => packed.outputs,
         }
     }
 
-    /// Convolution with stride 1 and zero padding of one sample, `[inputs, height, width]` -> `[outputs, height, width]`.
-    /// Memory that is handed over may become the result's.
-    pub(crate) fn conv(&self, x: Cow<[f32]>, size: [usize; 2], before: Before, after: After) -> Vec<f32> {
+    fn result_size(&self, size: [usize; 2]) -> [usize; 2] {
+        size
+    }
+
+    fn conv(&self, x: Cow<[f32]>, size: [usize; 2], before: Before, after: After) -> Vec<f32> {
         match self {
             PackedConv::Direct(packed) => conv(&x, size, before, packed, after),
             PackedConv::Tiles(packed) => conv_tiles(x, size, before, packed, after),
@@ -256,7 +273,6 @@ impl Parts {
 #[derive(Default)]
 struct Scratch {
     strip: Strip,
-    differences: [Strip; 3],
     sums: Buffer,
     columns: [Vec<f32>; 2],
 }

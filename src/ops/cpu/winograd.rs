@@ -7,64 +7,25 @@
 //! these less than twice those of the direct sum in single precision.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
 use std::ops::Range;
 
-use rayon::prelude::{
-    IndexedParallelIterator, IntoParallelIterator, ParallelIterator, ParallelSlice, ParallelSliceMut,
-};
+use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, ParallelSliceMut};
 
-use super::kernel::{Input, OUTPUTS, accumulate, widest};
-use super::memory::{Buffer, Disjoint, Source, fresh};
+use super::kernel::{OUTPUTS, widest};
+use super::memory::{Disjoint, Source, fresh};
+use super::tiles::{BLOCK, PackedTiles, Product, Products, TILE, Tiles, each_block, take_line, threads};
 use super::{After, Before};
 
-/// Outputs of a tile, in each direction.
-const TILE: usize = 4;
 /// Inputs of a tile, in each direction.
 const SIDE: usize = TILE + 2;
 /// Values that a tile is transformed to.
 const PLANES: usize = SIDE * SIDE;
-/// Tiles that are multiplied at a time, a multiple of the kernel's positions.
-const BLOCK: usize = 64;
 
-/// A transformed 3x3 kernel per pair of channels.
-pub(crate) struct PackedTiles {
-    /// `[36][outputs / 8][inputs][8]`, missing outputs are zero.
-    values: Vec<f32>,
-    inputs: usize,
-    pub outputs: usize,
-}
-
-impl PackedTiles {
-    /// `weight(o, i, tap)` is the factor of input `i` at `tap`, counted row by row, for output `o`.
-    pub(crate) fn new([outputs, inputs]: [usize; 2], weight: impl Fn(usize, usize, usize) -> f32 + Sync) -> Self {
-        let groups = outputs.div_ceil(OUTPUTS);
-        let mut values = vec![0.0; PLANES * groups * inputs * OUTPUTS];
-        let target = Disjoint::new(&mut values);
-        (0..groups).into_par_iter().for_each(|group| {
-            for (index, o) in (group * OUTPUTS..outputs.min((group + 1) * OUTPUTS)).enumerate() {
-                for i in 0..inputs {
-                    let kernel = std::array::from_fn(|tap| f64::from(weight(o, i, tap)));
-                    for (plane, value) in transform_kernel(kernel).into_iter().enumerate() {
-                        let at = ((plane * groups + group) * inputs + i) * OUTPUTS + index;
-                        // SAFETY: no other task has this group's values.
-                        let to = unsafe { target.slice(at, 1) };
-                        to[0] = value as f32;
-                    }
-                }
-            }
-        });
-        PackedTiles { values, inputs, outputs }
-    }
-
-    fn groups(&self) -> usize {
-        self.outputs.div_ceil(OUTPUTS)
-    }
-
-    fn group(&self, plane: usize, group: usize) -> &[f32] {
-        let length = self.inputs * OUTPUTS;
-        &self.values[(plane * self.groups() + group) * length..][..length]
-    }
+/// The transformed kernels of a convolution; `weight(o, i, tap)` is the factor of input `i` at `tap`, counted row by row, for
+/// output `o`.
+pub(super) fn pack_tiles(shape: [usize; 2], weight: impl Fn(usize, usize, usize) -> f32 + Sync) -> PackedTiles {
+    let products = (0..PLANES).map(|plane| Product { input: plane, weight: plane, to: plane }).collect();
+    PackedTiles::new(shape, products, |o, i| transform_kernel(std::array::from_fn(|tap| f64::from(weight(o, i, tap)))))
 }
 
 /// `G kernel G^T`
@@ -83,63 +44,6 @@ fn transform_kernel(kernel: [f64; 9]) -> [f64; PLANES] {
             std::array::from_fn(|y| along([kernel[3 * y], kernel[3 * y + 1], kernel[3 * y + 2]], G[plane % SIDE]));
         along(rows, G[plane / SIDE])
     })
-}
-
-/// Rows of tiles of a picture, in blocks of [`BLOCK`] tiles.
-struct Tiles {
-    pixel_rows: Range<usize>,
-    width: usize,
-    /// Tiles in a row.
-    columns: usize,
-    count: usize,
-}
-
-/// Neighbouring tiles of one row within a block.
-struct Run {
-    /// Number of the first within its block.
-    at: usize,
-    count: usize,
-    /// Of the first output.
-    x: usize,
-    y: usize,
-}
-
-impl Tiles {
-    fn new([height, width]: [usize; 2], rows: Range<usize>) -> Self {
-        let columns = width.div_ceil(TILE);
-        let pixel_rows = rows.start * TILE..(rows.end * TILE).min(height);
-        Tiles { pixel_rows, width, columns, count: columns * rows.len() }
-    }
-
-    fn blocks(&self) -> usize {
-        self.count.div_ceil(BLOCK)
-    }
-
-    fn runs(&self, block: usize) -> impl Iterator<Item = Run> {
-        let (columns, top) = (self.columns, self.pixel_rows.start);
-        let first = block * BLOCK;
-        let end = (first + BLOCK).min(self.count);
-        (first / columns..end.div_ceil(columns)).map(move |row| {
-            let from = first.max(row * columns);
-            let to = end.min((row + 1) * columns);
-            Run { at: from - first, count: to - from, x: (from - row * columns) * TILE, y: top + row * TILE }
-        })
-    }
-}
-
-/// A thread's buffers, kept from part to part.
-#[derive(Default)]
-struct Scratch {
-    /// `[36][inputs][BLOCK]`
-    block: Buffer,
-    /// `[36][outputs][BLOCK]`
-    products: Buffer,
-}
-
-thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
-    /// All transformed blocks of a picture that has few.
-    static BLOCKS: RefCell<Buffer> = RefCell::default();
 }
 
 /// 3x3 convolution with stride 1 and zero padding of one sample.
@@ -168,10 +72,6 @@ pub(crate) fn conv_tiles(
 
 /// Blocks of tiles per thread in a band of [`in_place`]. The more, the less threads wait for each other.
 const BAND_BLOCKS: usize = 16;
-
-fn threads() -> usize {
-    rayon::current_num_threads()
-}
 
 /// Writes the result over `x`, band by band: fresh memory for a wide map costs as much time as its arithmetic.
 fn in_place(
@@ -213,52 +113,21 @@ fn conv_rows(
     after: &After,
     result: &mut [f32],
 ) {
-    let inputs = packed.inputs;
-    let (blocks, groups) = (tiles.blocks(), packed.groups());
     let target = Disjoint::new(result);
-    let length = PLANES * inputs * BLOCK;
-    let transform = |block: usize, channel: usize, to: &Disjoint| {
-        transform_input(source, above, tiles, block, channel, to);
-    };
-    let finish = |block: usize, groups: Range<usize>, transformed: &[f32], products: &mut Buffer| {
-        let channels = groups.start * OUTPUTS..packed.outputs.min(groups.end * OUTPUTS);
-        let plane = groups.len() * OUTPUTS * BLOCK;
-        let products = products.take(PLANES * plane);
-        multiply(packed, groups, transformed, products);
-        for (index, channel) in channels.enumerate() {
-            finish_channel(&products[index * BLOCK..], plane, tiles, block, &target, channel, after);
-        }
-    };
-    let wanted_parts = 4 * threads();
-    if blocks >= wanted_parts {
-        (0..blocks).into_par_iter().with_max_len(1).for_each(|block| {
-            SCRATCH.with_borrow_mut(|Scratch { block: transformed, products }| {
-                let transformed = transformed.take(length);
-                let parts = Disjoint::new(transformed);
-                (0..inputs).for_each(|channel| transform(block, channel, &parts));
-                finish(block, 0..groups, transformed, products);
-            });
-        });
-        return;
-    }
-    // Few blocks: all are transformed first, and then several tasks multiply each, with a share of the outputs.
-    let mut buffer = BLOCKS.take();
-    let transformed = buffer.take(blocks * length);
-    transformed.par_chunks_exact_mut(length).enumerate().for_each(|(block, chunk)| {
-        let parts = Disjoint::new(chunk);
-        let channels = (0..inputs).into_par_iter().with_min_len(16);
-        channels.for_each(|channel| transform(block, channel, &parts));
-    });
-    let groups_per_share = groups.div_ceil(wanted_parts.div_ceil(blocks));
-    let shares = groups.div_ceil(groups_per_share);
-    (0..blocks * shares).into_par_iter().with_max_len(1).for_each(|index| {
-        let (block, share) = (index / shares, index % shares);
-        let groups = share * groups_per_share..((share + 1) * groups_per_share).min(groups);
-        SCRATCH.with_borrow_mut(|scratch| {
-            finish(block, groups, &transformed[block * length..][..length], &mut scratch.products);
-        });
-    });
-    BLOCKS.set(buffer);
+    each_block(
+        tiles,
+        packed,
+        |block, channel, to| transform_input(source, above, tiles, block, channel, to),
+        |block, groups, transformed, room| {
+            let products = room.take(groups.len() * packed.products_of_group());
+            packed.multiply(groups.clone(), transformed, products, tiles.count(block));
+            let channels = groups.start * OUTPUTS..packed.outputs.min(groups.end * OUTPUTS);
+            for (index, channel) in channels.enumerate() {
+                let group = &products[index / OUTPUTS * packed.products_of_group()..];
+                finish_channel(Products::new(group, index), tiles, block, &target, channel, after);
+            }
+        },
+    );
 }
 
 /// Transforms one channel of a block to `[36][inputs][BLOCK]`.
@@ -281,7 +150,7 @@ fn transform_input(
                         Some(above) if y < tiles.pixel_rows.start => &above[channel * source.width..],
                         _ => &source.x[(channel * source.height + y) * source.width..],
                     };
-                    take_line(source, channel, &row[..source.width], run.x, line);
+                    take_line(source, channel, &row[..source.width], run.x as isize - 1, line);
                 }
                 None => line.fill(0.0),
             }
@@ -295,16 +164,6 @@ fn transform_input(
             std::array::from_fn(|i| unsafe { transformed.slice((i * SIDE + column) * plane + channel * BLOCK, BLOCK) });
         transform_columns(rows.each_ref().map(|row| &row[column]), to);
     }
-}
-
-/// The values of a row from one left of column `x` on, ready for the convolution; zeros beside the picture.
-fn take_line(source: &Source, channel: usize, row: &[f32], x: usize, line: &mut [f32]) {
-    let from = x.saturating_sub(1);
-    let end = (x + line.len() - 1).min(row.len());
-    let (before, after) = (usize::from(x == 0), end - from + usize::from(x == 0));
-    line[..before].fill(0.0);
-    line[after..].fill(0.0);
-    source.prepare(channel, &row[from..end], &mut line[before..after]);
 }
 
 widest! {
@@ -342,33 +201,13 @@ fn forward(d: [f32; SIDE]) -> [f32; SIDE] {
     ]
 }
 
-/// The products of a block, `[36][outputs of the groups][BLOCK]`.
-fn multiply(packed: &PackedTiles, groups: Range<usize>, transformed: &[f32], products: &mut [f32]) {
-    let length = OUTPUTS * BLOCK;
-    let mut targets = products.chunks_exact_mut(length);
-    for (plane, values) in transformed.chunks_exact(packed.inputs * BLOCK).enumerate() {
-        let input = Input { values, plane: BLOCK, channels: packed.inputs, first: 0, taps: &[0] };
-        for (group, sums) in groups.clone().zip(&mut targets) {
-            accumulate(&input, packed.group(plane, group), sums, BLOCK, BLOCK);
-        }
-    }
-}
-
 /// Transforms the products of one channel back, and finishes its rows.
-fn finish_channel(
-    products: &[f32],
-    plane: usize,
-    tiles: &Tiles,
-    block: usize,
-    target: &Disjoint,
-    channel: usize,
-    after: &After,
-) {
+fn finish_channel(products: Products, tiles: &Tiles, block: usize, target: &Disjoint, channel: usize, after: &After) {
     let Range { start: top, end: bottom } = tiles.pixel_rows;
     let mut rows = [[[0.0; BLOCK]; SIDE]; TILE];
     let [row0, row1, row2, row3] = &mut rows;
     for column in 0..SIDE {
-        let from = std::array::from_fn(|i| &products[(i * SIDE + column) * plane..][..BLOCK]);
+        let from = std::array::from_fn(|i| products.of(i * SIDE + column));
         gather_columns(from, [&mut row0[column], &mut row1[column], &mut row2[column], &mut row3[column]]);
     }
     let mut line = [0.0; TILE * BLOCK];
@@ -429,7 +268,7 @@ mod tests {
             [(4, 4, 5, 3), (1, 1, 2, 9), (7, 33, 3, 8), (32, 32, 24, 40), (70, 64, 17, 12), (128, 260, 5, 9)]
         {
             let (x, weight) = (numbers(inputs * h * w, 1), numbers(outputs * inputs * 9, 2));
-            let packed = PackedTiles::new([outputs, inputs], |o, i, tap| weight[(o * inputs + i) * 9 + tap]);
+            let packed = pack_tiles([outputs, inputs], |o, i, tap| weight[(o * inputs + i) * 9 + tap]);
             let found = conv_tiles(Cow::Borrowed(&x), [h, w], Before::default(), &packed, After::default());
             let expected = plain_conv(&x, [h, w], [outputs, inputs], 3, &weight);
             assert_close(&found, &expected, &format!("{h}x{w} {inputs}->{outputs}"));
@@ -441,7 +280,7 @@ mod tests {
         let (h, w, channels) = (203, 301, 2);
         let (x, weight) = (numbers(channels * h * w, 1), numbers(channels * channels * 9, 2));
         let (scale, offset, noise) = (numbers(channels, 3), numbers(channels, 4), numbers(h * w, 5));
-        let packed = PackedTiles::new([channels, channels], |o, i, tap| weight[(o * channels + i) * 9 + tap]);
+        let packed = pack_tiles([channels, channels], |o, i, tap| weight[(o * channels + i) * 9 + tap]);
         let before = Before { scale: Some(&scale), offset: Some(&offset) };
         let after = After { noise: Some(&noise), slope: Some(0.2), ..After::default() };
         let elsewhere = conv_tiles(Cow::Borrowed(&x), [h, w], before, &packed, after);

@@ -72,7 +72,7 @@ fn convolutions_that_double_the_size_in_f16_are_within_its_bound() {
         let [n, inputs, height, width] = shape;
         let after = |place: &Place| after(n, outputs, [2 * height, 2 * width], place);
         compare(&format!("up, {shape:?}"), &half, DType::F16, |place| {
-            let conv = ConvUp::new(&weights(outputs * inputs * 9), [outputs, inputs], place);
+            let conv = ConvUp::for_side(&weights(outputs * inputs * 9), [outputs, inputs], height, place);
             conv.forward(map(shape, 1, place), Some(numbers([n, inputs], 2, place)), &after(place))
         });
         compare(&format!("transposed, {shape:?}"), &half, DType::F16, |place| {
@@ -80,7 +80,7 @@ fn convolutions_that_double_the_size_in_f16_are_within_its_bound() {
             conv.forward(map(shape, 1, place), &after(place))
         });
         compare(&format!("nearest, {shape:?}"), &half, DType::F16, |place| {
-            let conv = ConvNearestUp::new(&weights(outputs * inputs * 9), [outputs, inputs], place);
+            let conv = ConvNearestUp::for_side(&weights(outputs * inputs * 9), [outputs, inputs], height, place);
             conv.forward_residual(
                 map(shape, 1, place),
                 None,

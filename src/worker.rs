@@ -1,8 +1,9 @@
 //! The one thread that owns tensors: [`Job`] in, [`Event`] out.
 //!
 //! The latest render wins: jobs that arrive while a picture is being made are drained and coalesced, so the window never
-//! waits and at most one frame is in flight. While a newer edit waits already, a slow render shows the smaller picture that
-//! the network has on its way and gives up; the newest edit is always rendered to the end.
+//! waits and at most one frame is in flight. While a newer edit waits already, or the hand that makes them holds a slider, a
+//! slow render shows the smaller picture that the network has on its way and leaves the rest for later; the newest edit is
+//! always rendered to the end.
 
 use std::collections::VecDeque;
 use std::error::Error;
@@ -102,6 +103,9 @@ pub enum Task {
 /// Two frames of a 60 Hz screen: a picture that takes longer is felt to lag behind the hand.
 const PREVIEW_AFTER: Duration = Duration::from_millis(33);
 
+/// After a preview, how long a held slider may take to send its newest edit; the rest of the old one would only delay it.
+const NEWER_WITHIN: Duration = Duration::from_millis(17);
+
 /// Handle of the thread. Dropping it stops the present work and waits for the thread.
 pub struct Worker {
     jobs: Option<Sender<Job>>,
@@ -113,6 +117,8 @@ pub struct Worker {
 #[derive(Default)]
 struct Signals {
     cancel: AtomicBool,
+    /// A slider is held: more edits are to be expected.
+    held: AtomicBool,
     /// Jobs sent and not yet done or dropped.
     pending: AtomicUsize,
 }
@@ -151,6 +157,11 @@ impl Worker {
     pub fn events(&self, patience: Duration) -> Vec<Event> {
         let first = if patience.is_zero() { None } else { self.events.recv_timeout(patience).ok() };
         first.into_iter().chain(self.events.try_iter()).collect()
+    }
+
+    /// Tells whether the user holds a slider, or whatever else makes one edit after the other.
+    pub fn expect_edits(&self, held: bool) {
+        self.signals.held.store(held, Ordering::SeqCst);
     }
 
     /// Stops the present opening or export.
@@ -199,6 +210,8 @@ struct Desk<Notify> {
     engine: Engine,
     screen: Option<Screen>,
     source: Option<Source>,
+    /// Whole pictures take longer than the hand notices.
+    is_slow: bool,
     notify: Notify,
     signals: Arc<Signals>,
 }
@@ -206,7 +219,7 @@ struct Desk<Notify> {
 impl<Notify: Fn(Event)> Desk<Notify> {
     fn new(engine: Engine, notify: Notify, signals: Arc<Signals>) -> Self {
         let screen = engine.device().wgpu().map(Screen::new);
-        Desk { engine, screen, source: None, notify, signals }
+        Desk { engine, screen, source: None, is_slow: false, notify, signals }
     }
 
     fn work_through(mut self, inbox: &Receiver<Job>) {
@@ -223,7 +236,12 @@ impl<Notify: Fn(Event)> Desk<Notify> {
                 match self.answer(&job) {
                     Answer::Done => _ = self.signals.pending.fetch_sub(1, Ordering::SeqCst),
                     // Rendered to the end after all, unless a newer edit takes its place.
-                    Answer::Preview => waiting.push_front(job),
+                    Answer::Preview => {
+                        waiting.push_front(job);
+                        if self.signals.held.load(Ordering::SeqCst) {
+                            waiting.extend(inbox.recv_timeout(NEWER_WITHIN));
+                        }
+                    }
                 }
                 self.signals.cancel.store(false, Ordering::SeqCst);
             }
@@ -281,8 +299,20 @@ impl<Notify: Fn(Event)> Desk<Notify> {
     fn perform(&mut self, job: &Job) -> Result<Answer, Failure> {
         let start = Instant::now();
         let pending = self.signals.pending.load(Ordering::SeqCst);
-        // A frame that takes longer than the hand notices, while something newer waits.
-        let is_late = || start.elapsed() > PREVIEW_AFTER && self.signals.pending.load(Ordering::SeqCst) > pending;
+        // A frame that takes longer than the hand notices, while something newer waits or is on its way.
+        let (device, is_slow) = (self.engine.device().device().clone(), self.is_slow);
+        let is_late = || {
+            let held = self.signals.held.load(Ordering::SeqCst);
+            if !held && self.signals.pending.load(Ordering::SeqCst) == pending {
+                return false;
+            }
+            // A GPU takes a whole picture's work at once; a slow one is waited for stage by stage. That it failed is found
+            // out when the picture is read.
+            if is_slow {
+                let _ = device.sync();
+            }
+            start.elapsed() > PREVIEW_AFTER
+        };
         let task = job.task();
         let notify = &self.notify;
         let mut report = |progress| {
@@ -320,6 +350,10 @@ impl<Notify: Fn(Event)> Desk<Notify> {
                     Some(screen) => FrameImage::Texture(screen.show(&picture).map_err(RenderError::from)?),
                     None => FrameImage::Pixels(Arc::new(picture.to_pixels()?)),
                 };
+                if picture.is_exact() {
+                    let (ran, stages) = picture.stages_run();
+                    self.is_slow = start.elapsed() > PREVIEW_AFTER || self.is_slow && ran < stages;
+                }
                 let info = self.engine.info().ok_or(RenderError::NoModel)?;
                 let frame = Frame {
                     model: info.identity.clone(),

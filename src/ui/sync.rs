@@ -19,8 +19,8 @@ use crate::worker::{Event, Job, Purpose, Task};
 
 /// Directions of an earlier selection look old after this many seconds; before that they would only flicker.
 const STALE_AFTER: f64 = 0.1;
-/// Twenty frames a second are enough for sliders to keep up with the hand until a picture comes.
-const FRAME_WITHOUT_PICTURE: Duration = Duration::from_millis(50);
+/// A dozen frames a second are enough for sliders to keep up with the hand until a picture comes.
+const FRAME_WITHOUT_PICTURE: Duration = Duration::from_millis(80);
 
 impl App {
     /// Takes in everything that happened elsewhere since the last frame.
@@ -171,6 +171,7 @@ impl App {
     /// The end of a frame: whatever the picture or the list no longer answers is asked for.
     pub(super) fn send_what_changed(&mut self, ctx: &Context, comparing: bool) {
         let (now, pressed) = ctx.input(|input| (input.time, input.pointer.any_down()));
+        self.worker.expect_edits(pressed);
         if let Some(wait) = self.history.watch(&self.document, now, pressed) {
             ctx.request_repaint_after(wait);
         }

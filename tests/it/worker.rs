@@ -61,6 +61,37 @@ fn of_many_renders_the_newest_is_always_shown_and_most_are_skipped() {
     assert!(wakes.load(Ordering::SeqCst) >= events.len());
 }
 
+/// On software Vulkan, where the embedded heads take long enough.
+#[test]
+fn while_a_slider_is_held_slow_pictures_are_shown_halfway_and_then_whole() {
+    for device in super::support::devices().into_iter().filter(|device| device.wgpu().is_some()) {
+        let worker = Worker::spawn(|| Engine::new(device), || ()).unwrap();
+        let shown = |seed| {
+            worker.send(render(seed));
+            let events = settle(&worker);
+            let frame = |event| if let Event::Rendered { frame, .. } = event { Some(frame) } else { None };
+            events.into_iter().filter_map(frame).collect::<Vec<_>>()
+        };
+        worker.send(Job::Open(Source::Example(Example::ToyHeads)));
+        let free = shown(1);
+        assert_eq!(free.len(), 1, "nothing newer is expected");
+        if free[0].took < Duration::from_millis(66) {
+            eprintln!("SKIPPED: this GPU is too fast for previews");
+            continue;
+        }
+        worker.expect_edits(true);
+        let held = shown(2);
+        let (last, previews) = held.split_last().unwrap();
+        assert!(last.is_exact && !previews.is_empty(), "{} previews", previews.len());
+        for frame in previews {
+            let FrameImage::Texture(texture) = &frame.image else { panic!("pixels from a GPU") };
+            assert!(!frame.is_exact && texture.width() < 128, "a preview of {} pixels", texture.width());
+        }
+        worker.expect_edits(false);
+        assert_eq!(shown(3).len(), 1);
+    }
+}
+
 #[test]
 fn a_broken_file_is_reported_and_the_old_model_goes_on() {
     let (worker, _) = spawn();

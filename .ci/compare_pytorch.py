@@ -1,9 +1,11 @@
-"""Times SeFa Studio against plain PyTorch forwards on the CPU and compares their pictures; see .ci/compare-pytorch.
+"""Times SeFa Studio against plain PyTorch forwards and compares their pictures; see .ci/compare-pytorch.
 
 The forwards are written from the published formulas, in the form that is fast in PyTorch: modulated convolutions share
 their weights (styles scale the input, demodulation the output), spectral and batch norms are folded beforehand.
 Checkpoints have the public sizes and random weights. Every measurement is a process of its own, PyTorch and SeFa Studio
 in turns, so that what else the machine does meets both.
+
+With --gpu, PyTorch runs on CUDA, with channels-last weights and its own defaults (convolutions in TF32), in f16 by autocast.
 """
 
 import argparse
@@ -19,7 +21,8 @@ import tempfile
 import time
 from functools import partial
 
-LARGEST_DIFFERENCE = 1e-3
+# Of pictures in -1..1. TF32 has as few bits as f16.
+LARGEST_DIFFERENCE = {"cpu": 1e-3, "gpu": 5e-2}
 # Time after which one measurement is given up, in seconds.
 PATIENCE = 900
 
@@ -528,7 +531,7 @@ MODELS = {
     "pggan-1024": ("PGGAN 1024", make_pggan, load_pggan, 1024, 512, [], 2.0),
     "biggan-deep-256": ("BigGAN-deep 256", make_biggan_deep, load_biggan_deep, 256, 128, ["--psi", "1"], 2.0),
 }
-SEFA_TARGET, MEMORY_TARGET = 5.0, 2.0
+SEFA_TARGET, MEMORY_TARGET, GPU_TARGET, GPU_F16_TARGET = 5.0, 2.0, 1.0, 0.8
 
 
 # ---- measurements, each in a process of its own ----
@@ -544,24 +547,37 @@ def make(name, folder):
     numpy.save(folder / "z.npy", torch.randn(1, z_dim).numpy())
 
 
-def measure_pytorch(name, folder, frames, threads):
+def measure_pytorch(name, folder, arguments):
     start = time.perf_counter()
     import numpy
     import torch
 
-    torch.set_num_threads(threads)
+    device = "cuda" if arguments.gpu else "cpu"
+    finish = torch.cuda.synchronize if arguments.gpu else lambda: None
+    torch.set_num_threads(arguments.threads)
     torch.set_grad_enabled(False)
+    torch.set_default_device(device)
     imported = time.perf_counter() - start
-    forward = MODELS[name][2](torch.load(folder / "model.pth"))
-    z = torch.from_numpy(numpy.load(folder / "z.npy"))
+    state = torch.load(folder / "model.pth", map_location=device)
+    if arguments.gpu:
+        maps = {n: v.contiguous(memory_format=torch.channels_last) for n, v in state.items() if v.dim() == 4}
+        state |= maps
+    forward = MODELS[name][2](state)
+    if arguments.compile:
+        forward = torch.compile(forward)
+    if arguments.precision == "f16":
+        forward = torch.autocast(device, torch.float16)(forward)
+    z = torch.from_numpy(numpy.load(folder / "z.npy")).to(device)
     loaded = time.perf_counter() - start
     picture = forward(z)
+    finish()
     first = time.perf_counter() - start
-    numpy.save(folder / "expected.npy", picture[0].numpy())
+    numpy.save(folder / "expected.npy", picture[0].float().cpu().numpy())
     times = []
-    for _ in range(frames):
+    for _ in range(arguments.frames):
         z, start = torch.randn_like(z), time.perf_counter()
         forward(z)
+        finish()
         times.append(1e3 * (time.perf_counter() - start))
     usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return {
@@ -601,12 +617,14 @@ def child(arguments, *job):
     """Runs a part of this file in a new process; returns what it printed."""
     command = [sys.executable, __file__, "--program", arguments.program, "--part", *map(str, job)]
     command += ["--frames", str(arguments.frames), "--threads", str(arguments.threads)]
+    command += ["--precision", arguments.precision] + ["--gpu"] * arguments.gpu + ["--compile"] * arguments.compile
     output = subprocess.run(command, stdout=subprocess.PIPE, timeout=PATIENCE, check=True).stdout
     return json.loads(output)
 
 
 def studio(arguments, *words):
-    command = [arguments.program, *map(str, words), "--device", "cpu"]
+    device = "gpu" if arguments.gpu else "cpu"
+    command = [arguments.program, *map(str, words), "--device", device, "--precision", arguments.precision]
     return subprocess.run(command, stdout=subprocess.PIPE, timeout=PATIENCE, check=True).stdout
 
 
@@ -641,7 +659,8 @@ def verdict(ratio, target):
 
 def report(results, arguments):
     device = results[0]["ours"][0]["device"]
-    print(f"\nPyTorch with {arguments.threads} threads against {device};", end=" ")
+    side = f"on CUDA, {arguments.precision}" if arguments.gpu else f"with {arguments.threads} threads"
+    print(f"\nPyTorch {side}{', compiled' * arguments.compile} against {device};", end=" ")
     print(f"{arguments.rounds} rounds of {arguments.frames} frames in turns:")
     print("medians, with the fastest frame of all rounds in brackets. First picture: from importing or opening.\n")
     columns = ["", "frame, PyTorch ms", "frame, ours ms", "faster", "by the fastest", "first picture, s"]
@@ -649,6 +668,7 @@ def report(results, arguments):
     print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     for result in results:
         title, *_, target = MODELS[result["name"]]
+        target = {"f32": GPU_TARGET, "f16": GPU_F16_TARGET}[arguments.precision] if arguments.gpu else target
         torch, ours = result["torch"], result["ours"]
         a, b = middle([t for run in torch for t in run["times"]]), middle([run["frame_ms"] for run in ours])
         fastest = min(t for run in torch for t in run["times"]), min(run["frame_min_ms"] for run in ours)
@@ -689,22 +709,34 @@ def main():
     parser.add_argument("--frames", type=int, default=4, help="frames of a process after the first [default: 4]")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     parser.add_argument("--threads", type=int, default=cores, help="PyTorch's threads [default: all cores]")
+    parser.add_argument("--gpu", action="store_true", help="PyTorch on CUDA against wgpu; host memory is compared")
+    precisions = ["f32", "f16"]
+    parser.add_argument("--precision", choices=precisions, default="f32", help="of both, on a GPU [default: f32]")
+    parser.add_argument("--compile", action="store_true", help="let PyTorch compile its forward")
     arguments = parser.parse_args()
+    if arguments.precision == "f16" and not arguments.gpu:
+        parser.error("f16 is for GPUs: add --gpu")
     if arguments.part:
         part, name, folder = arguments.part[0], arguments.part[1], pathlib.Path(arguments.part[2])
         parts = {
             "make": lambda: make(name, folder),
-            "pytorch": lambda: measure_pytorch(name, folder, arguments.frames, arguments.threads),
+            "pytorch": lambda: measure_pytorch(name, folder, arguments),
             "sefa": lambda: {"ms": measure_sefa(folder)},
             "difference": lambda: difference(folder),
         }
         print(json.dumps(parts[part]()))
         return
+    if arguments.gpu:
+        import torch
+
+        if not torch.cuda.is_available():
+            sys.exit("error: this PyTorch sees no CUDA device")
     results = [compare(name, arguments) for name in arguments.only]
     report(results, arguments)
-    wrong = [result["name"] for result in results if not result["difference"] <= LARGEST_DIFFERENCE]
+    limit = LARGEST_DIFFERENCE["gpu" if arguments.gpu else "cpu"]
+    wrong = [result["name"] for result in results if not result["difference"] <= limit]
     if wrong:
-        sys.exit(f"error: pictures differ by more than {LARGEST_DIFFERENCE:g}: {', '.join(wrong)}")
+        sys.exit(f"error: pictures differ by more than {limit:g}: {', '.join(wrong)}")
 
 
 if __name__ == "__main__":

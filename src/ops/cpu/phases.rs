@@ -132,6 +132,7 @@ widest! {
         last.iter_mut().zip(&from[0][pairs.len()..]).for_each(|(to, even)| *to = *even);
     }
 }
+
 /// `weight(term, result)` as `[terms, results]`.
 fn weights(terms: usize, results: usize, weight: impl Fn(usize, usize) -> f32) -> Vec<f32> {
     (0..terms * results).map(|i| weight(i / results, i % results)).collect()

@@ -14,6 +14,7 @@ use super::memory::{Buffer, Disjoint, Source};
 pub(super) const TILE: usize = 4;
 /// Tiles that are multiplied at a time, a multiple of the kernel's positions.
 pub(super) const BLOCK: usize = 64;
+
 /// Which transformed values are multiplied.
 #[derive(Clone, Copy)]
 pub(super) struct Product {

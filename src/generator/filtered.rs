@@ -6,7 +6,7 @@ use std::f32::consts::SQRT_2;
 use burn::tensor::activation::leaky_relu;
 use burn::tensor::module::{conv_transpose2d, conv2d};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 
 use super::layers::tensor;
 use crate::ops::{self, FilterPlan};
@@ -107,7 +107,7 @@ impl FilteredActivation {
             // Its operations have no other form than f32.
             Some(tensors) => {
                 let stored = x.dtype();
-                ops::stored_as(tensors.forward(ops::widened(x), &self.plan), stored)
+                ops::stored_as(tensors.forward(ops::stored_as(x, DType::F32), &self.plan), stored)
             }
         }
     }

@@ -95,11 +95,6 @@ impl From<&Place> for Place {
     }
 }
 
-/// The same values in f32, for operations that have no other form.
-pub fn widened(x: Tensor<4>) -> Tensor<4> {
-    x.cast(DType::F32)
-}
-
 /// The same values in another type; those that it does not hold become its largest.
 pub fn stored_as<const D: usize>(x: Tensor<D>, dtype: DType) -> Tensor<D> {
     let largest = half::f16::MAX.to_f32();

@@ -6,9 +6,9 @@ use std::borrow::Cow;
 use burn::tensor::activation::{relu, softmax};
 use burn::tensor::module::max_pool2d;
 use burn::tensor::ops::MaxPoolOptions;
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{DType, Tensor, TensorData};
 
-use super::{After, Conv, ConvTranspose, Form, Host, cpu, each_sample, gpu, is_cpu, widened};
+use super::{After, Conv, ConvTranspose, Form, Host, cpu, each_sample, gpu, is_cpu, stored_as};
 
 /// A batch norm with its activation, `max(0, x * factor + offset)`.
 pub struct Norm {
@@ -165,7 +165,7 @@ pub fn attention(map: Tensor<4>, width: usize) -> Tensor<4> {
 }
 
 fn plain_attention(map: Tensor<4>, width: usize) -> Tensor<4> {
-    let map = widened(map);
+    let map = stored_as(map, DType::F32);
     let [n, channels, height, breadth] = map.dims();
     let rows = |x: Tensor<4>| {
         let [n, channels, height, breadth] = x.dims();

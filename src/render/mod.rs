@@ -7,5 +7,5 @@ mod source;
 
 pub use engine::{Engine, RenderError, StageTime};
 pub use picture::{Frame, FrameImage, Picture, Pixels};
-pub use screen::Screen;
+pub use screen::{Screen, picture_texture};
 pub use source::{Example, Source};

@@ -104,19 +104,23 @@ impl Screen {
         if let Some(free) = self.textures.iter().find(|texture| Arc::strong_count(texture) == 1) {
             return free.clone();
         }
-        let texture = Arc::new(self.device.create_texture(&wgpu::TextureDescriptor {
-            label: Some("picture"),
-            size,
-            mip_level_count: 1,
-            sample_count: 1,
-            dimension: wgpu::TextureDimension::D2,
-            format: wgpu::TextureFormat::Rgba8Unorm,
-            usage: wgpu::TextureUsages::STORAGE_BINDING
-                | wgpu::TextureUsages::TEXTURE_BINDING
-                | wgpu::TextureUsages::COPY_SRC,
-            view_formats: &[],
-        }));
+        let usage = wgpu::TextureUsages::STORAGE_BINDING | wgpu::TextureUsages::COPY_SRC;
+        let texture = Arc::new(picture_texture(&self.device, size, usage));
         self.textures.push(texture.clone());
         texture
     }
+}
+
+/// A texture as windows show pictures: sRGB-encoded values that may be sampled, and used as `usage` says.
+pub fn picture_texture(device: &wgpu::Device, size: wgpu::Extent3d, usage: wgpu::TextureUsages) -> wgpu::Texture {
+    device.create_texture(&wgpu::TextureDescriptor {
+        label: Some("picture"),
+        size,
+        mip_level_count: 1,
+        sample_count: 1,
+        dimension: wgpu::TextureDimension::D2,
+        format: wgpu::TextureFormat::Rgba8Unorm,
+        usage: usage | wgpu::TextureUsages::TEXTURE_BINDING,
+        view_formats: &[],
+    })
 }

@@ -1,5 +1,6 @@
 //! The picture: zoom, pan, compare, and its menu.
 
+use egui::emath::GuiRounding;
 use egui::{Align2, Color32, FontId, PointerButton, Rect, Sense, Ui, Vec2, pos2, vec2};
 
 use super::command::Command;
@@ -89,7 +90,7 @@ pub fn picture_ui(
         view.offset = view.offset.clamp(-reach.max(Vec2::ZERO), reach.max(Vec2::ZERO));
     }
     let place = Rect::from_center_size(centre + view.offset, shown);
-    let place = Rect::from_min_size(snapped(place.min, ui.pixels_per_point()), shown);
+    let place = Rect::from_min_size(place.min.round_to_pixels(ui.pixels_per_point()), shown);
     // A picture that fits the window is looked at as a whole; who zooms in wants to see pixels.
     let sharp = view.zoom.is_some_and(|zoom| zoom >= style::SHARP_FROM);
     let painter = ui.painter_at(whole);
@@ -130,13 +131,6 @@ fn fill_around(painter: &egui::Painter, whole: Rect, hole: Rect, colour: Color32
     ] {
         painter.rect_filled(side, 0.0, colour);
     }
-}
-
-fn snapped(point: egui::Pos2, pixels_per_point: f32) -> egui::Pos2 {
-    pos2(
-        (point.x * pixels_per_point).round() / pixels_per_point,
-        (point.y * pixels_per_point).round() / pixels_per_point,
-    )
 }
 
 fn caption_ui(ui: &Ui, line: Rect, picture: Rect, caption: &Caption<'_>) {

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use egui::emath::GuiRounding;
 use egui::{ColorImage, Context, Painter, Rect};
 use egui_wgpu::{CallbackTrait, RenderState};
 use wgpu::util::DeviceExt;
 
 use crate::edit::Edit;
-use crate::render::{Frame, FrameImage, Pixels};
+use crate::render::{Frame, FrameImage, Pixels, picture_texture};
 
 /// Paints pictures with `shaders/view.wgsl`.
 pub struct Easel {
@@ -69,18 +70,9 @@ impl Easel {
     fn uploaded(&self, pixels: &Pixels, old: Option<Arc<wgpu::Texture>>) -> Arc<wgpu::Texture> {
         let [width, height] = [pixels.width as u32, pixels.height as u32];
         let size = wgpu::Extent3d { width, height, depth_or_array_layers: 1 };
-        let texture = old.filter(|old| old.size() == size).unwrap_or_else(|| {
-            Arc::new(self.gpu.device.create_texture(&wgpu::TextureDescriptor {
-                label: Some("picture"),
-                size,
-                mip_level_count: 1,
-                sample_count: 1,
-                dimension: wgpu::TextureDimension::D2,
-                format: wgpu::TextureFormat::Rgba8Unorm,
-                usage: wgpu::TextureUsages::TEXTURE_BINDING | wgpu::TextureUsages::COPY_DST,
-                view_formats: &[],
-            }))
-        });
+        let texture = old
+            .filter(|old| old.size() == size)
+            .unwrap_or_else(|| Arc::new(picture_texture(&self.gpu.device, size, wgpu::TextureUsages::COPY_DST)));
         let layout = wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(4 * width), rows_per_image: None };
         self.gpu.queue.write_texture(texture.as_image_copy(), &pixels.to_rgba(), layout, size);
         texture
@@ -117,9 +109,7 @@ impl Surface {
     pub fn paint(&self, painter: &Painter, easel: &Easel, place: Rect, area: Rect, sharp: bool) {
         let Some(texture) = &self.texture else { return };
         // What is painted begins and ends at whole pixels of the screen.
-        let scale = painter.pixels_per_point();
-        let target = place.intersect(area);
-        let target = Rect::from_min_max((target.min * scale).round() / scale, (target.max * scale).round() / scale);
+        let target = place.intersect(area).round_to_pixels(painter.pixels_per_point());
         if !target.is_positive() {
             return;
         }

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 pub use burn::tensor::wgpu::WgpuSetup;
 use burn::tensor::{Device, DeviceKind};
 
-pub use crate::ops::{Place, Precision};
+pub use crate::ops::{MatrixUnits, Place, Precision};
 
 /// What the user asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -87,18 +87,18 @@ impl RenderDevice {
 
     /// The same device, with maps and weights stored in `precision` if it can; [`RenderDevice::note`] then says that it cannot.
     pub fn with_precision(self, precision: Precision) -> Self {
-        RenderDevice { place: Place::new(&self.place, precision), precision, ..self }
+        RenderDevice { place: self.place.with_precision(precision).with_checked_matrix_units(), precision, ..self }
     }
 
     /// The CPU, with the reason if it stands in for a GPU.
     pub fn cpu(reason: Option<String>) -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let name = format!("CPU ({threads} {})", if threads == 1 { "thread" } else { "threads" });
-        Self::of(&Device::flex(), name, reason, None)
+        Self::of((&Device::flex()).into(), name, reason, None)
     }
 
-    fn of(device: &Device, name: String, reason: Option<String>, wgpu: Option<WgpuSetup>) -> Self {
-        RenderDevice { place: device.into(), name, reason, precision: Precision::F32, wgpu }
+    fn of(place: Place, name: String, reason: Option<String>, wgpu: Option<WgpuSetup>) -> Self {
+        RenderDevice { place, name, reason, precision: Precision::F32, wgpu }
     }
 
     fn gpu(number: Option<usize>) -> Result<Self, DeviceError> {
@@ -121,7 +121,8 @@ impl RenderDevice {
         let adapter = setup.adapter.get_info();
         let name = format!("{} ({:?})", adapter.name, adapter.backend);
         let reason = (adapter.device_type == wgpu::DeviceType::Cpu).then(|| "a software rasteriser, not a GPU".into());
-        let device = Self::of(&device, name, reason, Some(setup));
+        let place = Place::new(&device, MatrixUnits::of(&setup.adapter, &setup.device));
+        let device = Self::of(place, name, reason, Some(setup));
         open.push((number, device.clone()));
         Ok(device)
     }
@@ -135,11 +136,12 @@ impl RenderDevice {
         &self.place
     }
 
-    /// Name to show, such as "NVIDIA GeForce RTX 4070 (Vulkan), f16" or "CPU (8 threads)".
+    /// Name to show, such as "NVIDIA GeForce RTX 4070 (Vulkan), f16 on matrix units" or "CPU (8 threads)".
     pub fn label(&self) -> String {
-        match self.place.precision() {
-            Precision::F32 => self.name.clone(),
-            Precision::F16 => format!("{}, f16", self.name),
+        match (self.place.precision(), self.place.uses_matrix_units()) {
+            (Precision::F32, _) => self.name.clone(),
+            (Precision::F16, false) => format!("{}, f16", self.name),
+            (Precision::F16, true) => format!("{}, f16 on matrix units", self.name),
         }
     }
 

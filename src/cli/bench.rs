@@ -221,7 +221,7 @@ fn ceiling_gflops(engine: &mut Engine, info: &ModelInfo) -> anyhow::Result<f64> 
     const CHANNELS: usize = 256;
     const SIDE: usize = 128;
     let weight = vec![1.0; CHANNELS * CHANNELS * 9];
-    let conv = Conv::new(&weight, [CHANNELS, CHANNELS, 3], engine.device().place());
+    let conv = Conv::for_side(&weight, [CHANNELS, CHANNELS, 3], SIDE, engine.device().place());
     // Any picture is a tensor of the engine's device; what it shows makes no difference.
     let one = engine.render(&info.start(0))?.tensor().clone().mean().ones_like();
     let input = one.reshape([1, 1, 1, 1]).repeat(&[1, CHANNELS, SIDE, SIDE]);

@@ -24,8 +24,8 @@ pub fn run(device: DeviceArguments, largest: usize, json: bool) -> Result<()> {
         bar.show(Progress { stage: format!("measuring {what}"), done: done as u64, total: total as u64 });
     };
     let max_bytes = device.max_tensor_bytes().unwrap_or(u64::MAX);
-    let layers = measure::layers(device.device(), largest, max_bytes, show)?;
-    let ceilings = measure::ceilings(device.device())?;
+    let layers = measure::layers(device.place(), largest, max_bytes, show)?;
+    let ceilings = measure::ceilings(device.place())?;
     drop(bar);
     let report = Report { device: device_line(&device), ceilings, layers };
     match json {

@@ -7,7 +7,7 @@ use burn::tensor::ops::{ConvOptions, PadMode};
 use burn::tensor::{Device, Distribution, Tensor};
 use serde::Serialize;
 
-use super::gpu::{self, CONV_TILES, DOUBLE_TILES};
+use super::gpu::{self, CONV_TILES, DOUBLE_TILES, MATRIX_DOUBLING, MATRIX_SAME, MatrixConv};
 use super::{After, Conv, ConvUp, Place, Precision, stored_as};
 
 /// One layer and the ways to compute it.
@@ -44,15 +44,15 @@ pub struct DeviceFailed(String);
 const CHANNELS: [(usize, usize); 9] =
     [(4, 512), (8, 512), (16, 512), (32, 512), (64, 512), (128, 256), (256, 128), (512, 64), (1024, 32)];
 
-/// Measures StyleGAN2's layers up to `largest` pixels; what needs a tensor of more than `max_bytes` is left out. `report` is
-/// told what comes next, and how much of all is done.
+/// Measures StyleGAN2's layers up to `largest` pixels, in every precision of the device; what needs a tensor of more than
+/// `max_bytes` is left out. `report` is told what comes next, and how much of all is done.
 pub fn layers(
-    device: &Device,
+    place: &Place,
     largest: usize,
     max_bytes: u64,
     mut report: impl FnMut(&str, usize, usize),
 ) -> Result<Vec<Layer>, DeviceFailed> {
-    let bench = Bench::new(device, max_bytes);
+    let bench = Bench::new(place, max_bytes);
     let sizes: Vec<_> = CHANNELS.into_iter().filter(|(side, _)| *side <= largest).collect();
     let mut layers = Vec::new();
     for (n, &(side, channels)) in sizes.iter().enumerate() {
@@ -67,8 +67,8 @@ pub fn layers(
 }
 
 /// Measures what the device can do at most.
-pub fn ceilings(device: &Device) -> Result<Ceilings, DeviceFailed> {
-    let bench = Bench::new(device, u64::MAX);
+pub fn ceilings(place: &Place) -> Result<Ceilings, DeviceFailed> {
+    let (bench, device): (_, &Device) = (Bench::new(place, u64::MAX), place);
     let mut arithmetic = None;
     if gpu::is_able(device) {
         let operations = gpu::multiply_add(device);
@@ -105,9 +105,9 @@ struct Stored<Operator> {
 type Candidate<'a> = (String, Box<dyn Fn() -> Tensor<4> + 'a>);
 
 impl<'a> Bench<'a> {
-    fn new(device: &'a Device, max_bytes: u64) -> Self {
-        let places = Precision::of_device(device).iter().map(|&precision| Place::new(device, precision)).collect();
-        Bench { device, max_bytes, places }
+    fn new(place: &'a Place, max_bytes: u64) -> Self {
+        let places = Precision::of_device(place).iter().map(|&precision| place.with_precision(precision)).collect();
+        Bench { device: place, max_bytes, places }
     }
 
     fn in_each_precision<Operator>(&self, x: &Tensor<4>, make: impl Fn(&Place) -> Operator) -> Vec<Stored<Operator>> {
@@ -117,6 +117,20 @@ impl<'a> Bench<'a> {
             suffix: if place.precision() == Precision::F16 { ", f16" } else { "" },
         };
         self.places.iter().map(of).collect()
+    }
+
+    /// The operator on matrix units with every plan that the device allows, and a map as it reads it.
+    fn with_each_plan<Plan: Copy>(
+        &self,
+        x: &Tensor<4>,
+        plans: &[Plan],
+        make: impl Fn(Plan, &Place) -> Option<MatrixConv>,
+    ) -> Vec<(Plan, MatrixConv, Tensor<4>)> {
+        let all = self.places.iter().flat_map(|place| plans.iter().map(move |&plan| (plan, place)));
+        let of = |(plan, place): (Plan, &Place)| {
+            Some((plan, make(plan, place)?, stored_as(x.clone(), place.precision().dtype())))
+        };
+        all.filter_map(of).collect()
     }
 
     fn random<const D: usize>(&self, shape: [usize; D]) -> Tensor<D> {
@@ -177,6 +191,8 @@ impl<'a> Bench<'a> {
             let tiled = gpu::is_able(self.device).then(|| gpu::Conv::new(&weight, shape, place));
             (Conv::for_side(&weight, shape, side, place), tiled)
         });
+        let matrices =
+            self.with_each_plan(&x, &MATRIX_SAME, |plan, place| MatrixConv::same_by(plan, &weight, shape, place));
         let plain = Conv::of_tensors(&weight, shape, self.device);
         let after = &self.after(channels, side);
         let [w, rows] = [self.random([channels, channels * 9]), self.random([channels * 9, channels])];
@@ -206,6 +222,10 @@ impl<'a> Bench<'a> {
             let run = move || tiled.forward_by(tile, shares, x.clone(), style.clone(), after);
             candidates.push((format!("{tile}, shares {shares}{suffix}"), Box::new(run)));
         }
+        for ((plan, conv, x), shares) in in_each_number_of_shares(&matrices, side) {
+            let run = move || conv.forward_by(shares, x.clone(), style.clone(), after);
+            candidates.push((format!("{plan}, shares {shares}, f16"), Box::new(run)));
+        }
         let name = format!("3x3, {channels} channels, {side} pixels");
         self.layer(name, 9 * channels * channels * side * side, candidates)
     }
@@ -219,6 +239,8 @@ impl<'a> Bench<'a> {
             let tiled = gpu::is_able(self.device).then(|| gpu::Double::filtered(&weight, shape, place));
             (ConvUp::for_side(&weight, shape, side, place), tiled)
         });
+        let matrices = self
+            .with_each_plan(&x, &MATRIX_DOUBLING, |plan, place| MatrixConv::filtered_by(plan, &weight, shape, place));
         let plain = ConvUp::of_tensors(&weight, shape, self.device);
         let after = &self.after(outputs, 2 * side);
         let (x, style) = (&x, &style);
@@ -235,6 +257,10 @@ impl<'a> Bench<'a> {
             let Some(tiled) = tiled else { continue };
             let run = move || tiled.forward_by(tile, shares, x.clone(), style.clone(), after);
             candidates.push((format!("{tile}, shares {shares}{suffix}"), Box::new(run)));
+        }
+        for ((plan, conv, x), shares) in in_each_number_of_shares(&matrices, side) {
+            let run = move || conv.forward_by(shares, x.clone(), style.clone(), after);
+            candidates.push((format!("{plan}, shares {shares}, f16"), Box::new(run)));
         }
         let name = format!("3x3 and filter, {inputs} to {outputs} channels, {side} to {} pixels", 2 * side);
         self.layer(name, 9 * inputs * outputs * side * side, candidates)
@@ -259,17 +285,23 @@ impl<'a> Bench<'a> {
     }
 }
 
-/// Operators with every tile and number of shares of the input channels: small pictures need several.
+/// Operators with every tile, and each in every number of shares.
 fn each_form<'a, Operator, Tile: Copy>(
     operators: &'a [Operator],
     tiles: &'a [Tile],
     side: usize,
 ) -> impl Iterator<Item = (&'a Operator, Tile, usize)> {
-    let shares: &[usize] = if side <= 32 { &[1, 4, 16] } else { &[1] };
-    let forms = move |tile: Tile| shares.iter().map(move |&shares| (tile, shares));
-    let of =
-        move |operator: &'a Operator| tiles.iter().copied().flat_map(forms).map(move |(tile, s)| (operator, tile, s));
-    operators.iter().flat_map(of)
+    let with_tiles = operators.iter().flat_map(|operator| tiles.iter().map(move |&tile| (operator, tile)));
+    with_tiles.flat_map(move |(operator, tile)| shares(side).iter().map(move |&shares| (operator, tile, shares)))
+}
+
+fn in_each_number_of_shares<T>(items: &[T], side: usize) -> impl Iterator<Item = (&T, usize)> {
+    items.iter().flat_map(move |item| shares(side).iter().map(move |&shares| (item, shares)))
+}
+
+/// Into how many shares the input channels are cut: small pictures need several.
+fn shares(side: usize) -> &'static [usize] {
+    if side <= 32 { &[1, 4, 16] } else { &[1] }
 }
 
 /// The 3x3 neighbours of every pixel as channels: `[N, C, h, w]` -> `[N, 9 C, h, w]`.

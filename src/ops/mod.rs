@@ -14,6 +14,7 @@ mod residual;
 mod upsample;
 
 pub use cpu::{Gram, Plan as FilterPlan};
+pub use gpu::MatrixUnits;
 pub use nearest::ConvNearestUp;
 pub use norm::{StyleLayer, pixel_norm};
 pub(crate) use place::stored_as;
@@ -88,6 +89,7 @@ enum Form<Packed, Kernel> {
     },
     Cpu(Packed),
     Gpu(Kernel),
+    Matrix(gpu::MatrixConv),
 }
 
 impl Conv {
@@ -100,7 +102,8 @@ impl Conv {
     pub fn for_side(weight: &[f32], shape: [usize; 3], side: usize, place: impl Into<Place>) -> Self {
         let place = place.into();
         if gpu::is_able(&place) {
-            return Conv(Form::Gpu(gpu::Conv::new(weight, shape, &place)));
+            let matrix = gpu::MatrixConv::same(weight, shape, side, &place).map(Form::Matrix);
+            return Conv(matrix.unwrap_or_else(|| Form::Gpu(gpu::Conv::new(weight, shape, &place))));
         }
         if !is_cpu(&place) {
             return Self::of_tensors(weight, shape, &place);
@@ -124,6 +127,7 @@ impl Conv {
             Form::Cpu(packed) => on_host(x, Around::styled(style), after, packed),
             Form::Gpu(conv) if conv.is_to_rgb() => conv.to_rgb(x, style, after, None),
             Form::Gpu(conv) => conv.forward(x, style, after),
+            Form::Matrix(conv) => conv.forward(x, style, after),
         }
     }
 
@@ -149,7 +153,10 @@ impl ConvUp {
     pub fn for_side(weight: &[f32], [outputs, inputs]: [usize; 2], side: usize, place: impl Into<Place>) -> Self {
         let place = place.into();
         if gpu::is_able(&place) {
-            return ConvUp(Form::Gpu(gpu::Double::filtered(weight, [outputs, inputs], &place)));
+            let matrix = gpu::MatrixConv::filtered(weight, [outputs, inputs], side, &place).map(Form::Matrix);
+            return ConvUp(
+                matrix.unwrap_or_else(|| Form::Gpu(gpu::Double::filtered(weight, [outputs, inputs], &place))),
+            );
         }
         if !is_cpu(&place) {
             return Self::of_tensors(weight, [outputs, inputs], &place);
@@ -180,16 +187,25 @@ impl ConvUp {
             }
             Form::Cpu(packed) => on_host(x, Around::styled(style), after, packed),
             Form::Gpu(conv) => conv.forward(x, style, after),
+            Form::Matrix(conv) => conv.forward(x, style, after),
         }
     }
 }
 
 impl ConvTranspose {
     /// `weight` is `[inputs, outputs, 4, 4]`, row-major, as transposed convolutions are stored.
-    pub fn new(weight: &[f32], [inputs, outputs]: [usize; 2], place: impl Into<Place>) -> Self {
+    pub fn new(weight: &[f32], shape: [usize; 2], place: impl Into<Place>) -> Self {
+        Self::for_side(weight, shape, 0, place)
+    }
+
+    /// As [`ConvTranspose::new`], in the form that is fastest for inputs of that width and height; right for all.
+    pub fn for_side(weight: &[f32], [inputs, outputs]: [usize; 2], side: usize, place: impl Into<Place>) -> Self {
         let place = place.into();
         if gpu::is_able(&place) {
-            return ConvTranspose(Form::Gpu(gpu::Double::transposed(weight, [inputs, outputs], &place)));
+            let matrix = gpu::MatrixConv::transposed(weight, [inputs, outputs], side, &place).map(Form::Matrix);
+            return ConvTranspose(
+                matrix.unwrap_or_else(|| Form::Gpu(gpu::Double::transposed(weight, [inputs, outputs], &place))),
+            );
         }
         if !is_cpu(&place) {
             return Self::of_tensors(weight, [inputs, outputs], &place);
@@ -211,6 +227,7 @@ impl ConvTranspose {
             }
             Form::Cpu(packed) => on_host(x, Around::default(), after, packed),
             Form::Gpu(conv) => conv.forward(x, None, after),
+            Form::Matrix(conv) => conv.forward(x, None, after),
         }
     }
 }

@@ -21,7 +21,7 @@ impl ConvNearestUp {
         let place = place.into();
         ConvNearestUp(match is_cpu(&place) {
             true => Form::Cpu(cpu::PackedUp::nearest(weight, shape, side)),
-            false => Form::Transposed(transposed(weight, shape, &place)),
+            false => Form::Transposed(transposed(weight, shape, side, &place)),
         })
     }
 
@@ -42,7 +42,7 @@ impl ConvNearestUp {
 
 /// The same as a transposed convolution of stride 2 with a 4x4 kernel: each value reaches the 4x4 outputs around its copies, by
 /// the sums of the 2x2 windows of the flipped kernel.
-fn transposed(weight: &[f32], [outputs, inputs]: [usize; 2], place: impl Into<Place>) -> ConvTranspose {
+fn transposed(weight: &[f32], [outputs, inputs]: [usize; 2], side: usize, place: impl Into<Place>) -> ConvTranspose {
     let mut spread = vec![0.0; 16 * inputs * outputs];
     for (index, kernel) in weight.as_chunks::<9>().0.iter().enumerate() {
         // Transposed convolutions are stored with the inputs first.
@@ -53,7 +53,7 @@ fn transposed(weight: &[f32], [outputs, inputs]: [usize; 2], place: impl Into<Pl
             [at, at + 1, at + 4, at + 5].iter().for_each(|&at| to[at] += x);
         }
     }
-    ConvTranspose::new(&spread, [inputs, outputs], place)
+    ConvTranspose::for_side(&spread, [inputs, outputs], side, place)
 }
 
 #[cfg(test)]
@@ -83,7 +83,7 @@ mod tests {
             );
             let fast = ConvNearestUp::for_side(&weight, [outputs, inputs], side, &device);
             assert_equal(fast.forward_residual(x.clone(), norm(), shortcut(), &after), expected.clone());
-            let transposed = ConvNearestUp(Form::Transposed(transposed(&weight, [outputs, inputs], &device)));
+            let transposed = ConvNearestUp(Form::Transposed(transposed(&weight, [outputs, inputs], side, &device)));
             assert_equal(transposed.forward_residual(x, norm(), shortcut(), &after), expected);
         }
     }

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use burn::tensor::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::gpu;
+use super::gpu::{self, MatrixUnits};
 
 /// Type of the weights of convolutions and of the maps between layers. Sums, styles, statistics and pictures are f32 in both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,13 +61,36 @@ impl fmt::Display for Precision {
 pub struct Place {
     device: Device,
     precision: Precision,
+    matrix_units: Option<MatrixUnits>,
 }
 
 impl Place {
-    /// f32 where the device has no such precision.
-    pub fn new(device: &Device, precision: Precision) -> Self {
-        let able = Precision::of_device(device).contains(&precision);
-        Place { device: device.clone(), precision: if able { precision } else { Precision::F32 } }
+    /// `device`, storing f32. Convolutions in f16 use the matrix units, if it has some.
+    pub fn new(device: &Device, matrix_units: Option<MatrixUnits>) -> Self {
+        Place { device: device.clone(), precision: Precision::F32, matrix_units }
+    }
+
+    /// The same device with this precision; f32 where it has no such precision.
+    pub fn with_precision(&self, precision: Precision) -> Self {
+        let able = Precision::of_device(self).contains(&precision);
+        Place { precision: if able { precision } else { Precision::F32 }, ..self.clone() }
+    }
+
+    /// The same without matrix units, if these do not give what the other kernels do: no driver is to be trusted with what
+    /// few programs ask of it.
+    pub fn with_checked_matrix_units(self) -> Self {
+        let matrix_units =
+            self.matrix_units.filter(|_| !self.uses_matrix_units() || gpu::matrix_units_are_right(&self));
+        Place { matrix_units, ..self }
+    }
+
+    pub fn uses_matrix_units(&self) -> bool {
+        self.precision == Precision::F16 && self.matrix_units.is_some()
+    }
+
+    /// Those that convolutions use: in f16.
+    pub(super) fn matrix_units(&self) -> Option<MatrixUnits> {
+        self.matrix_units.filter(|_| self.precision == Precision::F16)
     }
 
     pub fn precision(&self) -> Precision {
@@ -85,7 +108,7 @@ impl Deref for Place {
 
 impl From<&Device> for Place {
     fn from(device: &Device) -> Self {
-        Place { device: device.clone(), precision: Precision::F32 }
+        Place::new(device, None)
     }
 }
 
@@ -118,6 +141,6 @@ mod tests {
 
     #[test]
     fn the_cpu_stores_f32_whatever_is_asked_for() {
-        assert_eq!(Place::new(&Device::flex(), Precision::F16).precision(), Precision::F32);
+        assert_eq!(Place::from(&Device::flex()).with_precision(Precision::F16).precision(), Precision::F32);
     }
 }

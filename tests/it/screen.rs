@@ -11,6 +11,10 @@ fn every_shader_is_valid() {
     let mut count = 0;
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
+        // Templates are filled in, and then checked, by the tests of what uses them.
+        if path.extension().unwrap() == "jinja" {
+            continue;
+        }
         assert_eq!(path.extension().unwrap(), "wgsl", "shaders/ holds WGSL only");
         let source = std::fs::read_to_string(&path).unwrap();
         let module = naga::front::wgsl::parse_str(&source).unwrap_or_else(|e| panic!("{}", e.emit_to_string(&source)));

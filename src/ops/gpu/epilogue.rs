@@ -24,12 +24,16 @@ pub(super) struct Epilogue {
 }
 
 impl Epilogue {
-    /// For a result `[samples, outputs, height, width]`.
-    pub(super) fn of(after: &After, [samples, outputs, height, width]: [usize; 4]) -> EpilogueLaunch {
-        // Kernels read without asking how much there is.
+    /// Kernels read without asking how much there is.
+    pub(super) fn check(after: &After, [samples, outputs, height, width]: [usize; 4]) {
         assert!(after.scale.as_ref().is_none_or(|scale| scale.dims() == [samples, outputs]), "scales");
         assert!(after.bias.as_ref().is_none_or(|bias| bias.dims() == [outputs]), "biases");
         assert!(after.noise.as_ref().is_none_or(|noise| noise.dims() == [1, 1, height, width]), "noise");
+    }
+
+    /// For a result `[samples, outputs, height, width]`.
+    pub(super) fn of(after: &After, shape: [usize; 4]) -> EpilogueLaunch {
+        Self::check(after, shape);
         EpilogueLaunch::new(
             after.scale.clone().map(|scale| primitive(scale).into_buffer_arg()).into(),
             after.bias.clone().map(|bias| primitive(bias).into_buffer_arg()).into(),

@@ -14,7 +14,7 @@ const BOUND: f32 = 2e-3;
 
 /// wgpu in f16.
 fn place() -> Option<Place> {
-    let place = Place::new(&device()?, Precision::F16);
+    let place = Place::from(&device()?).with_precision(Precision::F16);
     assert_eq!(place.precision(), Precision::F16, "software Vulkan has f16");
     Some(place)
 }
@@ -25,7 +25,7 @@ fn values(x: Tensor<4>) -> Vec<f32> {
 
 /// Runs `operator` in both places. Its result is in f16, or in f32 if it is a picture.
 #[track_caller]
-fn compare(what: &str, half: &Place, dtype: DType, operator: impl Fn(&Place) -> Tensor<4>) {
+pub(super) fn compare(what: &str, half: &Place, dtype: DType, operator: impl Fn(&Place) -> Tensor<4>) {
     let (found, expected) = (operator(half), operator(&Place::from(&Device::flex())));
     assert_eq!((found.dims(), found.dtype()), (expected.dims(), dtype), "{what}");
     let (found, expected) = (values(found), values(expected));
@@ -36,12 +36,12 @@ fn compare(what: &str, half: &Place, dtype: DType, operator: impl Fn(&Place) -> 
 }
 
 /// A map as it is stored there.
-fn map(shape: [usize; 4], seed: usize, place: &Place) -> Tensor<4> {
+pub(super) fn map(shape: [usize; 4], seed: usize, place: &Place) -> Tensor<4> {
     stored_as(numbers(shape, seed, place), place.precision().dtype())
 }
 
 /// All that can follow a convolution; no limit, which would hide errors.
-fn after(n: usize, outputs: usize, [height, width]: [usize; 2], place: &Place) -> After {
+pub(super) fn after(n: usize, outputs: usize, [height, width]: [usize; 2], place: &Place) -> After {
     let noise = Some(numbers([1, 1, height, width], 5, place));
     After { noise, clamp: None, ..everything(n, outputs, 1, place) }
 }

@@ -14,6 +14,9 @@ mod double;
 mod epilogue;
 #[cfg(test)]
 mod half_tests;
+mod matrix;
+#[cfg(test)]
+mod matrix_tests;
 mod norm;
 mod residual;
 mod rgb;
@@ -32,6 +35,10 @@ use super::{After, Place, is_cpu, stored_as};
 pub(crate) use ceiling::multiply_add;
 pub(crate) use conv::{Conv, TILES as CONV_TILES};
 pub(crate) use double::{Double, TILES as DOUBLE_TILES};
+pub use matrix::MatrixUnits;
+pub(crate) use matrix::{
+    DOUBLING as MATRIX_DOUBLING, MatrixConv, SAME as MATRIX_SAME, are_right as matrix_units_are_right,
+};
 pub(crate) use norm::{affine_relu, pixel_norm, style_layer};
 pub(crate) use residual::sum;
 pub(crate) use rgb::upsample;

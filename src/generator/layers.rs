@@ -3,6 +3,7 @@
 use burn::tensor::activation::leaky_relu;
 use burn::tensor::{Device, Tensor, TensorData};
 
+pub(super) use crate::ops::Linear;
 use crate::ops::{self, After, Norm, Place, nearest_up};
 
 /// Values as a tensor on `device`; `values.len()` is the product of `shape`.
@@ -13,29 +14,6 @@ pub(super) fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D], device
 /// `max(x, 0.2 x)`, the activation of every style-based generator.
 pub(super) fn lrelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     leaky_relu(x, 0.2)
-}
-
-/// A fully connected layer, `x W + b`.
-pub(super) struct Linear {
-    /// `[inputs, outputs]`
-    weight: Tensor<2>,
-    /// `[1, outputs]`
-    bias: Tensor<2>,
-}
-
-impl Linear {
-    /// From a stored `[outputs, inputs]` weight and a `[outputs]` bias, scaled once by their gains.
-    pub(super) fn new(weight: Vec<f32>, bias: Vec<f32>, gains: (f64, f64), device: &Device) -> Self {
-        let (outputs, inputs) = (bias.len(), weight.len() / bias.len());
-        let weight = tensor(weight, [outputs, inputs], device).mul_scalar(gains.0).transpose();
-        let bias = tensor(bias, [1, outputs], device).mul_scalar(gains.1);
-        Linear { weight, bias }
-    }
-
-    /// `[N, inputs]` -> `[N, outputs]`
-    pub(super) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        x.matmul(self.weight.clone()) + self.bias.clone()
-    }
 }
 
 /// A convolution with zero padding that keeps the size, or doubles it.

@@ -4,7 +4,7 @@ use std::f64::consts::SQRT_2;
 
 use burn::tensor::{Device, Tensor};
 
-use super::layers::{Linear, lrelu, tensor};
+use super::layers::{Linear, tensor};
 use super::{Label, LoadError, ReadBackError, Tally, problem, read_back};
 use crate::latent;
 use crate::layout::{LayoutError, Weights};
@@ -146,7 +146,7 @@ impl Mapping {
             (Some(class), _) => pixel_norm(Tensor::cat(vec![z, class], 1)),
             (None, _) => pixel_norm(z),
         };
-        self.layers.iter().fold(x, |x, layer| lrelu(layer.forward(x)))
+        self.layers.iter().fold(x, |x, layer| layer.forward_lrelu(x, 0.2))
     }
 
     /// The mean w of every layer: stored once for all, or per layer, or else the mean of 4096 mapped z, which is what

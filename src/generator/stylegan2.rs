@@ -316,9 +316,8 @@ impl LayerLoader<'_, '_> {
                 true => ModulatedConv::Up(ops::ConvUp::for_side(&weight, [outputs, inputs], r / 2, device)),
                 false => ModulatedConv::Same(ops::Conv::for_side(&weight, [outputs, inputs, 3], r, device)),
             },
-            squares: tensor(sums, [outputs, inputs], device).transpose(),
+            demodulation: ops::Demodulation::new(sums, [outputs, inputs], gain, device),
             bias: tensor(bias, [outputs], device).mul_scalar(gain),
-            gain,
             noise_const: tensor(noise, [1, 1, r, r], device).mul_scalar(noise_gain),
             noise_gain,
             clamp: weights.conv_clamp.map(|limit| limit * scale as f32),
@@ -351,10 +350,8 @@ struct StyledConv {
     /// w -> style, the factors of the input channels.
     style: Linear,
     op: ModulatedConv,
-    /// Sums of the squared kernels, `[inputs, outputs]`, from which the demodulation follows.
-    squares: Tensor<2>,
-    /// Of the activation: sqrt(2), or 1 in a residual block.
-    gain: f64,
+    /// Times the gain of the activation: sqrt(2), or 1 in a residual block.
+    demodulation: ops::Demodulation,
     /// `[outputs]`, times the gain
     bias: Tensor<1>,
     /// `[1, 1, r, r]`, times strength and gain
@@ -373,10 +370,8 @@ impl StyledConv {
     /// `[N, inputs, h, w]`, w `[N, w_dim]` -> `[N, outputs, r, r]`
     fn forward(&self, x: Tensor<4>, w: Tensor<2>, noise: LayerNoise) -> Tensor<4> {
         let style = self.style.forward(w);
-        let squares = style.clone().square().matmul(self.squares.clone());
-        let demodulation = squares.add_scalar(1e-8).sqrt().recip().mul_scalar(self.gain);
         let after = After {
-            scale: Some(demodulation),
+            scale: Some(self.demodulation.forward(style.clone())),
             bias: Some(self.bias.clone()),
             noise: match noise {
                 LayerNoise::Const => Some(self.noise_const.clone()),

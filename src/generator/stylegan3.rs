@@ -309,8 +309,8 @@ struct Layer {
     /// Weights of unit mean square per output, except in the last layer; the kernel is 1 or 3.
     conv: ops::Conv,
     kernel: usize,
-    /// Sums of the squared kernels, `[inputs, outputs]`; the last layer does not demodulate.
-    squares: Option<Tensor<2>>,
+    /// The last layer has none.
+    demodulation: Option<ops::Demodulation>,
     /// Input magnitude's reciprocal.
     gain: f64,
     activation: FilteredActivation,
@@ -347,32 +347,31 @@ impl Layer {
         let to_style = 1.0 / (w_dim as f64).sqrt() * style_gain;
         let style = Linear::new(rows.clone(), style_bias, (to_style, style_gain), device);
         let mut weight = weight;
-        let mut squares = None;
+        let mut demodulation = None;
         if !is_last {
             for output in weight.chunks_exact_mut(inputs * kernel * kernel) {
                 let mean_square = output.iter().map(|x| f64::from(x * x)).sum::<f64>() / output.len() as f64;
                 output.iter_mut().for_each(|x| *x /= mean_square.sqrt() as f32);
             }
             let sums = weight.chunks_exact(kernel * kernel).map(|kernel| kernel.iter().map(|x| x * x).sum()).collect();
-            squares = Some(tensor(sums, [outputs, inputs], device).transpose());
+            demodulation = Some(ops::Demodulation::new(sums, [outputs, inputs], 1.0, device));
         }
         let conv = ops::Conv::for_side(&weight, [outputs, inputs, kernel], *size, device);
         let clamp = weights.conv_clamp;
         let activation =
             FilteredActivation::new(*resampling, up.as_deref(), down.as_ref(), bias, is_last, clamp, device);
         let gain = 1.0 / f64::from(magnitude).sqrt();
-        let layer = Layer { style, conv, kernel, squares, gain, activation, size: *size };
+        let layer = Layer { style, conv, kernel, demodulation, gain, activation, size: *size };
         Ok((layer, StyleRows { values: rows, dim: w_dim }))
     }
 
     /// `[N, inputs, h, h]`, w `[N, w_dim]` -> `[N, outputs, size, size]`
     fn forward(&self, x: Tensor<4>, w: Tensor<2>) -> Tensor<4> {
         let mut style = self.style.forward(w);
-        let mut after = After { is_picture: self.squares.is_none(), ..After::default() };
-        if let Some(squares) = &self.squares {
+        let mut after = After { is_picture: self.demodulation.is_none(), ..After::default() };
+        if let Some(demodulation) = &self.demodulation {
             style = style.clone() * style.square().mean_dim(1).sqrt().recip();
-            let sums = style.clone().square().matmul(squares.clone());
-            after.scale = Some(sums.add_scalar(1e-8).sqrt().recip());
+            after.scale = Some(demodulation.forward(style.clone()));
         }
         // The operator keeps the size; here it grows by the kernel less one.
         let x = ops::bordered(x, self.kernel / 2);

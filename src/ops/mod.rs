@@ -6,6 +6,7 @@
 
 mod cpu;
 mod gpu;
+mod linear;
 pub mod measure;
 mod nearest;
 mod norm;
@@ -15,6 +16,7 @@ mod upsample;
 
 pub use cpu::{Gram, Plan as FilterPlan};
 pub use gpu::MatrixUnits;
+pub use linear::{Demodulation, Linear};
 pub use nearest::ConvNearestUp;
 pub use norm::{StyleLayer, pixel_norm};
 pub(crate) use place::stored_as;

@@ -14,9 +14,8 @@ mod double;
 mod epilogue;
 #[cfg(test)]
 mod half_tests;
+mod linear;
 mod matrix;
-#[cfg(test)]
-mod matrix_tests;
 mod norm;
 mod residual;
 mod rgb;
@@ -35,6 +34,7 @@ use super::{After, Place, is_cpu, stored_as};
 pub(crate) use ceiling::multiply_add;
 pub(crate) use conv::{Conv, TILES as CONV_TILES};
 pub(crate) use double::{Double, TILES as DOUBLE_TILES};
+pub(crate) use linear::{demodulation, is_for as is_for_linear, linear};
 pub use matrix::MatrixUnits;
 pub(crate) use matrix::{
     DOUBLING as MATRIX_DOUBLING, MatrixConv, SAME as MATRIX_SAME, are_right as matrix_units_are_right,

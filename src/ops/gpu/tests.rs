@@ -183,3 +183,22 @@ fn batch_norms_equal_plain_ones() {
         assert_equal(result(&gpu), result(&Device::flex()));
     }
 }
+
+#[test]
+fn products_of_a_few_rows_equal_plain_ones() {
+    let Some(gpu) = device() else { return };
+    // Less than a workgroup's outputs and inputs, more, and what the kernel is not made for: odd outputs, many rows.
+    for (n, inputs, outputs) in [(1, 5, 4), (3, 70, 36), (2, 33, 7), (20, 6, 8)] {
+        let weight = || weights(outputs * inputs);
+        let result = |device: &Device| {
+            let bias = weights(outputs);
+            let layer = ops::Linear::new(weight(), bias, (0.5, 2.0), device);
+            let x = numbers([n, inputs], 1, device);
+            let squares = weight().iter().map(|x| x * x).collect();
+            let demodulation = ops::Demodulation::new(squares, [outputs, inputs], 1.5, device);
+            let found = [layer.forward(x.clone()), layer.forward_lrelu(x.clone(), 0.2), demodulation.forward(x)];
+            Tensor::stack::<3>(found.to_vec(), 0).reshape([3, n, outputs, 1])
+        };
+        assert_equal(result(&gpu), result(&Device::flex()));
+    }
+}

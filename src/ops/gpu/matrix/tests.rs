@@ -2,8 +2,8 @@
 
 use burn::tensor::{DType, Tensor};
 
-use super::half_tests::{after, compare, map};
-use super::matrix::{DOUBLING, Form, Kernel, MatrixConv, MatrixUnits, Plan, SAME, Tile};
+use super::super::half_tests::{after, compare, map};
+use super::{DOUBLING, Form, Kernel, MatrixConv, MatrixUnits, Plan, SAME, Tile};
 use crate::gpu::{DeviceChoice, Precision, RenderDevice};
 use crate::ops::tests::{numbers, weights};
 use crate::ops::{self, After, Place};

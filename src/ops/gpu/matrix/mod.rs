@@ -1,0 +1,197 @@
+//! Convolutions on a GPU's matrix units ("cooperative matrices"), for maps and weights in f16.
+//!
+//! A plane of threads (subgroup) multiplies matrices of 16x16 or 8x8 at once: weights `[outputs, inputs]` of one tap with
+//! pixels `[inputs, positions]`. Pixels lie in shared memory with their channels side by side, so the pixels of another tap
+//! are the same matrix from another start; where a row of the tile is no multiple of the matrix, positions are counted on
+//! over its end, and what the matrices find there becomes sums that nobody reads. Sums are f32; in shared memory the threads
+//! take them over, filter where the convolution ends in a filter, finish and write them.
+//!
+//! cubecl writes no such matrices for wgpu's own compiler, so the kernel is WGSL text, filled in for each shape.
+
+mod kernel;
+#[cfg(test)]
+mod tests;
+mod tile;
+
+use burn::tensor::{DType, Tensor, TensorData};
+use burn_wgpu::CubeTensor;
+use cubecl::prelude::*;
+use cubecl::server::KernelArguments;
+use half::f16;
+
+use super::epilogue::{Epilogue, add_shares};
+use super::{Conv, LANES, fresh, into_tensor, primitive, shares};
+use crate::ops::{After, Place, stored_as};
+use kernel::{Kernel, wgsl};
+pub use tile::MatrixUnits;
+pub(crate) use tile::{DOUBLING, Plan, SAME};
+use tile::{Form, Tile};
+
+/// The weights of a convolution, as matrices `[outputs, inputs]`, column by column: `[taps, inputs / side, outputs / side]` of
+/// them, filled up with zeros to multiples of the plan's channels.
+pub(crate) struct MatrixConv {
+    weight: Tensor<1>,
+    inputs: usize,
+    outputs: usize,
+    tile: Tile,
+}
+
+impl MatrixConv {
+    /// `weight` is `[outputs, inputs, k, k]`, row-major, with k 1 or 3. `None` where the kernels without matrix units do
+    /// better or are needed, as for all constructors here.
+    pub(crate) fn same(weight: &[f32], shape: [usize; 3], side: usize, place: &Place) -> Option<Self> {
+        let plan = match (side, shape[0]) {
+            (..=8, _) => SAME[0],
+            (_, ..=32) => SAME[1],
+            _ => SAME[2],
+        };
+        Self::is_worthwhile([shape[1], shape[0]], side, place).then(|| Self::same_by(plan, weight, shape, place))?
+    }
+
+    /// 3x3 and the filter; `weight` is `[outputs, inputs, 3, 3]`, row-major, not flipped.
+    pub(crate) fn filtered(weight: &[f32], shape: [usize; 2], side: usize, place: &Place) -> Option<Self> {
+        let plan = if side <= 8 { DOUBLING[0] } else { DOUBLING[1] };
+        Self::is_worthwhile(shape, side, place).then(|| Self::filtered_by(plan, weight, shape, place))?
+    }
+
+    /// 4x4; `weight` is `[inputs, outputs, 4, 4]`, row-major.
+    pub(crate) fn transposed(weight: &[f32], shape: [usize; 2], side: usize, place: &Place) -> Option<Self> {
+        let plan = if side <= 8 { DOUBLING[0] } else { DOUBLING[1] };
+        Self::is_worthwhile(shape, side, place).then(|| Self::transposed_by(plan, weight, shape, place))?
+    }
+
+    pub(crate) fn same_by(plan: Plan, weight: &[f32], shape: [usize; 3], place: &Place) -> Option<Self> {
+        let [_, inputs, k] = shape;
+        Self::new(Form::Same, plan, shape, place, |o, i, tap| weight[(o * inputs + i) * k * k + tap])
+    }
+
+    pub(crate) fn filtered_by(plan: Plan, weight: &[f32], shape: [usize; 2], place: &Place) -> Option<Self> {
+        let [outputs, inputs] = shape;
+        let at = |o, i, tap| weight[(o * inputs + i) * 9 + tap] / 16.0;
+        Self::new(Form::Filtered, plan, [outputs, inputs, 3], place, at)
+    }
+
+    pub(super) fn transposed_by(plan: Plan, weight: &[f32], shape: [usize; 2], place: &Place) -> Option<Self> {
+        let [inputs, outputs] = shape;
+        let at = |o, i, tap| weight[(i * outputs + o) * 16 + tap];
+        Self::new(Form::Transposed, plan, [outputs, inputs, 4], place, at)
+    }
+
+    /// Tiny pictures and few channels fill no matrices.
+    fn is_worthwhile(channels: [usize; 2], side: usize, place: &Place) -> bool {
+        place.matrix_units().is_some_and(|units| side >= 8 && channels.iter().all(|&count| count >= units.side))
+    }
+
+    /// `weight(o, i, tap)` is the factor of input `i` at `tap` for output `o`.
+    fn new(
+        form: Form,
+        plan: Plan,
+        [outputs, inputs, kernel]: [usize; 3],
+        place: &Place,
+        weight: impl Fn(usize, usize, usize) -> f32,
+    ) -> Option<Self> {
+        let units = place.matrix_units()?;
+        let tile = Tile::new(form, kernel, plan, units)?;
+        // The kernel reads four channels at a time.
+        if !inputs.is_multiple_of(LANES) {
+            return None;
+        }
+        let side = units.side;
+        let (blocks, output_blocks) =
+            (inputs.next_multiple_of(plan.inputs) / side, outputs.next_multiple_of(plan.outputs) / side);
+        let largest = f16::MAX.to_f32();
+        let mut values = vec![0.0; tile.taps() * blocks * output_blocks * side * side];
+        for (index, column) in values.chunks_exact_mut(side).enumerate() {
+            let (matrix, i) = (index / side, index % side);
+            let (tap, block, output_block) =
+                (matrix / (blocks * output_blocks), matrix / output_blocks % blocks, matrix % output_blocks);
+            let (first_output, input) = (output_block * side, block * side + i);
+            for (o, to) in column.iter_mut().enumerate() {
+                if first_output + o < outputs && input < inputs {
+                    *to = weight(first_output + o, input, tap).clamp(-largest, largest);
+                }
+            }
+        }
+        let count = values.len();
+        let weight = Tensor::from_data(TensorData::new(values, [count]), (&**place, DType::F16));
+        Some(MatrixConv { weight, inputs, outputs, tile })
+    }
+
+    /// x `[N, inputs, h, w]`, style `[N, inputs]` -> `[N, outputs, h, w]` or `[N, outputs, 2h, 2w]`
+    pub(crate) fn forward(&self, x: Tensor<4>, style: Option<Tensor<2>>, after: &After) -> Tensor<4> {
+        let [n, _, height, width] = x.dims();
+        let Plan { outputs, height: rows, width: columns, inputs, .. } = self.tile.plan;
+        let workgroups = n * height.div_ceil(rows) * width.div_ceil(columns) * self.outputs.div_ceil(outputs);
+        self.forward_by(shares(workgroups, self.inputs / inputs), x, style, after)
+    }
+
+    /// The same with the input channels cut into `shares`.
+    pub(crate) fn forward_by(&self, shares: usize, x: Tensor<4>, style: Option<Tensor<2>>, after: &After) -> Tensor<4> {
+        let MatrixConv { inputs, outputs, tile, .. } = *self;
+        let [n, channels, height, width] = x.dims();
+        assert_eq!(channels, inputs, "channels of the input");
+        assert!(style.as_ref().is_none_or(|style| style.dims() == [n, inputs]), "styles");
+        let share = inputs.div_ceil(shares).next_multiple_of(tile.plan.inputs);
+        let shares = inputs.div_ceil(share);
+        let x = primitive(stored_as(x, DType::F16));
+        let shape = [shares * n, outputs, tile.scale() * height, tile.scale() * width];
+        let result = if after.is_picture { DType::F32 } else { DType::F16 };
+        let parts = fresh(&x, shape, if shares == 1 { result } else { DType::F32 });
+        let now = if shares == 1 { after } else { &After::default() };
+        Epilogue::check(now, shape);
+        let optional: [(&str, Option<CubeTensor>); 4] = [
+            ("style", style.map(primitive)),
+            ("scale", now.scale.clone().map(primitive)),
+            ("bias", now.bias.clone().map(primitive)),
+            ("noise", now.noise.clone().map(primitive)),
+        ];
+        let (operands, optional): (Vec<_>, Vec<_>) =
+            optional.into_iter().filter_map(|(name, tensor)| Some((name, tensor?))).unzip();
+        let limit = match parts.dtype {
+            DType::F16 => Some(now.clamp.unwrap_or(f32::MAX).min(f16::MAX.to_f32())),
+            _ => now.clamp,
+        };
+        let kernel = Kernel {
+            tile,
+            samples: n,
+            inputs,
+            outputs,
+            height,
+            width,
+            share,
+            is_half: parts.dtype == DType::F16,
+            operands,
+            slope: now.slope.map(wgsl),
+            clamp: limit.map(wgsl),
+        };
+        let Plan { outputs: tile_outputs, height: tile_height, width: tile_width, .. } = tile.plan;
+        let count = CubeCount::Static(
+            width.div_ceil(tile_width) as u32,
+            height.div_ceil(tile_height) as u32,
+            (outputs.div_ceil(tile_outputs) * n * shares) as u32,
+        );
+        let client = x.client.clone();
+        let buffers = [x, primitive(self.weight.clone()), parts.clone()].into_iter().chain(optional);
+        let buffers = buffers.map(|tensor| tensor.handle.binding()).collect();
+        client.launch(Box::new(kernel), count, KernelArguments::new().with_buffers(buffers));
+        into_tensor(if shares == 1 { parts } else { add_shares(parts, result, shares, after) })
+    }
+}
+
+/// Whether a convolution on the matrix units of `place` is what it is without them.
+pub(crate) fn are_right(place: &Place) -> bool {
+    const CHANNELS: usize = 32;
+    const SIDE: usize = 16;
+    let numbers = |count| (0..count).map(|i: usize| ((i * 6007) % 997) as f32 / 498.5 - 1.0).collect::<Vec<_>>();
+    let (weight, shape) = (numbers(9 * CHANNELS * CHANNELS), [CHANNELS, CHANNELS, 3]);
+    let values = |x: Tensor<4>| x.cast(DType::F32).into_data().try_into_vec::<f32>().ok();
+    let check = || {
+        let x = TensorData::new(numbers(CHANNELS * SIDE * SIDE), [1, CHANNELS, SIDE, SIDE]);
+        let x = Tensor::from_data(x, (&**place, DType::F16));
+        let found = values(MatrixConv::same(&weight, shape, SIDE, place)?.forward(x.clone(), None, &After::default()))?;
+        let expected = values(Conv::new(&weight, shape, place).forward(x, None, &After::default()))?;
+        let largest = expected.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
+        Some(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() <= 2e-3 * largest))
+    };
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(check)).ok().flatten().unwrap_or(false)
+}

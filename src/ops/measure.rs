@@ -7,7 +7,7 @@ use burn::tensor::ops::{ConvOptions, PadMode};
 use burn::tensor::{Device, Distribution, Tensor};
 use serde::Serialize;
 
-use super::gpu::{self, CONV_TILES, DOUBLE_TILES, MATRIX_DOUBLING, MATRIX_SAME, MatrixConv};
+use super::gpu::{self, By, CONV_TILES, DOUBLE_TILES, MATRIX_DOUBLING, MATRIX_SAME, MatrixConv};
 use super::{After, Conv, ConvUp, Place, Precision, stored_as};
 
 /// One layer and the ways to compute it.
@@ -191,8 +191,8 @@ impl<'a> Bench<'a> {
             let tiled = gpu::is_able(self.device).then(|| gpu::Conv::new(&weight, shape, place));
             (Conv::for_side(&weight, shape, side, place), tiled)
         });
-        let matrices =
-            self.with_each_plan(&x, &MATRIX_SAME, |plan, place| MatrixConv::same_by(plan, &weight, shape, place));
+        let matrices = self
+            .with_each_plan(&x, &MATRIX_SAME, |plan, place| MatrixConv::same(&weight, shape, By::Plan(plan), place));
         let plain = Conv::of_tensors(&weight, shape, self.device);
         let after = &self.after(channels, side);
         let [w, rows] = [self.random([channels, channels * 9]), self.random([channels * 9, channels])];
@@ -239,8 +239,9 @@ impl<'a> Bench<'a> {
             let tiled = gpu::is_able(self.device).then(|| gpu::Double::filtered(&weight, shape, place));
             (ConvUp::for_side(&weight, shape, side, place), tiled)
         });
-        let matrices = self
-            .with_each_plan(&x, &MATRIX_DOUBLING, |plan, place| MatrixConv::filtered_by(plan, &weight, shape, place));
+        let matrices = self.with_each_plan(&x, &MATRIX_DOUBLING, |plan, place| {
+            MatrixConv::filtered(&weight, shape, By::Plan(plan), place)
+        });
         let plain = ConvUp::of_tensors(&weight, shape, self.device);
         let after = &self.after(outputs, 2 * side);
         let (x, style) = (&x, &style);

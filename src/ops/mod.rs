@@ -104,7 +104,7 @@ impl Conv {
     pub fn for_side(weight: &[f32], shape: [usize; 3], side: usize, place: impl Into<Place>) -> Self {
         let place = place.into();
         if gpu::is_able(&place) {
-            let matrix = gpu::MatrixConv::same(weight, shape, side, &place).map(Form::Matrix);
+            let matrix = gpu::MatrixConv::same(weight, shape, gpu::By::Side(side), &place).map(Form::Matrix);
             return Conv(matrix.unwrap_or_else(|| Form::Gpu(gpu::Conv::new(weight, shape, &place))));
         }
         if !is_cpu(&place) {
@@ -155,7 +155,8 @@ impl ConvUp {
     pub fn for_side(weight: &[f32], [outputs, inputs]: [usize; 2], side: usize, place: impl Into<Place>) -> Self {
         let place = place.into();
         if gpu::is_able(&place) {
-            let matrix = gpu::MatrixConv::filtered(weight, [outputs, inputs], side, &place).map(Form::Matrix);
+            let matrix =
+                gpu::MatrixConv::filtered(weight, [outputs, inputs], gpu::By::Side(side), &place).map(Form::Matrix);
             return ConvUp(
                 matrix.unwrap_or_else(|| Form::Gpu(gpu::Double::filtered(weight, [outputs, inputs], &place))),
             );
@@ -204,7 +205,8 @@ impl ConvTranspose {
     pub fn for_side(weight: &[f32], [inputs, outputs]: [usize; 2], side: usize, place: impl Into<Place>) -> Self {
         let place = place.into();
         if gpu::is_able(&place) {
-            let matrix = gpu::MatrixConv::transposed(weight, [inputs, outputs], side, &place).map(Form::Matrix);
+            let matrix =
+                gpu::MatrixConv::transposed(weight, [inputs, outputs], gpu::By::Side(side), &place).map(Form::Matrix);
             return ConvTranspose(
                 matrix.unwrap_or_else(|| Form::Gpu(gpu::Double::transposed(weight, [inputs, outputs], &place))),
             );

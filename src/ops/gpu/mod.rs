@@ -37,7 +37,7 @@ pub(crate) use double::{Double, TILES as DOUBLE_TILES};
 pub(crate) use linear::{demodulation, is_for as is_for_linear, linear};
 pub use matrix::MatrixUnits;
 pub(crate) use matrix::{
-    DOUBLING as MATRIX_DOUBLING, MatrixConv, SAME as MATRIX_SAME, are_right as matrix_units_are_right,
+    By, DOUBLING as MATRIX_DOUBLING, MatrixConv, SAME as MATRIX_SAME, are_right as matrix_units_are_right,
 };
 pub(crate) use norm::{affine_relu, pixel_norm, style_layer};
 pub(crate) use residual::sum;

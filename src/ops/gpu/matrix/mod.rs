@@ -36,62 +36,50 @@ pub(crate) struct MatrixConv {
     tile: Tile,
 }
 
+/// How its plan is found.
+#[derive(Clone, Copy)]
+pub(crate) enum By {
+    /// The best for maps of this width and height, if matrix units are worth while there; right for all.
+    Side(usize),
+    Plan(Plan),
+}
+
+/// All constructors return `None` where the kernels without matrix units do better or are needed.
 impl MatrixConv {
-    /// `weight` is `[outputs, inputs, k, k]`, row-major, with k 1 or 3. `None` where the kernels without matrix units do
-    /// better or are needed, as for all constructors here.
-    pub(crate) fn same(weight: &[f32], shape: [usize; 3], side: usize, place: &Place) -> Option<Self> {
-        let plan = match (side, shape[0]) {
-            (..=8, _) => SAME[0],
-            (_, ..=32) => SAME[1],
-            _ => SAME[2],
-        };
-        Self::is_worthwhile([shape[1], shape[0]], side, place).then(|| Self::same_by(plan, weight, shape, place))?
+    /// `weight` is `[outputs, inputs, k, k]`, row-major, with k 1 or 3.
+    pub(crate) fn same(weight: &[f32], shape: [usize; 3], by: By, place: &Place) -> Option<Self> {
+        let [_, inputs, k] = shape;
+        Self::new(Form::Same, shape, by, place, |o, i, tap| weight[(o * inputs + i) * k * k + tap])
     }
 
     /// 3x3 and the filter; `weight` is `[outputs, inputs, 3, 3]`, row-major, not flipped.
-    pub(crate) fn filtered(weight: &[f32], shape: [usize; 2], side: usize, place: &Place) -> Option<Self> {
-        let plan = if side <= 8 { DOUBLING[0] } else { DOUBLING[1] };
-        Self::is_worthwhile(shape, side, place).then(|| Self::filtered_by(plan, weight, shape, place))?
+    pub(crate) fn filtered(weight: &[f32], [outputs, inputs]: [usize; 2], by: By, place: &Place) -> Option<Self> {
+        let at = |o, i, tap| weight[(o * inputs + i) * 9 + tap] / 16.0;
+        Self::new(Form::Filtered, [outputs, inputs, 3], by, place, at)
     }
 
     /// 4x4; `weight` is `[inputs, outputs, 4, 4]`, row-major.
-    pub(crate) fn transposed(weight: &[f32], shape: [usize; 2], side: usize, place: &Place) -> Option<Self> {
-        let plan = if side <= 8 { DOUBLING[0] } else { DOUBLING[1] };
-        Self::is_worthwhile(shape, side, place).then(|| Self::transposed_by(plan, weight, shape, place))?
-    }
-
-    pub(crate) fn same_by(plan: Plan, weight: &[f32], shape: [usize; 3], place: &Place) -> Option<Self> {
-        let [_, inputs, k] = shape;
-        Self::new(Form::Same, plan, shape, place, |o, i, tap| weight[(o * inputs + i) * k * k + tap])
-    }
-
-    pub(crate) fn filtered_by(plan: Plan, weight: &[f32], shape: [usize; 2], place: &Place) -> Option<Self> {
-        let [outputs, inputs] = shape;
-        let at = |o, i, tap| weight[(o * inputs + i) * 9 + tap] / 16.0;
-        Self::new(Form::Filtered, plan, [outputs, inputs, 3], place, at)
-    }
-
-    pub(super) fn transposed_by(plan: Plan, weight: &[f32], shape: [usize; 2], place: &Place) -> Option<Self> {
-        let [inputs, outputs] = shape;
+    pub(crate) fn transposed(weight: &[f32], [inputs, outputs]: [usize; 2], by: By, place: &Place) -> Option<Self> {
         let at = |o, i, tap| weight[(i * outputs + o) * 16 + tap];
-        Self::new(Form::Transposed, plan, [outputs, inputs, 4], place, at)
-    }
-
-    /// Tiny pictures and few channels fill no matrices.
-    fn is_worthwhile(channels: [usize; 2], side: usize, place: &Place) -> bool {
-        place.matrix_units().is_some_and(|units| side >= 8 && channels.iter().all(|&count| count >= units.side))
+        Self::new(Form::Transposed, [outputs, inputs, 4], by, place, at)
     }
 
     /// `weight(o, i, tap)` is the factor of input `i` at `tap` for output `o`.
     fn new(
         form: Form,
-        plan: Plan,
         [outputs, inputs, kernel]: [usize; 3],
+        by: By,
         place: &Place,
         weight: impl Fn(usize, usize, usize) -> f32,
     ) -> Option<Self> {
         let units = place.matrix_units()?;
-        let tile = Tile::new(form, kernel, plan, units)?;
+        let tile = match by {
+            // Tiny maps and few channels fill no matrices.
+            By::Side(side) if side < 8 || inputs.min(outputs) < units.side => None,
+            By::Side(side) => Tile::choose(form, kernel, outputs, side, units),
+            By::Plan(plan) => Tile::new(form, kernel, plan, units),
+        }?;
+        let plan = tile.plan;
         // The kernel reads four channels at a time.
         if !inputs.is_multiple_of(LANES) {
             return None;
@@ -188,7 +176,11 @@ pub(crate) fn are_right(place: &Place) -> bool {
     let check = || {
         let x = TensorData::new(numbers(CHANNELS * SIDE * SIDE), [1, CHANNELS, SIDE, SIDE]);
         let x = Tensor::from_data(x, (&**place, DType::F16));
-        let found = values(MatrixConv::same(&weight, shape, SIDE, place)?.forward(x.clone(), None, &After::default()))?;
+        let found = values(MatrixConv::same(&weight, shape, By::Side(SIDE), place)?.forward(
+            x.clone(),
+            None,
+            &After::default(),
+        ))?;
         let expected = values(Conv::new(&weight, shape, place).forward(x, None, &After::default()))?;
         let largest = expected.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
         Some(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() <= 2e-3 * largest))

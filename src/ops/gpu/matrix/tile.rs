@@ -67,7 +67,8 @@ pub(crate) struct Plan {
     pub(super) inputs: usize,
 }
 
-/// Plans to choose from and to measure for kernels that keep the size. Not measured on a GPU yet.
+/// Plans to choose from and to measure for kernels that keep the size: for maps of 8 pixels (and devices of small planes), for few
+/// output channels and for many, and more to measure. Not measured on a GPU yet.
 pub(crate) const SAME: [Plan; 6] = [
     Plan { outputs: 32, height: 8, width: 8, planes: [2, 2], inputs: 32 },
     Plan { outputs: 32, height: 8, width: 16, planes: [1, 4], inputs: 32 },
@@ -77,12 +78,13 @@ pub(crate) const SAME: [Plan; 6] = [
     Plan { outputs: 128, height: 8, width: 16, planes: [4, 2], inputs: 16 },
 ];
 
-/// The same for those that double it.
-pub(crate) const DOUBLING: [Plan; 4] = [
+/// The same for those that double it: for small planes, for maps of 8 pixels, for larger ones, and more to measure.
+pub(crate) const DOUBLING: [Plan; 5] = [
+    Plan { outputs: 16, height: 4, width: 8, planes: [1, 8], inputs: 16 },
     Plan { outputs: 16, height: 8, width: 8, planes: [1, 4], inputs: 32 },
-    Plan { outputs: 16, height: 8, width: 16, planes: [1, 4], inputs: 16 },
-    Plan { outputs: 16, height: 8, width: 16, planes: [1, 7], inputs: 16 },
+    Plan { outputs: 16, height: 8, width: 16, planes: [1, 8], inputs: 16 },
     Plan { outputs: 16, height: 8, width: 16, planes: [1, 8], inputs: 32 },
+    Plan { outputs: 16, height: 8, width: 16, planes: [1, 7], inputs: 16 },
 ];
 
 impl fmt::Display for Plan {
@@ -106,10 +108,29 @@ impl Tile {
     /// `None` if the device is too small for the plan.
     pub(super) fn new(form: Form, kernel: usize, plan: Plan, units: MatrixUnits) -> Option<Self> {
         let tile = Tile { form, kernel, plan, units };
+        // More sums than this leave a thread's registers.
+        const REGISTERS: usize = 128;
+        let sums = tile.own_outputs() * tile.phases() * tile.own_fragments();
         let divides =
             plan.outputs.is_multiple_of(units.side * plan.planes[0]) && plan.inputs.is_multiple_of(units.side);
         let bytes = size_of::<f16>() * tile.pixels() * tile.pixel() + size_of::<f32>() * tile.sums();
-        (divides && bytes <= units.shared_bytes && tile.threads() <= units.threads).then_some(tile)
+        (divides
+            && sums * units.side * units.side <= REGISTERS * units.plane
+            && bytes <= units.shared_bytes
+            && tile.threads() <= units.threads)
+            .then_some(tile)
+    }
+
+    /// The best plan that the device is large enough for.
+    pub(super) fn choose(form: Form, kernel: usize, outputs: usize, side: usize, units: MatrixUnits) -> Option<Self> {
+        let plans = match (form, side, outputs) {
+            (Form::Same, ..=8, _) => vec![SAME[0]],
+            (Form::Same, _, ..=32) => vec![SAME[1], SAME[0]],
+            (Form::Same, ..) => vec![SAME[2], SAME[0]],
+            (_, ..=8, _) => vec![DOUBLING[1], DOUBLING[0]],
+            _ => vec![DOUBLING[2], DOUBLING[0]],
+        };
+        plans.into_iter().find_map(|plan| Tile::new(form, kernel, plan, units))
     }
 
     pub(super) fn taps(&self) -> usize {

@@ -20,7 +20,7 @@
 //!
 //! A generator is a list of stages that know which latent layers they read; the engine keeps what each stage made and
 //! restarts at the first whose input changed. [`ops`] holds the operators where this project has its own: on the CPU one pass
-//! over cache-sized strips, on GPUs tiled kernels, both tested against plain tensor operations.
+//! over cache-sized strips, on GPUs tiled kernels and, in half precision, matrix units, all tested against plain tensor operations.
 //!
 //! Where to add things: a **family** in [`generator`], a **file layout** in [`layout`], a **container** in [`checkpoint`], a
 //! **panel** in `ui`, a **subcommand** in [`cli`].

@@ -23,7 +23,7 @@ pub struct DeviceArguments {
     #[arg(long, global = true, default_value = "auto", hide_default_value = true, value_name = "DEVICE")]
     pub device: DeviceChoice,
 
-    /// How a GPU stores weights and maps: f32, or f16 in half the memory [default: f32; in the window as it was left]
+    /// How a GPU stores weights and maps: f32, or f16 in half the memory and on matrix units [default: f32; in the window as it was left]
     #[arg(long, global = true, value_name = "PRECISION")]
     pub precision: Option<Precision>,
 }

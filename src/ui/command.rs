@@ -186,7 +186,7 @@ impl Command {
             Command::ClearComparison => "Space then shows the sample without moves",
             Command::HidePanels => "Leaves only the picture",
             Command::HalfPrecision => {
-                "Stores weights and maps in 16 bits (f16): half the memory, pictures that differ invisibly. The CPU keeps 32 bits"
+                "Stores weights and maps in 16 bits (f16): half the memory, matrix units where the GPU has them, pictures that differ invisibly. The CPU keeps 32 bits"
             }
             Command::ToggleTheme => "Changes between the dark and the light look",
             Command::Palette => "Finds every command by name",

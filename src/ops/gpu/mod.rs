@@ -3,8 +3,9 @@
 //!
 //! Weights and maps are stored in f32 or f16 ([`Precision`](super::Precision)); whatever is computed, summed or shared is f32,
 //! and so are styles, statistics, partial sums and pictures. In kernels `S` is the type that is read, `T` the one written.
+//! The exception is [`matrix`]: matrix units multiply f16, and sum in f32.
 //!
-//! They stay within what every WebGPU device has: 256 threads and 16 KiB of shared memory per workgroup, 8 buffers per
+//! The others stay within what every WebGPU device has: 256 threads and 16 KiB of shared memory per workgroup, 8 buffers per
 //! kernel (one of them is cubecl's own). cubecl checks no index into a slice, so launchers assert the shapes that kernels
 //! rely on, and kernels compare each index with them.
 

@@ -20,7 +20,7 @@ use cubecl::server::KernelArguments;
 use half::f16;
 
 use super::epilogue::{Epilogue, add_shares};
-use super::{Conv, LANES, fresh, into_tensor, primitive, shares};
+use super::{Conv, Double, LANES, fresh, into_tensor, primitive, shares};
 use crate::ops::{After, Place, stored_as};
 use kernel::{Kernel, wgsl};
 pub use tile::MatrixUnits;
@@ -166,24 +166,39 @@ impl MatrixConv {
     }
 }
 
-/// Whether a convolution on the matrix units of `place` is what it is without them.
+/// Whether convolutions on the matrix units of `place` are what they are without them.
 pub(crate) fn are_right(place: &Place) -> bool {
-    const CHANNELS: usize = 32;
+    const CHANNELS: usize = 64;
     const SIDE: usize = 16;
     let numbers = |count| (0..count).map(|i: usize| ((i * 6007) % 997) as f32 / 498.5 - 1.0).collect::<Vec<_>>();
-    let (weight, shape) = (numbers(9 * CHANNELS * CHANNELS), [CHANNELS, CHANNELS, 3]);
     let values = |x: Tensor<4>| x.cast(DType::F32).into_data().try_into_vec::<f32>().ok();
     let check = || {
+        let weight = numbers(9 * CHANNELS * CHANNELS);
+        let (same, filtered) = ([CHANNELS, CHANNELS, 3], [CHANNELS, CHANNELS]);
         let x = TensorData::new(numbers(CHANNELS * SIDE * SIDE), [1, CHANNELS, SIDE, SIDE]);
         let x = Tensor::from_data(x, (&**place, DType::F16));
-        let found = values(MatrixConv::same(&weight, shape, By::Side(SIDE), place)?.forward(
-            x.clone(),
-            None,
-            &After::default(),
-        ))?;
-        let expected = values(Conv::new(&weight, shape, place).forward(x, None, &After::default()))?;
-        let largest = expected.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
-        Some(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() <= 2e-3 * largest))
+        let (by, after) = (By::Side(SIDE), &After::default());
+        let pairs = [
+            (
+                MatrixConv::same(&weight, same, by, place),
+                Conv::new(&weight, same, place).forward(x.clone(), None, after),
+            ),
+            (
+                MatrixConv::filtered(&weight, filtered, by, place),
+                Double::filtered(&weight, filtered, place).forward(x.clone(), None, after),
+            ),
+        ];
+        for (conv, expected) in pairs {
+            // What the device is too small for is not used.
+            let Some(conv) = conv else { continue };
+            let (found, expected) = (values(conv.forward(x.clone(), None, after))?, values(expected)?);
+            let largest = expected.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
+            let is_close = found.iter().zip(&expected).all(|(a, b)| (a - b).abs() <= 2e-3 * largest);
+            if !is_close {
+                return None;
+            }
+        }
+        Some(())
     };
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(check)).ok().flatten().unwrap_or(false)
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(check)).ok().flatten().is_some()
 }

@@ -3,7 +3,6 @@
 use std::fmt;
 
 use half::f16;
-use serde::Serialize;
 
 use super::super::LANES;
 
@@ -43,8 +42,7 @@ impl MatrixUnits {
 }
 
 /// Which convolution.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Form {
     /// Stride 1, with a 1x1 or 3x3 kernel.
     Same,
@@ -52,6 +50,17 @@ pub(super) enum Form {
     Filtered,
     /// 4x4 with padding 1 that doubles the size.
     Transposed,
+}
+
+impl Form {
+    /// In the text of the shader.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Form::Same => "same",
+            Form::Filtered => "filtered",
+            Form::Transposed => "transposed",
+        }
+    }
 }
 
 /// What one workgroup does at a time.

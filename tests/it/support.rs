@@ -1,5 +1,6 @@
 //! What several tests need: fixtures, expected arrays, devices, activations.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
@@ -11,6 +12,11 @@ pub fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
 }
 
+/// Says so aloud: what is printed by macros shows for failed tests only.
+pub fn skipped(why: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED {why}");
+}
+
 /// The CPU, and wgpu on whatever this machine has (software Vulkan counts). A missing GPU is said aloud, and fails where
 /// `SEFA_STUDIO_ALL_TESTS` is set, as the test command does.
 pub fn devices() -> Vec<RenderDevice> {
@@ -19,7 +25,7 @@ pub fn devices() -> Vec<RenderDevice> {
         Ok(gpu) => vec![cpu, gpu],
         Err(error) => {
             assert!(std::env::var_os("SEFA_STUDIO_ALL_TESTS").is_none(), "no GPU to test on: {error}");
-            eprintln!("SKIPPED ON THE GPU: {error}");
+            skipped(&format!("on the GPU: {error}"));
             vec![cpu]
         }
     }

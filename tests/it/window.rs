@@ -44,7 +44,7 @@ fn the_window_opens_on_a_display_and_shows_the_first_picture() {
         Ok(server) => Running(server),
         Err(error) => {
             assert!(std::env::var_os("SEFA_STUDIO_ALL_TESTS").is_none(), "no Xvfb to test the window on: {error}");
-            eprintln!("SKIPPED THE WINDOW: Xvfb: {error}");
+            super::support::skipped(&format!("the window: Xvfb: {error}"));
             return;
         }
     };

@@ -76,7 +76,7 @@ fn while_a_slider_is_held_slow_pictures_are_shown_halfway_and_then_whole() {
         let free = shown(1);
         assert_eq!(free.len(), 1, "nothing newer is expected");
         if free[0].took < Duration::from_millis(66) {
-            eprintln!("SKIPPED: this GPU is too fast for previews");
+            super::support::skipped("previews: this GPU is too fast");
             continue;
         }
         worker.expect_edits(true);

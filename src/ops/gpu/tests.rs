@@ -1,5 +1,7 @@
 //! Every kernel against the plain tensor operations on the CPU.
 
+use std::io::Write;
+
 use burn::tensor::{Device, Tensor};
 
 use super::{CONV_TILES, Conv, DOUBLE_TILES, Double, is_able};
@@ -17,10 +19,15 @@ pub(super) fn device() -> Option<Device> {
         }
         Err(error) => {
             assert!(std::env::var_os("SEFA_STUDIO_ALL_TESTS").is_none(), "no GPU to test on: {error}");
-            eprintln!("SKIPPED: {error}");
+            skipped(&error.to_string());
             None
         }
     }
+}
+
+/// Says so aloud: what is printed by macros shows for failed tests only.
+pub(super) fn skipped(why: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
 }
 
 /// `run` with the same input, style and epilogue on both devices. `shape` is that of the input, `scale` how much larger the

@@ -3,6 +3,7 @@
 use burn::tensor::{DType, Tensor};
 
 use super::super::half_tests::{after, compare, map};
+use super::super::tests::skipped;
 use super::{By, DOUBLING, Form, Kernel, MatrixConv, MatrixUnits, Plan, SAME, Tile};
 use crate::gpu::{DeviceChoice, Precision, RenderDevice};
 use crate::ops::tests::{numbers, weights};
@@ -55,7 +56,7 @@ fn place() -> Option<Place> {
     let device = RenderDevice::new(DeviceChoice::Gpu(None)).ok()?;
     let place = device.place().with_precision(Precision::F16);
     if !place.uses_matrix_units() {
-        eprintln!("SKIPPED: no matrix units on {}", device.label());
+        skipped(&format!("no matrix units on {}", device.label()));
         return None;
     }
     assert!(device.with_precision(Precision::F16).place().uses_matrix_units(), "they were found wanting");

@@ -106,8 +106,8 @@ type Candidate<'a> = (String, Box<dyn Fn() -> Tensor<4> + 'a>);
 
 impl<'a> Bench<'a> {
     fn new(place: &'a Place, max_bytes: u64) -> Self {
-        let places = Precision::of_device(place).iter().map(|&precision| place.with_precision(precision)).collect();
-        Bench { device: place, max_bytes, places }
+        let stored = |&precision| place.with_precision(precision).with_checked_matrix_units();
+        Bench { device: place, max_bytes, places: Precision::of_device(place).iter().map(stored).collect() }
     }
 
     fn in_each_precision<Operator>(&self, x: &Tensor<4>, make: impl Fn(&Place) -> Operator) -> Vec<Stored<Operator>> {

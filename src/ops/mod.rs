@@ -94,6 +94,13 @@ enum Form<Packed, Kernel> {
     Matrix(gpu::MatrixConv),
 }
 
+impl<Packed, Kernel> Form<Packed, Kernel> {
+    /// On matrix units where they are of use, or else tiled.
+    fn on_gpu(matrix: Option<gpu::MatrixConv>, tiled: impl FnOnce() -> Kernel) -> Self {
+        matrix.map_or_else(|| Form::Gpu(tiled()), Form::Matrix)
+    }
+}
+
 impl Conv {
     /// `weight` is `[outputs, inputs, k, k]`, row-major, with k 1 or 3.
     pub fn new(weight: &[f32], shape: [usize; 3], place: impl Into<Place>) -> Self {
@@ -104,8 +111,8 @@ impl Conv {
     pub fn for_side(weight: &[f32], shape: [usize; 3], side: usize, place: impl Into<Place>) -> Self {
         let place = place.into();
         if gpu::is_able(&place) {
-            let matrix = gpu::MatrixConv::same(weight, shape, gpu::By::Side(side), &place).map(Form::Matrix);
-            return Conv(matrix.unwrap_or_else(|| Form::Gpu(gpu::Conv::new(weight, shape, &place))));
+            let matrix = gpu::MatrixConv::same(weight, shape, gpu::By::Side(side), &place);
+            return Conv(Form::on_gpu(matrix, || gpu::Conv::new(weight, shape, &place)));
         }
         if !is_cpu(&place) {
             return Self::of_tensors(weight, shape, &place);
@@ -155,11 +162,8 @@ impl ConvUp {
     pub fn for_side(weight: &[f32], [outputs, inputs]: [usize; 2], side: usize, place: impl Into<Place>) -> Self {
         let place = place.into();
         if gpu::is_able(&place) {
-            let matrix =
-                gpu::MatrixConv::filtered(weight, [outputs, inputs], gpu::By::Side(side), &place).map(Form::Matrix);
-            return ConvUp(
-                matrix.unwrap_or_else(|| Form::Gpu(gpu::Double::filtered(weight, [outputs, inputs], &place))),
-            );
+            let matrix = gpu::MatrixConv::filtered(weight, [outputs, inputs], gpu::By::Side(side), &place);
+            return ConvUp(Form::on_gpu(matrix, || gpu::Double::filtered(weight, [outputs, inputs], &place)));
         }
         if !is_cpu(&place) {
             return Self::of_tensors(weight, [outputs, inputs], &place);
@@ -205,11 +209,8 @@ impl ConvTranspose {
     pub fn for_side(weight: &[f32], [inputs, outputs]: [usize; 2], side: usize, place: impl Into<Place>) -> Self {
         let place = place.into();
         if gpu::is_able(&place) {
-            let matrix =
-                gpu::MatrixConv::transposed(weight, [inputs, outputs], gpu::By::Side(side), &place).map(Form::Matrix);
-            return ConvTranspose(
-                matrix.unwrap_or_else(|| Form::Gpu(gpu::Double::transposed(weight, [inputs, outputs], &place))),
-            );
+            let matrix = gpu::MatrixConv::transposed(weight, [inputs, outputs], gpu::By::Side(side), &place);
+            return ConvTranspose(Form::on_gpu(matrix, || gpu::Double::transposed(weight, [inputs, outputs], &place)));
         }
         if !is_cpu(&place) {
             return Self::of_tensors(weight, [inputs, outputs], &place);

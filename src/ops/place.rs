@@ -85,7 +85,7 @@ impl Place {
     }
 
     pub fn uses_matrix_units(&self) -> bool {
-        self.precision == Precision::F16 && self.matrix_units.is_some()
+        self.matrix_units().is_some()
     }
 
     /// Those that convolutions use: in f16.

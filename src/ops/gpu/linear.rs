@@ -66,9 +66,7 @@ fn linear_kernel(
         if comptime!(finish == Finish::Demodulation) {
             sum = Vector::new(factor) * (sum + Vector::new(1e-8)).inverse_sqrt();
         } else {
-            if comptime!(bias.is_some()) {
-                sum += bias.as_ref().unwrap()[vector];
-            }
+            sum += bias.as_ref().unwrap()[vector];
             sum = max(sum, Vector::new(factor) * sum);
         }
         out[row * vectors + vector] = sum;

@@ -79,28 +79,35 @@ pub(crate) struct Sizes {
     share: usize,
 }
 
-/// Weights `[inputs, taps, outputs]`, the outputs filled up with zeros to a multiple of four.
+/// Weights as a kernel reads them.
 struct Packed {
-    /// `[inputs, taps, outputs, rounded up]`
     values: Tensor<3>,
     inputs: usize,
     outputs: usize,
 }
 
 impl Packed {
+    /// For the tiled kernels: `[inputs, taps, outputs]`, the outputs filled up with zeros to a multiple of four.
     /// `weight(o, i, tap)` is the factor of input `i` at `tap` for output `o`.
     fn new([outputs, inputs, taps]: [usize; 3], place: &Place, weight: impl Fn(usize, usize, usize) -> f32) -> Self {
-        let dtype = place.precision().dtype();
-        let largest = if dtype == DType::F16 { f16::MAX.to_f32() } else { f32::INFINITY };
         let padded = outputs.next_multiple_of(LANES);
         let mut values = vec![0.0; inputs * taps * padded];
         for (index, to) in values.chunks_exact_mut(padded).enumerate() {
             for (o, to) in to[..outputs].iter_mut().enumerate() {
-                *to = weight(o, index / taps, index % taps).clamp(-largest, largest);
+                *to = weight(o, index / taps, index % taps);
             }
         }
-        let values = Tensor::from_data(TensorData::new(values, [inputs, taps, padded]), (&**place, dtype));
-        Packed { values, inputs, outputs }
+        Packed::of(values, [inputs, taps, padded], [inputs, outputs], place)
+    }
+
+    /// `values` are `shape`, row-major; those that the place's precision does not hold become its largest.
+    fn of(mut values: Vec<f32>, shape: [usize; 3], [inputs, outputs]: [usize; 2], place: &Place) -> Self {
+        let dtype = place.precision().dtype();
+        if dtype == DType::F16 {
+            let largest = f16::MAX.to_f32();
+            values.iter_mut().for_each(|x| *x = x.clamp(-largest, largest));
+        }
+        Packed { values: Tensor::from_data(TensorData::new(values, shape), (&**place, dtype)), inputs, outputs }
     }
 }
 

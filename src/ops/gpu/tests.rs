@@ -11,11 +11,11 @@ use crate::ops::{self, After, Norm, Upsample};
 
 /// wgpu on whatever this machine has (software Vulkan counts). A missing GPU is said aloud, and fails where
 /// `SEFA_STUDIO_ALL_TESTS` is set, as the test command does.
-pub(super) fn device() -> Option<Device> {
+pub(super) fn render_device() -> Option<RenderDevice> {
     match RenderDevice::new(DeviceChoice::Gpu(None)) {
         Ok(device) => {
             assert!(is_able(device.device()), "the kernels do not run on {}", device.label());
-            Some(device.device().clone())
+            Some(device)
         }
         Err(error) => {
             assert!(std::env::var_os("SEFA_STUDIO_ALL_TESTS").is_none(), "no GPU to test on: {error}");
@@ -23,6 +23,10 @@ pub(super) fn device() -> Option<Device> {
             None
         }
     }
+}
+
+pub(super) fn device() -> Option<Device> {
+    render_device().map(|device| device.device().clone())
 }
 
 /// Says so aloud: what is printed by macros shows for failed tests only.

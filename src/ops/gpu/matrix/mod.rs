@@ -21,19 +21,18 @@ use cubecl::server::KernelArguments;
 use half::f16;
 
 use super::epilogue::{Epilogue, add_shares};
-use super::{Conv, Double, LANES, fresh, into_tensor, primitive, shares};
-use crate::ops::{After, Place, stored_as};
+use super::{Conv, Double, LANES, Operands, Packed, into_tensor, primitive, shares};
+use crate::ops::{After, Place};
 use kernel::{Kernel, wgsl};
 pub use tile::MatrixUnits;
 pub(crate) use tile::{DOUBLING, Plan, SAME};
 use tile::{Form, Tile};
 
-/// The weights of a convolution, as matrices `[outputs, inputs]`, column by column: `[taps, inputs / side, outputs / side]` of
-/// them, filled up with zeros to multiples of the plan's channels.
+/// A convolution's weights on a device with matrix units.
 pub(crate) struct MatrixConv {
-    weight: Tensor<1>,
-    inputs: usize,
-    outputs: usize,
+    /// Matrices `[outputs, inputs]`, column by column: `[taps, inputs / side, outputs / side]` of them, filled up with zeros to
+    /// multiples of the plan's channels.
+    packed: Packed,
     tile: Tile,
 }
 
@@ -88,8 +87,8 @@ impl MatrixConv {
         let side = units.side;
         let (blocks, output_blocks) =
             (inputs.next_multiple_of(plan.inputs) / side, outputs.next_multiple_of(plan.outputs) / side);
-        let largest = f16::MAX.to_f32();
-        let mut values = vec![0.0; tile.taps() * blocks * output_blocks * side * side];
+        let matrices = tile.taps() * blocks * output_blocks;
+        let mut values = vec![0.0; matrices * side * side];
         for (index, column) in values.chunks_exact_mut(side).enumerate() {
             let (matrix, i) = (index / side, index % side);
             let (tap, block, output_block) =
@@ -97,39 +96,30 @@ impl MatrixConv {
             let (first_output, input) = (output_block * side, block * side + i);
             for (o, to) in column.iter_mut().enumerate() {
                 if first_output + o < outputs && input < inputs {
-                    *to = weight(first_output + o, input, tap).clamp(-largest, largest);
+                    *to = weight(first_output + o, input, tap);
                 }
             }
         }
-        let count = values.len();
-        let weight = Tensor::from_data(TensorData::new(values, [count]), (&**place, DType::F16));
-        Some(MatrixConv { weight, inputs, outputs, tile })
+        Some(MatrixConv { packed: Packed::of(values, [matrices, side, side], [inputs, outputs], place), tile })
     }
 
     /// x `[N, inputs, h, w]`, style `[N, inputs]` -> `[N, outputs, h, w]` or `[N, outputs, 2h, 2w]`
     pub(crate) fn forward(&self, x: Tensor<4>, style: Option<Tensor<2>>, after: &After) -> Tensor<4> {
         let [n, _, height, width] = x.dims();
-        let Plan { outputs, height: rows, width: columns, inputs, .. } = self.tile.plan;
-        let workgroups = n * height.div_ceil(rows) * width.div_ceil(columns) * self.outputs.div_ceil(outputs);
-        self.forward_by(shares(workgroups, self.inputs / inputs), x, style, after)
+        let workgroups = self.tile.grid([n, self.packed.outputs, height, width]).iter().product();
+        self.forward_by(shares(workgroups, self.packed.inputs / self.tile.plan.inputs), x, style, after)
     }
 
     /// The same with the input channels cut into `shares`.
     pub(crate) fn forward_by(&self, shares: usize, x: Tensor<4>, style: Option<Tensor<2>>, after: &After) -> Tensor<4> {
-        let MatrixConv { inputs, outputs, tile, .. } = *self;
-        let [n, channels, height, width] = x.dims();
-        assert_eq!(channels, inputs, "channels of the input");
-        assert!(style.as_ref().is_none_or(|style| style.dims() == [n, inputs]), "styles");
-        let share = inputs.div_ceil(shares).next_multiple_of(tile.plan.inputs);
-        let shares = inputs.div_ceil(share);
-        let x = primitive(stored_as(x, DType::F16));
-        let shape = [shares * n, outputs, tile.scale() * height, tile.scale() * width];
-        let result = if after.is_picture { DType::F32 } else { DType::F16 };
-        let parts = fresh(&x, shape, if shares == 1 { result } else { DType::F32 });
+        let MatrixConv { tile, packed: Packed { inputs, outputs, .. } } = *self;
+        let [n, _, height, width] = x.dims();
+        let Operands { x, style, weight, shape, parts, result, shares, share } =
+            self.packed.operands(x, style, after, shares, tile.plan.inputs, tile.scale());
         let now = if shares == 1 { after } else { &After::default() };
         Epilogue::check(now, shape);
         let optional: [(&str, Option<CubeTensor>); 4] = [
-            ("style", style.map(primitive)),
+            ("style", style),
             ("scale", now.scale.clone().map(primitive)),
             ("bias", now.bias.clone().map(primitive)),
             ("noise", now.noise.clone().map(primitive)),
@@ -153,15 +143,12 @@ impl MatrixConv {
             slope: now.slope.map(wgsl),
             clamp: limit.map(wgsl),
         };
-        let Plan { outputs: tile_outputs, height: tile_height, width: tile_width, .. } = tile.plan;
-        let count = CubeCount::Static(
-            width.div_ceil(tile_width) as u32,
-            height.div_ceil(tile_height) as u32,
-            (outputs.div_ceil(tile_outputs) * n * shares) as u32,
-        );
+        let [columns, rows, parts_of_outputs] =
+            tile.grid([shares * n, outputs, height, width]).map(|count| count as u32);
         let client = x.client.clone();
-        let buffers = [x, primitive(self.weight.clone()), parts.clone()].into_iter().chain(optional);
+        let buffers = [x, weight, parts.clone()].into_iter().chain(optional);
         let buffers = buffers.map(|tensor| tensor.handle.binding()).collect();
+        let count = CubeCount::Static(columns, rows, parts_of_outputs);
         client.launch(Box::new(kernel), count, KernelArguments::new().with_buffers(buffers));
         into_tensor(if shares == 1 { parts } else { add_shares(parts, result, shares, after) })
     }

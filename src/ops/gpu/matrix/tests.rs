@@ -3,9 +3,9 @@
 use burn::tensor::{DType, Tensor};
 
 use super::super::half_tests::{after, compare, map};
-use super::super::tests::skipped;
+use super::super::tests::{render_device, skipped};
 use super::{By, DOUBLING, Form, Kernel, MatrixConv, MatrixUnits, Plan, SAME, Tile};
-use crate::gpu::{DeviceChoice, Precision, RenderDevice};
+use crate::gpu::Precision;
 use crate::ops::tests::{numbers, weights};
 use crate::ops::{self, After, Place};
 
@@ -53,7 +53,7 @@ fn the_shader_is_valid_in_every_form() {
 
 /// wgpu in f16 on a device with matrix units. That there are none is said aloud.
 fn place() -> Option<Place> {
-    let device = RenderDevice::new(DeviceChoice::Gpu(None)).ok()?;
+    let device = render_device()?;
     let place = device.place().with_precision(Precision::F16);
     if !place.uses_matrix_units() {
         skipped(&format!("no matrix units on {}", device.label()));

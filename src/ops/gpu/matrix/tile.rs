@@ -142,6 +142,12 @@ impl Tile {
         plans.into_iter().find_map(|plan| Tile::new(form, kernel, plan, units))
     }
 
+    /// Workgroups along the columns, the rows, and the output channels of all samples.
+    pub(super) fn grid(&self, [samples, outputs, height, width]: [usize; 4]) -> [usize; 3] {
+        let Plan { outputs: own, height: rows, width: columns, .. } = self.plan;
+        [width.div_ceil(columns), height.div_ceil(rows), outputs.div_ceil(own) * samples]
+    }
+
     pub(super) fn taps(&self) -> usize {
         self.kernel * self.kernel
     }

@@ -21,9 +21,9 @@ pub fn truncated_z_from_seed(seed: u64, dim: usize) -> Vec<f32> {
     normals(seed, 0).filter(|x| x.abs() <= 2.0).take(dim).collect()
 }
 
-/// Random noise of a layer: `resolution * resolution` standard normal numbers, different for every layer.
-pub fn noise_from_seed(seed: u64, layer: usize, resolution: usize) -> Vec<f32> {
-    normal(seed, 1 + layer as u64, resolution * resolution)
+/// Random noise of a layer of that many pixels: standard normal numbers, row by row, different for every layer.
+pub fn noise_from_seed(seed: u64, layer: usize, pixels: usize) -> Vec<f32> {
+    normal(seed, 1 + layer as u64, pixels)
 }
 
 fn normal(seed: u64, stream: u64, count: usize) -> Vec<f32> {
@@ -83,7 +83,7 @@ mod tests {
         assert_eq!(z, z_from_seed(0, 512)[..3]);
         assert_eq!(z.iter().map(|x| x.to_bits()).collect::<Vec<_>>(), FIRST_OF_SEED_0);
         assert_ne!(z, z_from_seed(1, 3));
-        assert_ne!(noise_from_seed(0, 0, 2), noise_from_seed(0, 1, 2));
+        assert_ne!(noise_from_seed(0, 0, 4), noise_from_seed(0, 1, 4));
     }
 
     #[test]

@@ -358,7 +358,7 @@ impl<Notify: Fn(Event)> Desk<Notify> {
                 let frame = Frame {
                     model: info.identity.clone(),
                     edit: edit.clone(),
-                    size: [info.resolution; 2],
+                    size: [info.size.width, info.size.height],
                     is_exact: picture.is_exact(),
                     took: start.elapsed(),
                     stages_run: picture.stages_run(),

@@ -10,7 +10,7 @@ use super::arguments::DeviceArguments;
 use super::progress::Bar;
 use super::{arguments, device_line, open_model, operators, print};
 use crate::edit::{Edit, LayerSet, Move, Weighting};
-use crate::generator::{Family, Group, LayerInfo, ModelInfo};
+use crate::generator::{Family, Group, LayerInfo, ModelInfo, Size};
 use crate::ops::{After, Conv};
 use crate::progress::Progress;
 use crate::render::{Engine, Example, Source};
@@ -61,7 +61,8 @@ pub struct Arguments {
 struct Report {
     device: String,
     model: String,
-    resolution: usize,
+    #[serde(flatten)]
+    size: Size,
     load_ms: f64,
     first_frame_ms: f64,
     /// Median.
@@ -138,7 +139,7 @@ fn measure(source: &Source, device: DeviceArguments, frames: u32) -> anyhow::Res
     Ok(Report {
         device: device_line(engine.device()),
         model: info.name.clone(),
-        resolution: info.resolution,
+        size: info.size,
         load_ms,
         first_frame_ms,
         frame_ms,
@@ -197,17 +198,17 @@ fn drag(engine: &mut Engine, info: &ModelInfo, frames: u32, progress: impl Fn(u3
 
 /// Multiply-adds of StyleGAN2's convolutions at the resolutions that `counts`; `None` for other families, whose widths
 /// [`ModelInfo`] does not tell. The 1x1 convolutions to RGB and the filters, under 1 % of the whole, are left out.
-fn multiply_adds(info: &ModelInfo, counts: impl Fn(usize) -> bool) -> Option<f64> {
+fn multiply_adds(info: &ModelInfo, counts: impl Fn(Size) -> bool) -> Option<f64> {
     if info.family != Family::StyleGan2 {
         return None;
     }
     // A layer's outputs are the inputs of the layer after it; the last layer is RGB.
-    let convolutions = info.layers.windows(2).filter(|pair| counts(pair[0].resolution));
+    let convolutions = info.layers.windows(2).filter(|pair| counts(pair[0].size));
     let work = |pair: &[LayerInfo]| {
         let [layer, next] = pair else { return 0.0 };
         // Odd layers double the size: their kernel is applied once for every pixel of the input.
-        let side = if layer.index % 2 == 1 { layer.resolution / 2 } else { layer.resolution };
-        9.0 * (side * side) as f64 * (layer.channels * next.channels) as f64
+        let size = if layer.index % 2 == 1 { layer.size.halved() } else { layer.size };
+        9.0 * size.pixels() as f64 * (layer.channels * next.channels) as f64
     };
     Some(convolutions.map(work).sum())
 }
@@ -267,7 +268,7 @@ fn stages(
     let report = |(name, times): (String, &mut Vec<f64>)| {
         let ms = median(times);
         // Stages that are named after the size they work at.
-        let work = multiply_adds(info, |size| name == format!("{size}x{size}"));
+        let work = multiply_adds(info, |size| name == size.name());
         StageReport { gflops: gflops(work, ms), name, ms }
     };
     Ok(names.into_iter().zip(&mut times).map(report).collect())
@@ -309,7 +310,7 @@ fn peak_rss_mb() -> Option<f64> {
 
 impl Report {
     fn to_text(&self) -> String {
-        let mut text = format!("{}, {1} x {1} pixels, on {2}\n", self.model, self.resolution, self.device);
+        let mut text = format!("{}, {} pixels, on {}\n", self.model, self.size, self.device);
         let mut line = |name: &str, value: f64, unit: &str, gflops: Option<f64>| {
             text.push_str(&format!("  {name:<22} {value:>10.2} {unit}"));
             if let Some(gflops) = gflops {

@@ -52,7 +52,7 @@ fn describe(source: &Source, info: &ModelInfo) -> String {
         4 => "RGBA".into(),
         other => format!("{other} channels"),
     };
-    line("generator", &format!("{}, {} x {} pixels, {colours}", info.family, info.resolution, info.resolution));
+    line("generator", &format!("{}, {} pixels, {colours}", info.family, info.size));
     let w = info.w_dim.map(|w_dim| format!(", w {w_dim}")).unwrap_or_default();
     let plural = if info.num_layers == 1 { "layer" } else { "layers" };
     line("latent", &format!("z {}{w}, {} {plural}", info.z_dim, info.num_layers));
@@ -75,7 +75,7 @@ fn describe(source: &Source, info: &ModelInfo) -> String {
     }
     let _ = writeln!(text, "  {:>5} {:>11} {:>9}  tensors", "layer", "output", "channels");
     for layer in &info.layers {
-        let output = format!("{0} x {0}", layer.resolution);
+        let output = layer.size.to_string();
         let _ = writeln!(text, "  {:>5} {output:>11} {:>9}  {}", layer.index, layer.channels, printable(&layer.name));
     }
     for ignored in &info.ignored {

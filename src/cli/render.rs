@@ -220,7 +220,7 @@ fn contact_sheet(starts: &[Shot], sweep: Option<&Sweep>, info: &ModelInfo) -> Co
     let columns = sweep.map_or_else(|| square_columns(starts.len()), |sweep| sweep.values.len());
     let label = shots(starts, sweep).map(|shot| shot.name.len()).max().unwrap_or(0);
     let frames = starts.len() * sweep.map_or(1, |sweep| sweep.values.len());
-    ContactSheet::new(frames, columns, [info.resolution; 2], label)
+    ContactSheet::new(frames, columns, [info.size.width, info.size.height], label)
 }
 
 /// So that a picture can be opened again from any folder.

@@ -178,8 +178,8 @@ pub fn write_sweep(
     let values = sweep_values(sweep.from, sweep.to, sweep.frames);
     let labels: Vec<String> = values.iter().map(|value| format!("{value:+.2}")).collect();
     let longest = labels.iter().map(String::len).max().unwrap_or(0);
-    let size = engine.info().map_or(0, |info| info.resolution);
-    let sheet = sweep.sheet.then(|| ContactSheet::new(values.len(), values.len(), [size; 2], longest));
+    let size = engine.info().map_or([0; 2], |info| [info.size.width, info.size.height]);
+    let sheet = sweep.sheet.then(|| ContactSheet::new(values.len(), values.len(), size, longest));
     let mut writer = FrameWriter::create(&sweep.folder, false, sheet)?;
     let mut project = project.clone();
     let mut first = None;

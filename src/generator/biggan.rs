@@ -11,7 +11,7 @@ use burn::tensor::Tensor;
 use super::biggan_blocks::{
     Attention, ConditionalNorm, DEFAULT_PSI, Embeddings, NormNames, Statistics, ToPicture, z_rows,
 };
-use super::info::LayerInfo;
+use super::info::{LayerInfo, Size};
 use super::layers::{Conv, Linear};
 use super::{
     Activation, Blueprint, Conditions, Facts, LoadError, MAX_BLOCKS, Network, NoiseInput, Prior, Stage, Tally, problem,
@@ -91,17 +91,18 @@ impl Config {
 
 impl Blueprint for Config {
     fn facts(&self) -> Facts {
-        let first = LayerInfo { index: 0, name: "linear".into(), resolution: 4, channels: 16 * self.first_channels };
+        let first =
+            LayerInfo { index: 0, name: "linear".into(), size: Size::square(4), channels: 16 * self.first_channels };
         let of_block = |(i, block): (usize, &BlockConfig)| LayerInfo {
             index: i + 1,
             name: format!("blocks.{i}.0"),
-            resolution: 8 << i,
+            size: Size::square(8 << i),
             channels: 2 * (block.inputs + block.hidden),
         };
         // Blocks that read no z are no latent layers.
         let reading = if self.is_split { &self.blocks[..] } else { &[] };
         Facts {
-            resolution: 4 << self.blocks.len(),
+            size: Size::square(4 << self.blocks.len()),
             channels: self.picture_channels,
             z_dim: self.z_dim(),
             w_dim: None,

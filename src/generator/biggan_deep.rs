@@ -10,7 +10,7 @@ use burn::tensor::Tensor;
 use super::biggan_blocks::{
     Attention, ConditionalNorm, DEFAULT_PSI, Embeddings, NormNames, Statistics, ToPicture, z_rows,
 };
-use super::info::LayerInfo;
+use super::info::{LayerInfo, Size};
 use super::layers::{Conv, Linear};
 use super::{
     Activation, Blueprint, Conditions, Facts, Label, LoadError, MAX_BLOCKS, Network, NoiseInput, Prior, Stage, Tally,
@@ -114,17 +114,26 @@ impl Config {
 
 impl Blueprint for Config {
     fn facts(&self) -> Facts {
-        let first =
-            LayerInfo { index: 0, name: "generator.gen_z".into(), resolution: 4, channels: 16 * self.first_channels };
+        let first = LayerInfo {
+            index: 0,
+            name: "generator.gen_z".into(),
+            size: Size::square(4),
+            channels: 16 * self.first_channels,
+        };
         let mut layers = vec![first];
         for ((index, item), resolution) in self.items.iter().enumerate().zip(self.resolutions()) {
             if let Item::Block { number, inputs, bottleneck, .. } = *item {
                 let channels = 2 * (inputs + 3 * bottleneck);
-                layers.push(LayerInfo { index: number + 1, name: prefix(index), resolution, channels });
+                layers.push(LayerInfo {
+                    index: number + 1,
+                    name: prefix(index),
+                    size: Size::square(resolution),
+                    channels,
+                });
             }
         }
         Facts {
-            resolution: self.resolutions().last().unwrap_or(4),
+            size: Size::square(self.resolutions().last().unwrap_or(4)),
             channels: self.picture_channels,
             z_dim: self.z_dim,
             w_dim: None,

@@ -6,7 +6,7 @@
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 
-use super::info::LayerInfo;
+use super::info::{LayerInfo, Size};
 use super::layers::{Conv, Linear};
 use super::{
     Activation, Blueprint, Conditions, Facts, LoadError, MAX_BLOCKS, Network, NoiseInput, Stage, Tally, problem,
@@ -43,12 +43,17 @@ impl Config {
 impl Blueprint for Config {
     fn facts(&self) -> Facts {
         Facts {
-            resolution: 2 << self.channels.len(),
+            size: Size::square(2 << self.channels.len()),
             channels: self.channels[self.channels.len() - 1],
             z_dim: self.z_dim,
             w_dim: None,
             // z enters once, so there is one latent layer.
-            layers: vec![LayerInfo { index: 0, name: "main.0".into(), resolution: 4, channels: 16 * self.channels[0] }],
+            layers: vec![LayerInfo {
+                index: 0,
+                name: "main.0".into(),
+                size: Size::square(4),
+                channels: 16 * self.channels[0],
+            }],
             classes: None,
             default_truncation: None,
             has_noise: false,

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::Serialize;
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
 
 use crate::edit::{Code, Edit, LayerSet, Sample, Truncation};
 use crate::names::DirectionNames;
@@ -20,8 +21,9 @@ pub struct ModelInfo {
     pub layout: String,
     /// Kind of file, such as "torch zip".
     pub container: String,
-    /// Width and height of the picture in pixels.
-    pub resolution: usize,
+    /// Of the picture.
+    #[serde(flatten)]
+    pub size: Size,
     /// Picture channels: 1 grey, 3 RGB, 4 RGBA.
     pub channels: usize,
     pub z_dim: usize,
@@ -47,6 +49,67 @@ pub struct ModelInfo {
     pub has_noise: bool,
     /// Half-width of a direction's slider, in latent units: `slider_range` in the file's metadata, or what is customary.
     pub slider_range: f32,
+}
+
+/// Width and height in pixels. Shown as "64 x 128".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Size {
+    pub width: usize,
+    pub height: usize,
+}
+
+impl Size {
+    pub const fn new(width: usize, height: usize) -> Size {
+        Size { width, height }
+    }
+
+    pub const fn square(side: usize) -> Size {
+        Size { width: side, height: side }
+    }
+
+    pub fn pixels(self) -> usize {
+        self.width * self.height
+    }
+
+    /// The size as layers double it.
+    pub fn doubled(self, times: usize) -> Size {
+        Size { width: self.width << times, height: self.height << times }
+    }
+
+    pub fn halved(self) -> Size {
+        Size { width: self.width / 2, height: self.height / 2 }
+    }
+
+    pub fn larger(self) -> usize {
+        self.width.max(self.height)
+    }
+
+    /// One number where that says all: "128", or "64x128".
+    pub fn brief(self) -> String {
+        if self.width == self.height { self.width.to_string() } else { self.name() }
+    }
+
+    /// For the names of stages: "128x128".
+    pub fn name(self) -> String {
+        format!("{}x{}", self.width, self.height)
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} x {}", self.width, self.height)
+    }
+}
+
+/// With `resolution`, the larger side, which was all there was to tell of squares.
+impl Serialize for Size {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut size = serializer.serialize_struct("Size", 3)?;
+        size.serialize_field("width", &self.width)?;
+        size.serialize_field("height", &self.height)?;
+        size.serialize_field("resolution", &self.larger())?;
+        size.end()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -83,8 +146,9 @@ pub struct LayerInfo {
     pub index: usize,
     /// Canonical tensor prefix, such as "synthesis.b8.conv0".
     pub name: String,
-    /// Width and height of the layer's output in pixels.
-    pub resolution: usize,
+    /// Of the layer's output.
+    #[serde(flatten)]
+    pub size: Size,
     /// Number of style outputs (rows of the layer's style weight).
     pub channels: usize,
 }
@@ -204,5 +268,21 @@ impl ModelInfo {
             (None, Some(_)) => Err("a mixture of classes, but the model has no classes".into()),
             (None, None) => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_tell_scripts_both_sides_and_the_larger_one() {
+        let layer = LayerInfo { index: 0, name: "L".into(), size: Size::new(64, 128), channels: 3 };
+        let json = serde_json::to_value(&layer).unwrap();
+        let expected = serde_json::json!(
+            {"index": 0, "name": "L", "width": 64, "height": 128, "resolution": 128, "channels": 3}
+        );
+        assert_eq!(json, expected);
+        assert_eq!([Size::square(8).brief(), layer.size.brief(), layer.size.to_string()], ["8", "64x128", "64 x 128"]);
     }
 }

@@ -29,7 +29,7 @@ use crate::ops::Place;
 use crate::progress::{Cancelled, Progress, Report};
 use crate::sefa::StyleRows;
 pub use conditions::{Conditions, Label};
-pub use info::{Family, Group, LayerInfo, ModelInfo};
+pub use info::{Family, Group, LayerInfo, ModelInfo, Size};
 
 /// One step of a forward pass, the unit that the render engine caches.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,8 +59,8 @@ pub enum NoiseInput<'a> {
     /// What the checkpoint stores.
     Const,
     None,
-    /// Standard normal noise `[1, 1, r, r]` of (layer, resolution r).
-    Given(&'a dyn Fn(usize, usize) -> Tensor<4>),
+    /// Standard normal noise `[1, 1, height, width]` of a layer and its size.
+    Given(&'a dyn Fn(usize, Size) -> Tensor<4>),
 }
 
 /// Noise of one layer.
@@ -72,11 +72,11 @@ enum LayerNoise {
 }
 
 impl NoiseInput<'_> {
-    fn of_layer(&self, layer: usize, resolution: usize) -> LayerNoise {
+    fn of_layer(&self, layer: usize, size: Size) -> LayerNoise {
         match self {
             NoiseInput::Const => LayerNoise::Const,
             NoiseInput::None => LayerNoise::None,
-            NoiseInput::Given(noise) => LayerNoise::Given(noise(layer, resolution)),
+            NoiseInput::Given(noise) => LayerNoise::Given(noise(layer, size)),
         }
     }
 }
@@ -135,7 +135,8 @@ trait Blueprint {
 
 /// The family's part of [`ModelInfo`].
 struct Facts {
-    resolution: usize,
+    /// Of the picture.
+    size: Size,
     channels: usize,
     z_dim: usize,
     w_dim: Option<usize>,
@@ -254,7 +255,7 @@ fn describe_blueprint(blueprint: &dyn Blueprint, weights: &Weights, name: &str) 
         family: weights.family,
         layout: weights.layout.to_owned(),
         container: weights.container.to_string(),
-        resolution: facts.resolution,
+        size: facts.size,
         channels: facts.channels,
         z_dim: facts.z_dim,
         w_dim: facts.w_dim,

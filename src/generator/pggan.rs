@@ -9,7 +9,7 @@ use std::f64::consts::SQRT_2;
 
 use burn::tensor::{Device, Tensor};
 
-use super::info::LayerInfo;
+use super::info::{LayerInfo, Size};
 use super::layers::{Conv, Growth, Linear, lrelu, tensor};
 use super::{
     Activation, Blueprint, Conditions, Facts, Label, LoadError, MAX_BLOCKS, Network, NoiseInput, ReadBackError, Stage,
@@ -46,12 +46,17 @@ impl Config {
 impl Blueprint for Config {
     fn facts(&self) -> Facts {
         Facts {
-            resolution: 2 << self.channels.len(),
+            size: Size::square(2 << self.channels.len()),
             channels: self.picture_channels,
             z_dim: self.z_dim,
             w_dim: None,
             // z enters once, so there is one latent layer.
-            layers: vec![LayerInfo { index: 0, name: "layer0".into(), resolution: 4, channels: 16 * self.channels[0] }],
+            layers: vec![LayerInfo {
+                index: 0,
+                name: "layer0".into(),
+                size: Size::square(4),
+                channels: 16 * self.channels[0],
+            }],
             classes: None,
             default_truncation: None,
             has_noise: false,

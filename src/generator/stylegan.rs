@@ -9,7 +9,7 @@ use std::f64::consts::SQRT_2;
 
 use burn::tensor::Tensor;
 
-use super::info::LayerInfo;
+use super::info::{LayerInfo, Size};
 use super::layers::{Conv, Growth, Linear, tensor};
 use super::mapping::{Mapping, MappingConfig, MeanCodes};
 use super::{
@@ -56,11 +56,11 @@ impl Blueprint for Config {
         let layer = |index: usize| LayerInfo {
             index,
             name: format!("synthesis.layer{index}"),
-            resolution: 4 << (index / 2),
+            size: Size::square(4 << (index / 2)),
             channels: 2 * self.channels[index / 2],
         };
         Facts {
-            resolution: 2 << self.channels.len(),
+            size: Size::square(2 << self.channels.len()),
             channels: self.picture_channels,
             z_dim: self.mapping.z_dim,
             w_dim: Some(self.mapping.w_dim),
@@ -159,7 +159,7 @@ impl Network for StyleGan {
         };
         if self.growth.runs(stage) {
             for (i, (layer, w)) in block.layers.iter().zip(codes).enumerate() {
-                x = layer.forward(x, w.clone(), noise.of_layer(2 * stage + i, 4 << stage));
+                x = layer.forward(x, w.clone(), noise.of_layer(2 * stage + i, Size::square(4 << stage)));
             }
         }
         let picture = self.growth.picture(stage, before, || block.rgb.forward(x.clone()));

@@ -10,7 +10,7 @@ use std::f64::consts::{FRAC_1_SQRT_2, SQRT_2};
 
 use burn::tensor::Tensor;
 
-use super::info::LayerInfo;
+use super::info::{LayerInfo, Size};
 use super::layers::{Conv, Linear, tensor};
 use super::mapping::{Mapping, MappingConfig, MeanCodes};
 use super::{
@@ -88,7 +88,7 @@ impl Config {
             LayerInfo {
                 index,
                 name: format!("synthesis.b{resolution}.{name}"),
-                resolution,
+                size: Size::square(resolution),
                 channels: self.channels[input_block],
             }
         };
@@ -99,7 +99,7 @@ impl Config {
 impl Blueprint for Config {
     fn facts(&self) -> Facts {
         Facts {
-            resolution: self.resolution,
+            size: Size::square(self.resolution),
             channels: self.picture_channels,
             z_dim: self.mapping.z_dim,
             w_dim: Some(self.mapping.w_dim),
@@ -245,10 +245,10 @@ impl Network for StyleGan2 {
         let mut features = before.clone();
         if let Some(up) = &block.up {
             let (layer, w) = next();
-            features = up.forward(features, w, noise.of_layer(layer, block.resolution));
+            features = up.forward(features, w, noise.of_layer(layer, Size::square(block.resolution)));
         }
         let (layer, w) = next();
-        features = block.conv.forward(features, w, noise.of_layer(layer, block.resolution));
+        features = block.conv.forward(features, w, noise.of_layer(layer, Size::square(block.resolution)));
         if let Some(skip) = &block.skip {
             features = ops::sum(features, self.upsample.forward(skip.forward(before)));
         }

@@ -10,7 +10,7 @@ use std::f64::consts::TAU;
 use burn::tensor::Tensor;
 
 use super::filtered::{FilteredActivation, Resampling, Taps};
-use super::info::LayerInfo;
+use super::info::{LayerInfo, Size};
 use super::layers::{Linear, tensor};
 use super::mapping::{Mapping, MappingConfig, MeanCodes};
 use super::{
@@ -128,16 +128,20 @@ impl LayerConfig {
 
 impl Blueprint for Config {
     fn facts(&self) -> Facts {
-        let input =
-            LayerInfo { index: 0, name: "synthesis.input".into(), resolution: self.layers[0].size, channels: 4 };
+        let input = LayerInfo {
+            index: 0,
+            name: "synthesis.input".into(),
+            size: Size::square(self.layers[0].size),
+            channels: 4,
+        };
         let of_layer = |(i, layer): (usize, &LayerConfig)| LayerInfo {
             index: i + 1,
             name: layer.prefix.clone(),
-            resolution: layer.size,
+            size: Size::square(layer.size),
             channels: layer.inputs,
         };
         Facts {
-            resolution: self.last().size,
+            size: Size::square(self.last().size),
             channels: self.last().outputs,
             z_dim: self.mapping.z_dim,
             w_dim: Some(self.mapping.w_dim),

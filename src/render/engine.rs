@@ -12,7 +12,7 @@ use super::{Picture, Source};
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::edit::{Code, Edit, LayerSet, Noise, NoiseMode, Weighting};
 use crate::generator::{
-    Activation, Conditions, Generator, Label, LoadError, ModelInfo, NoiseInput, Prior, ReadBackError, Stage,
+    Activation, Conditions, Generator, Label, LoadError, ModelInfo, NoiseInput, Prior, ReadBackError, Size, Stage,
 };
 use crate::gpu::{Precision, RenderDevice};
 use crate::latent;
@@ -98,13 +98,13 @@ struct NoiseBank {
 }
 
 impl NoiseBank {
-    fn layer(&mut self, seed: u64, layer: usize, resolution: usize, device: &Device) -> Tensor<4> {
+    fn layer(&mut self, seed: u64, layer: usize, size: Size, device: &Device) -> Tensor<4> {
         if self.seed != seed {
             *self = NoiseBank { seed, layers: HashMap::new() };
         }
         let make = || {
-            let values = latent::noise_from_seed(seed, layer, resolution);
-            Tensor::from_data(TensorData::new(values, [1, 1, resolution, resolution]), device)
+            let values = latent::noise_from_seed(seed, layer, size.pixels());
+            Tensor::from_data(TensorData::new(values, [1, 1, size.height, size.width]), device)
         };
         self.layers.entry(layer).or_insert_with(make).clone()
     }
@@ -324,7 +324,7 @@ impl Model {
             .map(|code| Tensor::from_data(TensorData::new(code.clone(), [1, code.len()]), device))
             .collect();
         let Noise { mode, seed } = input.noise.unwrap_or_default();
-        let random = |layer, resolution| self.noise.borrow_mut().layer(seed, layer, resolution, device);
+        let random = |layer, size| self.noise.borrow_mut().layer(seed, layer, size, device);
         let noise = match mode {
             NoiseMode::Const => NoiseInput::Const,
             NoiseMode::None => NoiseInput::None,
@@ -346,7 +346,7 @@ impl Model {
     fn preview(&self, stage: usize) -> Option<Tensor<4>> {
         const SMALLEST: usize = 64;
         let (_, output) = self.outputs[stage].as_ref()?;
-        output.picture.clone().filter(|picture| picture.dims()[3] >= SMALLEST)
+        output.picture.clone().filter(|picture| picture.dims()[2].max(picture.dims()[3]) >= SMALLEST)
     }
 
     /// The output of the last stage, after `ran` stages.

@@ -47,7 +47,7 @@ pub fn facts_ui(ui: &mut Ui, info: &ModelInfo) {
 pub fn summary_ui(ui: &mut Ui, info: &ModelInfo) {
     let classes = info.classes.map(|count| format!(" · {count} classes")).unwrap_or_default();
     let mut lines = vec![
-        format!("{} {}{classes}", info.family, info.resolution),
+        format!("{} {}{classes}", info.family, info.size.brief()),
         format!("{}, {} layout", info.container, info.layout),
     ];
     let licence = info.metadata.get("license").or_else(|| info.metadata.get("licence"));
@@ -85,7 +85,7 @@ fn facts(info: &ModelInfo) -> Vec<(&'static str, String)> {
     let mut facts = vec![
         ("family", info.family.to_string()),
         ("file", format!("{}, {} layout", info.container, info.layout)),
-        ("picture", format!("{0} × {0}, {colours}", info.resolution)),
+        ("picture", format!("{} × {}, {colours}", info.size.width, info.size.height)),
         ("latent", format!("{latent}, {} {plural}", info.num_layers)),
     ];
     facts.extend(info.classes.map(|count| {

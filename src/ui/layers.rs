@@ -41,9 +41,9 @@ pub fn layers_ui(ui: &mut Ui, info: &ModelInfo, layers: &mut LayerSet) {
 fn summary_ui(ui: &mut Ui, info: &ModelInfo, layers: &LayerSet) {
     let chosen: Vec<_> = layers.as_slice().iter().filter_map(|&layer| info.layers.get(layer)).collect();
     let (Some(first), Some(last)) = (chosen.first(), chosen.last()) else { return };
-    let pixels = match first.resolution == last.resolution {
-        true => format!("{} px", first.resolution),
-        false => format!("{}–{} px", first.resolution, last.resolution),
+    let pixels = match first.size == last.size {
+        true => format!("{} px", first.size.brief()),
+        false => format!("{}–{} px", first.size.brief(), last.size.brief()),
     };
     let plural = if chosen.len() == 1 { "layer" } else { "layers" };
     let channels: usize = chosen.iter().map(|layer| layer.channels).sum();
@@ -106,7 +106,7 @@ fn ruler_ui(ui: &mut Ui, info: &ModelInfo, layers: &mut LayerSet) {
     // While dragging, the numbers below say more, and must not be covered.
     let pointed = response.hover_pos().filter(|_| !dragged).map(|pointer| at(pointer.x).max(0.0) as usize);
     if let Some(layer) = pointed.and_then(|layer| info.layers.get(layer)) {
-        let facts = format!("{} px, {} channels", layer.resolution, layer.channels);
+        let facts = format!("{} px, {} channels", layer.size.brief(), layer.channels);
         let text = format!("Layer {}: {}\n{facts}\nDrag an end or the middle", layer.index, layer.name);
         response.on_hover_text_at_pointer(text);
     }
@@ -116,7 +116,7 @@ fn ruler_ui(ui: &mut Ui, info: &ModelInfo, layers: &mut LayerSet) {
         let fill = if layers.contains(layer) { colours.accent_dim } else { colours.button };
         ui.painter().rect_filled(cell, 1.0, fill);
     }
-    resolutions_ui(ui, info, Rangef::new(cells.bottom(), area.bottom()), edge);
+    sizes_ui(ui, info, Rangef::new(cells.bottom(), area.bottom()), edge);
     end_ui(ui, "First layer", layers, edge(first) + 1.5, cells, |layers, step| {
         let (first, last) = (layers.first(), layers.last());
         LayerSet::range(first.saturating_add_signed(step).min(last), last)
@@ -180,15 +180,15 @@ fn end_ui(
     });
 }
 
-/// The resolutions below the cells, one number for all layers of the same size.
-fn resolutions_ui(ui: &Ui, info: &ModelInfo, y: Rangef, edge: impl Fn(usize) -> f32) {
+/// The sizes below the cells, one for all layers of the same.
+fn sizes_ui(ui: &Ui, info: &ModelInfo, y: Rangef, edge: impl Fn(usize) -> f32) {
     let colour = style::palette(ui).text_weak;
     let font = FontId::proportional(10.0);
     let mut free_from = f32::NEG_INFINITY;
-    for run in info.layers.chunk_by(|a, b| a.resolution == b.resolution) {
+    for run in info.layers.chunk_by(|a, b| a.size == b.size) {
         let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
         let x = (edge(first.index) + edge(last.index + 1)) / 2.0;
-        let galley = ui.painter().layout_no_wrap(first.resolution.to_string(), font.clone(), colour);
+        let galley = ui.painter().layout_no_wrap(first.size.brief(), font.clone(), colour);
         let rect = Align2::CENTER_CENTER.anchor_size(pos2(x, y.center()), galley.size());
         // Too many layers for the width: leave numbers out rather than paint them over each other.
         if rect.left() >= free_from {

@@ -135,5 +135,5 @@ fn title_ui(ui: &mut Ui, info: &ModelInfo, room: Rect, middle: f32) {
 /// "Toy heads · StyleGAN2 128 · 12 layers"
 pub fn title(info: &ModelInfo) -> String {
     let plural = if info.num_layers == 1 { "layer" } else { "layers" };
-    format!("{} · {} {} · {} {plural}", info.name, info.family, info.resolution, info.num_layers)
+    format!("{} · {} {} · {} {plural}", info.name, info.family, info.size.brief(), info.num_layers)
 }

@@ -46,7 +46,11 @@ pub struct Recent {
     pub source: Source,
     pub name: String,
     pub family: String,
+    /// Larger side of the picture.
     pub resolution: usize,
+    /// Both sides, where they differ.
+    #[serde(default)]
+    pub oblong: Option<String>,
 }
 
 const MOST_RECENT: usize = 10;
@@ -54,7 +58,10 @@ const MOST_RECENT: usize = 10;
 impl Recent {
     /// "StyleGAN2 1024"
     pub fn facts(&self) -> String {
-        format!("{} {}", self.family, self.resolution)
+        match &self.oblong {
+            Some(size) => format!("{} {size}", self.family),
+            None => format!("{} {}", self.family, self.resolution),
+        }
     }
 }
 
@@ -68,7 +75,8 @@ impl Preferences {
             source: source.clone(),
             name: info.name.clone(),
             family: info.family.to_string(),
-            resolution: info.resolution,
+            resolution: info.size.larger(),
+            oblong: (info.size.width != info.size.height).then(|| info.size.brief()),
         };
         self.recent.insert(0, recent);
         self.recent.truncate(MOST_RECENT);

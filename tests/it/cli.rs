@@ -192,6 +192,8 @@ fn info_has_the_promised_keys() {
         "layout",
         "container",
         "resolution",
+        "width",
+        "height",
         "channels",
         "z_dim",
         "w_dim",
@@ -208,7 +210,9 @@ fn info_has_the_promised_keys() {
             assert!(info.get(key).is_some(), "{file}: no {key}");
         }
         assert_eq!(info["layers"].as_array().unwrap().len() as u64, info["num_layers"].as_u64().unwrap());
-        assert!(info["layers"][0]["resolution"].is_u64() && info["layers"][0]["channels"].is_u64());
+        for key in ["width", "height", "resolution", "channels"] {
+            assert!(info["layers"][0][key].is_u64(), "{file}: no {key} of a layer");
+        }
         let readable = shell.ok(&format!("info {file}"));
         assert!(readable.contains("layer") && readable.contains(info["container"].as_str().unwrap()), "{readable}");
     }

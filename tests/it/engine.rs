@@ -132,7 +132,7 @@ fn groups_are_those_of_the_paper() {
     let info = toy_heads().info().unwrap();
     let text = |group| info.group(group).unwrap().to_string();
     assert_eq!(Group::ALL.map(text), ["0-1", "2-5", "6-11", "0-11"]);
-    let layers: Vec<_> = info.layers.iter().map(|layer| (layer.name.as_str(), layer.resolution)).collect();
+    let layers: Vec<_> = info.layers.iter().map(|layer| (layer.name.as_str(), layer.size.larger())).collect();
     assert_eq!(layers[0], ("synthesis.b4.conv1", 4));
     assert_eq!(layers[1], ("synthesis.b8.conv0", 8));
     assert_eq!(layers[6], ("synthesis.b32.conv1", 32));

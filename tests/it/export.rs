@@ -10,7 +10,7 @@ use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use sefa_studio::edit::{Code, Edit, LayerSet, Move, Sample, Weighting};
 use sefa_studio::export::{self, ExportError, FrameWriter, Latents, Space, Sweep};
-use sefa_studio::generator::{Family, ModelInfo};
+use sefa_studio::generator::{Family, ModelInfo, Size};
 use sefa_studio::gpu::RenderDevice;
 use sefa_studio::names::DirectionNames;
 use sefa_studio::progress::{self, Cancelled, Progress};
@@ -253,7 +253,7 @@ fn info() -> ModelInfo {
         family: Family::StyleGan2,
         layout: String::new(),
         container: String::new(),
-        resolution: 4,
+        size: Size::square(4),
         channels: 3,
         z_dim: 4,
         w_dim: Some(3),

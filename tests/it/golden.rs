@@ -101,7 +101,7 @@ impl Case {
         let picture = engine.render(edit).unwrap();
         let (every, expected) = self.expected.picture(name, n);
         let info = engine.info().unwrap();
-        let size = [info.channels, info.resolution, info.resolution];
+        let size = [info.channels, info.size.height, info.size.width];
         let found = sampled(&picture.to_f32().unwrap(), size, every);
         assert_close(&self.what(name, n), &found, &expected, bound);
     }

@@ -548,8 +548,8 @@ fn the_picture_is_copied() {
         egui::OutputCommand::CopyImage(image) => Some(image.size),
         _ => None,
     });
-    let resolution = window.state().model().unwrap().resolution;
-    assert_eq!(copied, Some([resolution; 2]));
+    let size = window.state().model().unwrap().size;
+    assert_eq!(copied, Some([size.width, size.height]));
 }
 
 #[test]

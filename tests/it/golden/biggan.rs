@@ -1,7 +1,7 @@
 //! BigGAN and BigGAN-deep, of Hugging Face and of Brock.
 
 use sefa_studio::edit::{ClassMix, Code, LayerSet};
-use sefa_studio::generator::Family;
+use sefa_studio::generator::{Family, Size};
 use sefa_studio::gpu::RenderDevice;
 use sefa_studio::latent;
 
@@ -27,7 +27,7 @@ fn biggan_deep_picks_statistics_by_psi_and_renders_as_the_reference() {
         for case in Case::all(deep.folder, &["pytorch_model.bin"]) {
             let mut engine = case.open();
             let info = engine.info().unwrap();
-            assert_eq!((info.family, info.resolution), (Family::BigGanDeep, deep.resolution));
+            assert_eq!((info.family, info.size), (Family::BigGanDeep, Size::square(deep.resolution)));
             assert_eq!(info.num_layers, deep.items, "the first layer and the blocks");
             for n in case.samples() {
                 for psi in deep.psis {

@@ -1,7 +1,7 @@
 //! DCGAN: activations, pictures in single and half precision, SeFa.
 
 use sefa_studio::edit::LayerSet;
-use sefa_studio::generator::{Conditions, Family};
+use sefa_studio::generator::{Conditions, Family, Size};
 
 use super::{ACTIVATION, Case, PICTURE, assert_basis, assert_close_relative};
 use crate::support::run_stages;
@@ -12,7 +12,7 @@ fn dcgan_renders_as_the_reference_in_single_and_half_precision() {
     for case in Case::all("dcgan", &files) {
         let mut engine = case.open();
         let info = engine.info().unwrap();
-        assert_eq!((info.family, info.resolution, info.z_dim, info.num_layers), (Family::Dcgan, 64, 12, 1));
+        assert_eq!((info.family, info.size, info.z_dim, info.num_layers), (Family::Dcgan, Size::square(64), 12, 1));
         let is_half = case.file.to_string_lossy().contains("f16");
         for n in case.samples() {
             case.assert_picture(&mut engine, &case.edit_of_z(n, 1.0), "image", n, if is_half { 5e-3 } else { PICTURE });

@@ -51,7 +51,7 @@ fn every_family_renders_in_half_precision_within_its_bounds() {
             let mut engine = case.open();
             let found = engine.render(&case.edit_of_z(n, psi)).unwrap().to_f32().unwrap();
             let info = engine.info().unwrap();
-            let found = sampled(&found, [info.channels, info.resolution, info.resolution], every);
+            let found = sampled(&found, [info.channels, info.size.height, info.size.width], every);
             assert_within(&case.what(name, n), &found, &expected, bounds);
         }
     }

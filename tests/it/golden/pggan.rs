@@ -1,7 +1,7 @@
 //! PGGAN, plain and fused, grown to the end and not.
 
 use sefa_studio::edit::LayerSet;
-use sefa_studio::generator::Family;
+use sefa_studio::generator::{Family, Size};
 
 use super::{Case, PICTURE, assert_basis};
 
@@ -16,7 +16,10 @@ fn pggan_renders_as_the_reference() {
     for case in cases() {
         let mut engine = case.open();
         let info = engine.info().unwrap();
-        assert_eq!((info.family, info.resolution, info.code_dim(), info.num_layers), (Family::Pggan, 32, 16, 1));
+        assert_eq!(
+            (info.family, info.size, info.code_dim(), info.num_layers),
+            (Family::Pggan, Size::square(32), 16, 1)
+        );
         for n in case.samples() {
             let mut edit = case.edit_of_z(n, 1.0);
             case.assert_picture(&mut engine, &edit, "image", n, PICTURE);

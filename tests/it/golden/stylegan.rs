@@ -1,7 +1,7 @@
 //! StyleGAN, with a fused layer at 128 pixels.
 
 use sefa_studio::edit::{Code, Truncation};
-use sefa_studio::generator::Family;
+use sefa_studio::generator::{Family, Size};
 
 use super::{Case, PICTURE, assert_basis};
 
@@ -14,7 +14,7 @@ fn stylegan_truncates_renders_and_edits_as_the_reference() {
     for case in cases() {
         let mut engine = case.open();
         let info = engine.info().unwrap();
-        assert_eq!((info.family, info.resolution, info.num_layers), (Family::StyleGan, 128, 12));
+        assert_eq!((info.family, info.size, info.num_layers), (Family::StyleGan, Size::square(128), 12));
         assert_eq!(info.default_truncation, Some(Truncation { psi: 0.7, cutoff: Some(8) }));
         for n in case.samples() {
             let mut edit = case.edit_of_z(n, 1.0);

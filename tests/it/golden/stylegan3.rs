@@ -1,7 +1,7 @@
 //! StyleGAN3 T and R, with their own and with another transform of the picture.
 
 use sefa_studio::edit::Code;
-use sefa_studio::generator::Family;
+use sefa_studio::generator::{Family, Size};
 
 use super::{Case, assert_basis};
 
@@ -17,7 +17,7 @@ fn stylegan3_truncates_and_renders_as_the_reference() {
     for case in cases() {
         let mut engine = case.open();
         let info = engine.info().unwrap();
-        assert_eq!((info.family, info.resolution, info.num_layers), (Family::StyleGan3, 32, 8));
+        assert_eq!((info.family, info.size, info.num_layers), (Family::StyleGan3, Size::square(32), 8));
         for n in case.samples() {
             let mut edit = case.edit_of_z(n, 1.0);
             case.assert_picture(&mut engine, &edit, "image", n, PICTURE);

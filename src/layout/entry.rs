@@ -25,6 +25,8 @@ pub(super) enum Change {
     /// Both kernel axes are reversed.
     Flip,
     AddOne,
+    /// Every value is multiplied.
+    Scale(f32),
     /// Every run along the last axis moves left by so many places; what falls out in front is added behind.
     Rotate(usize),
     /// Spectral normalisation.
@@ -43,6 +45,7 @@ impl Entry {
                     values.chunks_exact_mut(kernel.max(1)).for_each(<[f32]>::reverse);
                 }
                 Change::AddOne => values.iter_mut().for_each(|value| *value += 1.0),
+                Change::Scale(factor) => values.iter_mut().for_each(|value| *value *= factor),
                 Change::Rotate(places) => {
                     let run = self.shape.last().copied().unwrap_or(1).max(1);
                     values.chunks_exact_mut(run).for_each(|run| run.rotate_left(*places % run.len()));
@@ -68,6 +71,11 @@ impl Entry {
 }
 
 impl Change {
+    /// Nothing for a factor of 1.
+    pub(super) fn scale(factor: f32) -> Vec<Change> {
+        if factor == 1.0 { Vec::new() } else { vec![Change::Scale(factor)] }
+    }
+
     fn divisor(&self) -> Option<f32> {
         match self {
             Change::Divide(norm) => Some(norm.sigma()),

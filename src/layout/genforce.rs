@@ -1,14 +1,15 @@
 //! StyleGAN2 as genforce spells it (genforce/genforce and genforce/sefa, `stylegan2_generator.py`): TensorFlow's conventions
 //! in PyTorch, so up-sampling kernels are reversed and the style bias lacks its 1.
 
-use super::mapping::Mapping;
+use super::mapping::{Mapping, pair};
 use super::stylegan2::{Layer, Spelling};
 
 pub(super) const SPELLING: Spelling = Spelling {
     layout: "genforce",
     constant: "synthesis.early_layer.const",
     mapping: Mapping {
-        dense: |i| format!("mapping.dense{i}."),
+        dense: |i| pair(&format!("mapping.dense{i}.")),
+        scale: 1.0,
         embed: Some("mapping.LabelEmbed."),
         label: Some("mapping.label_weight"),
         mean_w: "truncation.w_avg",

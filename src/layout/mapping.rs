@@ -1,7 +1,7 @@
 //! The mapping network of StyleGAN 1 to 3: z, and the class where there is one, to w.
 
 use super::assembly::Assembly;
-use super::entry::Entry;
+use super::entry::{Change, Entry};
 use super::error::LayoutProblem;
 use super::state_dict::StateDict;
 
@@ -10,8 +10,11 @@ const MAX_DENSE: usize = 64;
 /// Where a layout keeps the tensors of the mapping network.
 #[derive(Clone, Copy)]
 pub(super) struct Mapping {
-    /// Prefix of layer i, with the separator.
-    pub(super) dense: fn(usize) -> String,
+    /// Names of the weight and the bias of layer i.
+    pub(super) dense: fn(usize) -> [String; 2],
+    /// What is stored times this is canonical: weights and biases of a layer that has a gain of sqrt(2) and a learning rate of
+    /// 0.01 in its arithmetic.
+    pub(super) scale: f32,
     /// Prefix of the class embedding that is normalised by itself (ADA), with the separator.
     pub(super) embed: Option<&'static str>,
     /// The class embedding that is normalised together with z (LabelConcat).
@@ -19,15 +22,20 @@ pub(super) struct Mapping {
     pub(super) mean_w: &'static str,
 }
 
+/// Weight and bias under one prefix, which ends with the separator.
+pub(super) fn pair(prefix: &str) -> [String; 2] {
+    ["weight", "bias"].map(|part| format!("{prefix}{part}"))
+}
+
 impl Mapping {
     /// Number of layers, as far as the names tell.
     pub(super) fn layers(&self, state: &StateDict) -> usize {
-        let last = (0..=MAX_DENSE).filter(|&i| state.has(&format!("{}weight", (self.dense)(i)))).max();
+        let last = (0..=MAX_DENSE).filter(|&i| state.has(&(self.dense)(i)[0])).max();
         last.map_or(1, |last| last + 1)
     }
 
     pub(super) fn required(&self, layers: usize) -> impl Iterator<Item = String> {
-        (0..layers).map(self.dense).flat_map(|p| [format!("{p}weight"), format!("{p}bias")])
+        (0..layers).flat_map(self.dense)
     }
 
     /// Takes the network over: each layer as wide as the next one needs, the last one as wide as w. `dense` is the canonical
@@ -37,7 +45,7 @@ impl Mapping {
         if layers > MAX_DENSE {
             return Err(LayoutProblem::unsupported(format!("a network of more than {MAX_DENSE} mapping layers")));
         }
-        let first = format!("{}weight", (self.dense)(0));
+        let [first, _] = (self.dense)(0);
         let [_, mut width] = assembly.axes(&first)?;
         let mut embedded = 0;
         if let Some(prefix) = self.embed.filter(|prefix| assembly.state.has(&format!("{prefix}weight"))) {
@@ -57,11 +65,11 @@ impl Mapping {
             return Err(LayoutProblem::Shape { found: assembly.shape(&first), tensor: first, expected });
         }
         for i in 0..layers {
-            let prefix = (self.dense)(i);
-            let [out, _] = assembly.axes(&format!("{prefix}weight"))?;
+            let [weight, bias] = (self.dense)(i);
+            let [out, _] = assembly.axes(&weight)?;
             let out = if i + 1 == layers { w_dim } else { out };
-            assembly.put(&format!("{prefix}weight"), format!("{dense}{i}.weight"), &[out, width])?;
-            assembly.put(&format!("{prefix}bias"), format!("{dense}{i}.bias"), &[out])?;
+            assembly.put_changed(&weight, format!("{dense}{i}.weight"), &[out, width], Change::scale(self.scale))?;
+            assembly.put_changed(&bias, format!("{dense}{i}.bias"), &[out], Change::scale(self.scale))?;
             width = out;
         }
         Ok(())

@@ -3,7 +3,7 @@
 
 use super::assembly::Assembled;
 use super::error::LayoutProblem;
-use super::mapping::Mapping;
+use super::mapping::{Mapping, pair};
 use super::state_dict::StateDict;
 use super::stylegan2::{Layer, Spelling, conv_name};
 
@@ -11,7 +11,8 @@ pub(super) const SPELLING: Spelling = Spelling {
     layout: "nvidia",
     constant: "synthesis.b4.const",
     mapping: Mapping {
-        dense: |i| format!("mapping.fc{i}."),
+        dense: |i| pair(&format!("mapping.fc{i}.")),
+        scale: 1.0,
         embed: Some("mapping.embed."),
         // No public file has a label_weight with these names; canonical files do.
         label: Some("mapping.label_weight"),

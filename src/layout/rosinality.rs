@@ -1,6 +1,6 @@
 //! StyleGAN2 as rosinality spells it (rosinality/stylegan2-pytorch, `model.py`), also inside pSp, e4e and restyle files.
 
-use super::mapping::Mapping;
+use super::mapping::{Mapping, pair};
 use super::stylegan2::{Layer, Spelling};
 
 /// The mean w lies beside the state dict under this name, not in it; training files have none.
@@ -11,7 +11,8 @@ pub(super) const SPELLING: Spelling = Spelling {
     constant: "input.input",
     mapping: Mapping {
         // style.0 is the pixel norm.
-        dense: |i| format!("style.{}.", i + 1),
+        dense: |i| pair(&format!("style.{}.", i + 1)),
+        scale: 1.0,
         embed: None,
         label: None,
         mean_w: MEAN_W,

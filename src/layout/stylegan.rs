@@ -3,7 +3,7 @@
 use super::assembly::{Assembled, Assembly, check_picture};
 use super::entry::Change;
 use super::error::{LayoutProblem, Names};
-use super::mapping::Mapping;
+use super::mapping::{Mapping, pair};
 use super::state_dict::StateDict;
 use crate::generator::Family;
 
@@ -42,7 +42,8 @@ impl Layer {
 pub(super) const GENFORCE: Spelling = Spelling {
     layout: "genforce",
     mapping: Mapping {
-        dense: |i| format!("mapping.dense{i}."),
+        dense: |i| pair(&format!("mapping.dense{i}.")),
+        scale: 1.0,
         embed: None,
         label: Some("mapping.label_weight"),
         mean_w: "truncation.w_avg",
@@ -66,7 +67,8 @@ pub(super) const GENFORCE: Spelling = Spelling {
 pub(super) const TENSORFLOW: Spelling = Spelling {
     layout: "tensorflow",
     mapping: Mapping {
-        dense: |i| format!("mapping/Dense{i}/"),
+        dense: |i| pair(&format!("mapping/Dense{i}/")),
+        scale: 1.0,
         embed: None,
         label: Some("mapping/LabelConcat/weight"),
         mean_w: "dlatent_avg",

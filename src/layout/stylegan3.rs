@@ -2,13 +2,14 @@
 
 use super::assembly::{Assembled, Assembly, check_picture};
 use super::error::LayoutProblem;
-use super::mapping::Mapping;
+use super::mapping::{Mapping, pair};
 use super::nvidia;
 use super::state_dict::StateDict;
 use crate::generator::Family;
 
 const MAPPING: Mapping = Mapping {
-    dense: |i| format!("mapping.fc{i}."),
+    dense: |i| pair(&format!("mapping.fc{i}.")),
+    scale: 1.0,
     embed: Some("mapping.embed."),
     label: None,
     mean_w: "mapping.w_avg",

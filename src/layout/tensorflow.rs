@@ -2,7 +2,7 @@
 //! names, and the arguments that the network was built with.
 
 use super::error::LayoutProblem;
-use super::mapping::Mapping;
+use super::mapping::{Mapping, pair};
 use super::state_dict::StateDict;
 use super::stylegan2::{Layer, Spelling};
 use crate::checkpoint::{DType, Tensor, Tree, Value};
@@ -171,7 +171,8 @@ pub(super) const STYLEGAN2: Spelling = Spelling {
     layout: "tensorflow",
     constant: "synthesis/4x4/Const/const",
     mapping: Mapping {
-        dense: |i| format!("mapping/Dense{i}/"),
+        dense: |i| pair(&format!("mapping/Dense{i}/")),
+        scale: 1.0,
         embed: Some("mapping/LabelEmbed/"),
         label: Some("mapping/LabelConcat/weight"),
         mean_w: "dlatent_avg",

@@ -15,7 +15,7 @@
 //! ```
 //!
 //! Dependencies point one way: `main -> cli, ui -> worker -> render -> generator -> layout -> checkpoint`. [`edit`],
-//! [`latent`] and [`sefa`] know nobody above them. egui appears only in `ui` and burn only in [`generator`], [`ops`],
+//! [`recipe`], [`latent`] and [`sefa`] know nobody above them. egui appears only in `ui` and burn only in [`generator`], [`ops`],
 //! [`render`] and [`gpu`]; `tests/it/structure.rs` checks both.
 //!
 //! A generator is a list of stages that know which latent layers they read; the engine keeps what each stage made and
@@ -38,6 +38,7 @@ pub mod names;
 pub mod ops;
 pub mod progress;
 pub mod project;
+pub mod recipe;
 pub mod render;
 pub mod sefa;
 #[cfg(feature = "gui")]

@@ -16,6 +16,7 @@ use super::torch_zip::{Kind, Zip};
 use super::tree::Tree;
 use super::{safetensors, torch_legacy};
 use crate::progress::{Progress, Report};
+use crate::recipe::Stated;
 
 /// Kinds of files that hold weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -56,6 +57,8 @@ pub struct Checkpoint {
     pub carries_code: bool,
     /// Bytes of the file.
     pub file_len: u64,
+    /// What a file with a graph (ONNX, TorchScript, Keras) states of its network; names are those of the tree's tensors.
+    pub stated: Stated,
 }
 
 impl Checkpoint {
@@ -103,7 +106,16 @@ impl Checkpoint {
         let container = recognise(&bytes, name)?;
         let (tree, metadata, carries_code) = read(container, &bytes, name)?;
         let file_len = bytes.len() as u64;
-        Ok(Checkpoint { file: name.into(), container, tree, metadata, config: None, carries_code, file_len })
+        Ok(Checkpoint {
+            file: name.into(),
+            container,
+            tree,
+            metadata,
+            config: None,
+            carries_code,
+            file_len,
+            stated: Stated::Nothing,
+        })
     }
 }
 

@@ -9,6 +9,7 @@ use super::weights::{FORMAT, Weights, family_of};
 use super::{biggan, biggan_deep, dcgan, genforce, nvidia, pggan, rosinality, stylegan, stylegan3, tensorflow};
 use crate::checkpoint::{Checkpoint, Container, Tensor};
 use crate::generator::Family;
+use crate::recipe::Stated;
 
 /// Recognises the generator in `checkpoint`.
 ///
@@ -21,6 +22,9 @@ pub fn detect(checkpoint: Checkpoint) -> Result<Weights, LayoutError> {
 
 fn recognise(checkpoint: Checkpoint) -> Result<Weights, LayoutProblem> {
     let mut network = unwrap(&checkpoint.tree)?;
+    if checkpoint.stated != Stated::Nothing {
+        network.state.stated = checkpoint.stated.clone();
+    }
     if checkpoint.container == Container::Safetensors {
         network.state.sort_naturally();
     }

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use crate::checkpoint::{Tensor, Tree, Value};
+use crate::recipe::Stated;
 
 /// Tensors and modules of one network, counting a shared one each time; the largest public ones have a few thousand.
 /// Ends walks through modules that contain themselves.
@@ -25,6 +26,8 @@ pub(super) struct StateDict {
     pub(super) attributes: Vec<(String, Option<f64>)>,
     /// Class of the module that the tensors come from, if the file tells.
     pub(super) class: Option<String>,
+    /// What the file says of the network: all of it, or the modules that the tensors lie in.
+    pub(super) stated: Stated,
 }
 
 impl StateDict {
@@ -120,6 +123,14 @@ impl StateDict {
                 Some(rest) => self.insert(rest.into(), tensor),
                 None => dropped.push(name),
             }
+        }
+        if let Stated::Modules { modules, .. } = &mut self.stated {
+            // The module that the prefix names becomes the root.
+            modules.retain_mut(|module| {
+                let rest =
+                    format!("{}.", module.name).strip_prefix(prefix).map(|rest| rest.trim_end_matches('.').into());
+                rest.map(|rest| module.name = rest).is_some()
+            });
         }
         dropped
     }

@@ -2,7 +2,7 @@
 
 /// Opcodes of all pickles in a file. Real checkpoints have tens of thousands; logs kept in them may have millions.
 const MAX_OPCODES: u64 = 32_000_000;
-/// Bytes copied out of the file (texts, lists, maps, inflated parts); tensors stay in the map and cost nothing.
+/// Bytes copied out of the file (texts, lists, maps, inflated parts); tensors stay there and cost nothing.
 const MAX_MEMORY: u64 = 512 << 20;
 /// Pickles inside pickles: NVIDIA's files keep each storage as a file of its own, and nothing nests deeper.
 const MAX_NESTING: u8 = 1;

@@ -1,14 +1,16 @@
-//! A range of bytes that is cheap to clone and never copied.
+//! A range of bytes that is cheap to clone. What lies in a file stays there until it is asked for.
+//!
+//! Files are read at positions, never mapped: another program may rewrite or cut a checkpoint that is open here (a training
+//! that saves over its latest file does), and of that a read gives an error or other numbers, a map a signal.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::fs::File;
-use std::io;
-use std::ops::{Deref, Range};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::sync::Arc;
 
-use memmap2::Mmap;
-
-/// Bytes of a mapped file, of a buffer, or embedded in the program.
+/// Bytes of a file, of a buffer, or embedded in the program.
 #[derive(Clone)]
 pub struct Bytes {
     owner: Owner,
@@ -19,23 +21,47 @@ pub struct Bytes {
 enum Owner {
     Static(&'static [u8]),
     Buffer(Arc<Vec<u8>>),
-    Map(Arc<Mmap>),
+    File(Arc<File>),
+}
+
+/// Bytes that were there when the file was opened could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Unreadable(String);
+
+impl From<io::Error> for Unreadable {
+    fn from(error: io::Error) -> Unreadable {
+        Unreadable(match error.kind() {
+            io::ErrorKind::UnexpectedEof => {
+                "the file has become shorter since it was opened. Open it again once it is written to the end".into()
+            }
+            _ => format!("the file can no longer be read: {error}"),
+        })
+    }
+}
+
+impl From<Unreadable> for String {
+    fn from(Unreadable(text): Unreadable) -> String {
+        text
+    }
 }
 
 impl Bytes {
-    /// Maps a whole file for reading.
-    pub fn map(file: &File) -> io::Result<Bytes> {
-        // SAFETY: `Mmap::map` is sound as long as nobody changes the file while it is mapped. The map is private and
-        // read-only, so this program cannot; it also never writes a file in place (every export is a temporary file
-        // renamed over its target, which leaves the mapped inode alone). Another program that rewrites a checkpoint
-        // while it is open here could change values under a reader. All structure (sizes, offsets, names) is copied and
-        // checked before it is used, numbers are read bytewise and any bit pattern is a valid number, and every access
-        // goes through a bounds-checked slice of the fixed length, so changed bytes give wrong numbers, not wrong
-        // addresses. A file that shrinks raises SIGBUS, which ends the process: the price of not copying 400 MB.
-        #[expect(unsafe_code, reason = "memory-mapping is what keeps checkpoints of 400 MB from being copied")]
-        let map = unsafe { Mmap::map(file)? };
-        let range = 0..map.len();
-        Ok(Bytes { owner: Owner::Map(Arc::new(map)), range })
+    /// Bytes handed over at a time: they still lie in the cache when they are converted.
+    pub const BLOCK: usize = 256 << 10;
+
+    /// All of a file, as long as it is now.
+    pub fn of_file(file: File) -> io::Result<Bytes> {
+        let len = usize::try_from(file.metadata()?.len()).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        Ok(Bytes { owner: Owner::File(Arc::new(file)), range: 0..len })
+    }
+
+    pub fn len(&self) -> usize {
+        self.range.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.range.is_empty()
     }
 
     /// The part `range`, counted from the start of these bytes; `None` if it sticks out.
@@ -47,34 +73,130 @@ impl Bytes {
         Some(Bytes { owner: self.owner.clone(), range: start..start + range.len() })
     }
 
-    /// Says that these bytes have been read and need no memory any more. They can be read again all the same.
-    pub fn release(&self) {
-        /// Below this, the call costs more than the memory is worth.
-        const WORTHWHILE: usize = 256 << 10;
-        #[cfg(unix)]
-        if let Owner::Map(map) = &self.owner
-            && self.len() >= WORTHWHILE
-        {
-            // SAFETY: the map is private, read-only and backed by its file (`map`), so a dropped page comes back from the
-            // file with what it held. Where the system refuses, the pages simply stay.
-            #[expect(unsafe_code, reason = "peak memory at load: without it a file counts twice, mapped and converted")]
-            let _ = unsafe {
-                map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, self.range.start, self.range.len())
-            };
-        }
-    }
-}
-
-impl Deref for Bytes {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
+    /// The bytes, unless they are in a file.
+    pub fn in_memory(&self) -> Option<&[u8]> {
         let whole: &[u8] = match &self.owner {
             Owner::Static(bytes) => bytes,
             Owner::Buffer(bytes) => bytes,
-            Owner::Map(map) => map,
+            Owner::File(_) => return None,
         };
-        &whole[self.range.clone()]
+        whole.get(self.range.clone())
+    }
+
+    /// Fills `to` with the bytes from `at` on.
+    ///
+    /// # Errors
+    /// There are fewer, or the file cannot be read.
+    pub fn read_at(&self, at: usize, to: &mut [u8]) -> Result<(), Unreadable> {
+        let end = at.checked_add(to.len()).filter(|end| *end <= self.len());
+        let end = end.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
+        match (&self.owner, self.in_memory()) {
+            (Owner::File(file), _) => read_exact_at(file, to, (self.range.start + at) as u64)?,
+            (_, Some(bytes)) => to.copy_from_slice(&bytes[at..end]),
+            (_, None) => {}
+        }
+        Ok(())
+    }
+
+    /// The N bytes from `at` on; `None` if there are fewer.
+    pub fn array<const N: usize>(&self, at: usize) -> Result<Option<[u8; N]>, Unreadable> {
+        if at.checked_add(N).is_none_or(|end| end > self.len()) {
+            return Ok(None);
+        }
+        let mut array = [0; N];
+        self.read_at(at, &mut array)?;
+        Ok(Some(array))
+    }
+
+    /// All bytes; those of a file are copied, so the caller bounds their number first.
+    pub fn load(&self) -> Result<Cow<'_, [u8]>, Unreadable> {
+        if let Some(bytes) = self.in_memory() {
+            return Ok(Cow::Borrowed(bytes));
+        }
+        let mut bytes = vec![0; self.len()];
+        self.read_at(0, &mut bytes)?;
+        Ok(Cow::Owned(bytes))
+    }
+
+    /// The same bytes in memory.
+    pub(super) fn kept(&self) -> Result<Bytes, Unreadable> {
+        match self.load()? {
+            Cow::Borrowed(_) => Ok(self.clone()),
+            Cow::Owned(bytes) => Ok(bytes.into()),
+        }
+    }
+
+    /// Hands all bytes over from front to back, in blocks of [`Bytes::BLOCK`] and a shorter last one.
+    ///
+    /// # Errors
+    /// The first one of `take`, or the file cannot be read.
+    pub fn for_each_block<E: From<Unreadable>>(&self, mut take: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+        if let Some(bytes) = self.in_memory() {
+            return bytes.chunks(Bytes::BLOCK).try_for_each(take);
+        }
+        let mut block = vec![0; self.len().min(Bytes::BLOCK)];
+        for at in (0..self.len()).step_by(Bytes::BLOCK) {
+            let count = block.len().min(self.len() - at);
+            self.read_at(at, &mut block[..count])?;
+            take(&block[..count])?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(unix)]
+fn read_exact_at(file: &File, to: &mut [u8], at: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, to, at)
+}
+
+#[cfg(windows)]
+fn read_exact_at(file: &File, mut to: &mut [u8], mut at: u64) -> io::Result<()> {
+    while !to.is_empty() {
+        match std::os::windows::fs::FileExt::seek_read(file, to, at) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(count) => {
+                to = &mut to[count..];
+                at += count as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Bytes as a stream, for readers that want one.
+pub(super) struct Stream {
+    bytes: Bytes,
+    at: u64,
+}
+
+impl Stream {
+    pub(super) fn new(bytes: Bytes) -> Stream {
+        Stream { bytes, at: 0 }
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        let len = self.bytes.len();
+        let at = usize::try_from(self.at).map_or(len, |at| at.min(len));
+        let count = to.len().min(len - at);
+        self.bytes.read_at(at, &mut to[..count]).map_err(io::Error::other)?;
+        self.at += count as u64;
+        Ok(count)
+    }
+}
+
+impl Seek for Stream {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let at = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::End(by) => (self.bytes.len() as u64).checked_add_signed(by),
+            SeekFrom::Current(by) => self.at.checked_add_signed(by),
+        };
+        self.at = at.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.at)
     }
 }
 
@@ -93,5 +215,55 @@ impl From<Vec<u8>> for Bytes {
 impl fmt::Debug for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} bytes", self.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn file(content: &[u8]) -> (tempfile::NamedTempFile, Bytes) {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(content).unwrap();
+        let bytes = Bytes::of_file(File::open(file.path()).unwrap()).unwrap();
+        (file, bytes)
+    }
+
+    #[test]
+    fn files_and_buffers_read_alike() {
+        let content: Vec<u8> = (0..3 * Bytes::BLOCK + 5).map(|i| (i % 251) as u8).collect();
+        let (_file, in_file) = file(&content);
+        for bytes in [in_file, content.clone().into()] {
+            assert_eq!(*bytes.load().unwrap(), content);
+            let part = bytes.slice(7..2 * Bytes::BLOCK).unwrap();
+            assert_eq!(part.array(1).unwrap(), Some([8u8, 9, 10]));
+            assert_eq!(part.array::<2>(part.len() - 1).unwrap(), None);
+            assert!(part.array::<1>(usize::MAX).unwrap().is_none() && part.slice(1..part.len() + 1).is_none());
+            let mut seen = Vec::new();
+            part.for_each_block(|block| -> Result<(), Unreadable> {
+                seen.extend_from_slice(block);
+                Ok(())
+            })
+            .unwrap();
+            assert_eq!(seen, content[7..2 * Bytes::BLOCK]);
+            let mut stream = Stream::new(part);
+            let mut four = [0; 4];
+            stream.seek(SeekFrom::End(-4)).unwrap();
+            stream.read_exact(&mut four).unwrap();
+            assert_eq!(four, content[2 * Bytes::BLOCK - 4..2 * Bytes::BLOCK]);
+            assert_eq!(stream.read(&mut four).unwrap(), 0);
+            assert!(stream.seek(SeekFrom::Current(-1 << 40)).is_err());
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_cut_is_an_error() {
+        let (file, bytes) = file(&[1; 100]);
+        file.as_file().set_len(50).unwrap();
+        assert_eq!(bytes.array::<4>(10).unwrap(), Some([1; 4]));
+        assert!(bytes.array::<4>(48).unwrap_err().to_string().contains("shorter"));
+        assert!(bytes.load().is_err());
     }
 }

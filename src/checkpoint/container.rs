@@ -1,15 +1,16 @@
 //! Which kind of file it is, by its content. Extensions say nothing: .pt, .pth, .bin and .pkl are used for each other.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 
 use serde::Serialize;
 
 use super::budget::Budget;
-use super::bytes::Bytes;
+use super::bytes::{Bytes, Unreadable};
 use super::error::{Broken, CheckpointError};
 use super::pickle::{self, NoStorages, Pickled};
 use super::torch_zip::{Kind, Zip};
@@ -42,7 +43,7 @@ impl fmt::Display for Container {
     }
 }
 
-/// An opened file: its values, with tensors still in the map.
+/// An opened file: its values, with tensors still in the file.
 #[derive(Debug)]
 pub struct Checkpoint {
     /// The file's name, for messages.
@@ -62,7 +63,7 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Maps a file and reads its structure. Numbers stay on disk until a tensor is asked for.
+    /// Reads the structure of a file. Numbers stay on disk until a tensor is asked for.
     ///
     /// # Errors
     /// The file cannot be read, is not a checkpoint, or is damaged; or `report` stopped the work.
@@ -83,7 +84,7 @@ impl Checkpoint {
         if len == 0 {
             return Err(refused(&name, "the file is empty", "Fetch it again"));
         }
-        let bytes = Bytes::map(&file).map_err(io_error)?;
+        let bytes = Bytes::of_file(file).map_err(io_error)?;
         let checkpoint = Checkpoint { config: config_beside(path), ..Checkpoint::from_bytes(bytes, &name)? };
         report(Progress { stage: "reading the file".into(), done: len, total: len })?;
         Ok(checkpoint)
@@ -103,7 +104,8 @@ impl Checkpoint {
     /// As [`Checkpoint::open`].
     pub fn from_bytes(bytes: impl Into<Bytes>, name: &str) -> Result<Checkpoint, CheckpointError> {
         let bytes: Bytes = bytes.into();
-        let container = recognise(&bytes, name)?;
+        let gone = |gone: Unreadable| CheckpointError::Io { file: name.into(), source: io::Error::other(gone) };
+        let container = recognise(&Start::read(&bytes).map_err(gone)?, name)?;
         let (tree, metadata, carries_code) = read(container, &bytes, name)?;
         let file_len = bytes.len() as u64;
         Ok(Checkpoint {
@@ -195,9 +197,37 @@ const REFUSED: [(&[u8], &str, &str); 14] = [
     (b"GGUF", "this is a GGUF language model", EXPECTED),
 ];
 
-fn recognise(bytes: &[u8], name: &str) -> Result<Container, CheckpointError> {
+/// What tells the kind of a file.
+struct Start {
+    /// The first bytes.
+    head: Vec<u8>,
+    /// The last byte that is not white space.
+    last: Option<u8>,
+    is_safetensors: bool,
+}
+
+impl Start {
+    fn read(bytes: &Bytes) -> Result<Start, Unreadable> {
+        const HEAD: usize = 1024;
+        const TAIL: usize = 64;
+        let part = |range| bytes.slice(range).map_or(Ok(Vec::new()), |part| part.load().map(Cow::into_owned));
+        let tail = part(bytes.len().saturating_sub(TAIL)..bytes.len())?;
+        Ok(Start {
+            head: part(0..bytes.len().min(HEAD))?,
+            last: tail.trim_ascii_end().last().copied(),
+            is_safetensors: safetensors::is_sound(bytes)?,
+        })
+    }
+}
+
+fn recognise(start: &Start, name: &str) -> Result<Container, CheckpointError> {
+    let bytes = start.head.as_slice();
     if bytes.is_empty() {
         return Err(refused(name, "the file is empty", "Fetch it again"));
+    }
+    // First, because the bytes of a header's length may spell the start of anything else.
+    if start.is_safetensors {
+        return Ok(Container::Safetensors);
     }
     if let Some((_, found, advice)) = REFUSED.iter().find(|(magic, ..)| bytes.starts_with(magic)) {
         return Err(refused(name, *found, advice));
@@ -221,13 +251,13 @@ fn recognise(bytes: &[u8], name: &str) -> Result<Container, CheckpointError> {
             "If PyTorch before 0.1.10 wrote it, load it there and save it again; otherwise unpack it",
         ));
     }
-    let start = String::from_utf8_lossy(&bytes[..bytes.len().min(1024)]).to_lowercase();
-    let start = start.trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n']);
-    if ["<!doctype", "<html", "<head", "<?xml"].iter().any(|tag| start.starts_with(tag)) {
+    let text = String::from_utf8_lossy(bytes).to_lowercase();
+    let text = text.trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n']);
+    if ["<!doctype", "<html", "<head", "<?xml"].iter().any(|tag| text.starts_with(tag)) {
         return Err(refused(name, "this is a web page, probably a download that asked for something", FETCH_AGAIN));
     }
     // Protocols 0 and 1 have no header: the first opcode makes a mark, a list, a map or a name, and STOP is last.
-    if matches!(bytes[0], b'(' | b']' | b'}' | b'c') && bytes.trim_ascii_end().ends_with(b".") {
+    if matches!(bytes[0], b'(' | b']' | b'}' | b'c') && start.last == Some(b'.') {
         return Ok(Container::PythonPickle);
     }
     let shown: Vec<String> = bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect();

@@ -2,7 +2,7 @@
 
 use super::bytes::Bytes;
 use super::machine::Machine;
-use super::tree::{Node, Value};
+use super::tree::{MAX_BYTES_TEXT, Node, Value};
 
 impl Machine<'_> {
     pub(super) fn long_u8(&mut self) -> Result<Value, String> {
@@ -22,6 +22,7 @@ impl Machine<'_> {
         if count > 8 {
             return self.opaque("int", Value::None);
         }
+        let bytes = bytes.load()?;
         let fill = if bytes.last().is_some_and(|byte| byte & 0x80 != 0) { 0xff } else { 0 };
         let mut wide = [fill; 8];
         wide[..count].copy_from_slice(&bytes);
@@ -76,14 +77,16 @@ impl Machine<'_> {
     /// Python may write half of a surrogate pair, which is no text here; a question mark takes its place.
     fn unicode(&mut self, count: usize) -> Result<Value, String> {
         let bytes = self.take(count)?;
-        match str::from_utf8(&bytes) {
-            Ok(text) => self.text(text),
+        self.budget.memory(count)?;
+        let bytes = bytes.load()?;
+        let text = match str::from_utf8(&bytes) {
+            Ok(text) => text.into(),
             Err(_) => {
                 self.budget.memory(3 * bytes.len())?;
-                let text = String::from_utf8_lossy(&bytes).into_owned();
-                self.text(&text)
+                String::from_utf8_lossy(&bytes).into()
             }
-        }
+        };
+        self.add(Node::Text(text))
     }
 
     /// A line in which `\uXXXX` stands for a character.
@@ -128,7 +131,8 @@ impl Machine<'_> {
     }
 
     fn bytes(&mut self, count: usize) -> Result<Value, String> {
-        let bytes = self.take(count)?;
+        // Short ones may be names, which the tree is asked for; the others are tensors and stay where they are.
+        let bytes = if count <= MAX_BYTES_TEXT { self.take_kept(count)? } else { self.take(count)? };
         self.add(Node::Bytes(bytes))
     }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::budget::Budget;
-use super::bytes::Bytes;
+use super::bytes::{Bytes, Unreadable};
 use super::globals::{Meaning, meaning};
 use super::pickle::Storages;
 use super::tree::{Global, Node, Object, Tree, Value};
@@ -13,10 +13,58 @@ const MAX_STACK: usize = 4 << 20;
 /// Longest line of the text protocols 0 and 1.
 const MAX_LINE: usize = 1 << 20;
 
+/// Bytes read at a time from a file; those of tensors are passed over.
+const BLOCK: usize = 16 << 10;
+
+/// The bytes of a pickle, from front to back.
+pub(super) struct Input<'a> {
+    bytes: &'a Bytes,
+    at: usize,
+    /// The bytes from `block_at` on, where they are not in memory.
+    block: Vec<u8>,
+    block_at: usize,
+}
+
+impl<'a> Input<'a> {
+    fn new(bytes: &'a Bytes, at: usize) -> Input<'a> {
+        Input { bytes, at: at.min(bytes.len()), block: Vec::new(), block_at: 0 }
+    }
+
+    /// Offset of the next byte.
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
+    fn left(&self) -> usize {
+        self.bytes.len() - self.at
+    }
+
+    /// The next bytes, at least `count` of them or all that are left.
+    fn window(&mut self, count: usize) -> Result<&[u8], Unreadable> {
+        if let Some(bytes) = self.bytes.in_memory() {
+            return Ok(&bytes[self.at..]);
+        }
+        let count = count.min(self.left());
+        let loaded = self.block_at..self.block_at + self.block.len();
+        if !loaded.contains(&self.at) || loaded.end - self.at < count {
+            self.block.resize(count.max(BLOCK).min(self.left()), 0);
+            self.block_at = self.at;
+            self.bytes.read_at(self.at, &mut self.block)?;
+        }
+        Ok(&self.block[self.at - self.block_at..])
+    }
+
+    /// The next `count` bytes, not read yet.
+    fn take(&mut self, count: usize) -> Option<Bytes> {
+        let bytes = self.bytes.slice(self.at..self.at.checked_add(count)?)?;
+        self.at += count;
+        Some(bytes)
+    }
+}
+
 /// A pickle being read.
 pub(super) struct Machine<'a> {
-    pub(super) input: &'a Bytes,
-    pub(super) at: usize,
+    pub(super) input: Input<'a>,
     pub(super) stack: Vec<Value>,
     /// Heights of the stack at which a MARK was set.
     pub(super) marks: Vec<usize>,
@@ -35,8 +83,7 @@ impl<'a> Machine<'a> {
         budget: &'a mut Budget,
     ) -> Machine<'a> {
         Machine {
-            input,
-            at,
+            input: Input::new(input, at),
             stack: Vec::new(),
             marks: Vec::new(),
             memo: HashMap::new(),
@@ -186,12 +233,16 @@ impl<'a> Machine<'a> {
     // Arguments of opcodes.
 
     pub(super) fn take(&mut self, count: usize) -> Result<Bytes, String> {
-        let range = self.at.checked_add(count).map(|end| self.at..end);
-        let bytes = range.and_then(|range| self.input.slice(range)).ok_or_else(|| {
-            format!("{count} bytes expected, {} are left: the file is incomplete", self.input.len() - self.at)
-        })?;
-        self.at += count;
-        Ok(bytes)
+        let left = self.input.left();
+        let bytes = self.input.take(count);
+        bytes.ok_or_else(|| format!("{count} bytes expected, {left} are left: the file is incomplete"))
+    }
+
+    /// As [`Machine::take`], in memory, which is paid for.
+    pub(super) fn take_kept(&mut self, count: usize) -> Result<Bytes, String> {
+        let bytes = self.take(count)?;
+        self.budget.memory(count)?;
+        Ok(bytes.kept()?)
     }
 
     pub(super) fn byte(&mut self) -> Result<u8, String> {
@@ -200,25 +251,35 @@ impl<'a> Machine<'a> {
     }
 
     pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], String> {
-        let bytes = self.input.get(self.at..).and_then(|rest| rest.first_chunk::<N>());
-        let bytes = bytes.ok_or("the pickle ends in the middle: the file is incomplete")?;
-        self.at += N;
-        Ok(*bytes)
+        let bytes = self.input.window(N)?.first_chunk::<N>();
+        let bytes = *bytes.ok_or("the pickle ends in the middle: the file is incomplete")?;
+        self.input.at += N;
+        Ok(bytes)
     }
 
     /// Bytes up to the next line feed, which is skipped.
-    pub(super) fn line(&mut self) -> Result<Bytes, String> {
-        let rest = self.input.get(self.at..).unwrap_or_default();
-        let end = rest.iter().take(MAX_LINE).position(|&byte| byte == b'\n');
-        let line = self.take(end.ok_or("expected a line of text, found no end of it")?)?;
-        self.at += 1;
+    pub(super) fn line(&mut self) -> Result<Vec<u8>, String> {
+        let mut wanted = 256;
+        let line = loop {
+            let next = self.input.window(wanted)?;
+            let searched = &next[..next.len().min(MAX_LINE)];
+            match searched.iter().position(|&byte| byte == b'\n') {
+                Some(end) => break searched[..end].to_vec(),
+                None if searched.len() == MAX_LINE || next.len() < wanted => {
+                    return Err("expected a line of text, found no end of it".into());
+                }
+                None => wanted = (next.len() * 8).min(MAX_LINE),
+            }
+        };
+        self.input.at += line.len() + 1;
         Ok(line)
     }
 
     pub(super) fn text_line(&mut self) -> Result<String, String> {
-        let line = self.line()?;
-        let text = str::from_utf8(&line).map_err(|_| "expected a line of text, found other bytes")?;
-        Ok(text.trim_end_matches('\r').into())
+        let line = String::from_utf8(self.line()?);
+        let mut text = line.map_err(|_| "expected a line of text, found other bytes")?;
+        text.truncate(text.trim_end_matches('\r').len());
+        Ok(text)
     }
 
     pub(super) fn protocol(&mut self) -> Result<(), String> {
@@ -231,7 +292,7 @@ impl<'a> Machine<'a> {
     /// Frames only help readers of streams; their length is checked and forgotten.
     pub(super) fn frame(&mut self) -> Result<(), String> {
         let length = u64::from_le_bytes(self.array()?);
-        let left = self.input.len() - self.at;
+        let left = self.input.left();
         if length > left as u64 {
             return Err(format!("a frame of {length} bytes, but {left} are left: the file is incomplete"));
         }

@@ -1,7 +1,7 @@
 //! Bytes of a checkpoint -> a tree of plain values and tensor views. The only code that meets untrusted bytes.
 //!
 //! Nothing in a file is ever executed or imported: pickles run on an inert stack machine (`pickle.rs`) whose globals are
-//! names. Files are memory-mapped; a [`Tensor`] is a checked view into the map and is converted when it is asked for.
+//! names. A [`Tensor`] is a checked view into the file; its numbers are read and converted when they are asked for.
 //! A [`Tree`] keeps its nodes in one flat list, so a file that nests without end, or that contains itself, costs no stack.
 
 mod budget;
@@ -20,10 +20,11 @@ mod torch_legacy;
 mod torch_zip;
 mod tree;
 
-pub use bytes::Bytes;
+pub use bytes::{Bytes, Unreadable};
 pub use container::{Checkpoint, Container};
 pub use error::{Broken, CheckpointError};
 pub use tensor::{DType, Tensor};
+pub(crate) use torch_zip::FROM_THE_START;
 pub use tree::{NodeId, Object, Tree, Value};
 
 #[cfg(test)]

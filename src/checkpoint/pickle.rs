@@ -55,7 +55,7 @@ pub(super) fn read(
 ) -> Result<Pickled, Broken> {
     let mut machine = Machine::new(input, start, storages, budget);
     loop {
-        let opcode_at = machine.at;
+        let opcode_at = machine.input.at();
         match machine.step() {
             Ok(false) => {}
             Ok(true) => break,
@@ -64,14 +64,14 @@ pub(super) fn read(
             }
         }
     }
-    Ok(Pickled { tree: machine.tree, end: machine.at, carries_code: machine.carries_code })
+    Ok(Pickled { tree: machine.tree, end: machine.input.at(), carries_code: machine.carries_code })
 }
 
 fn opcode_text(input: &Bytes, at: usize) -> String {
-    match input.get(at) {
-        Some(op) if op.is_ascii_graphic() => format!(" (opcode '{}')", char::from(*op)),
-        Some(op) => format!(" (opcode {op:#04x})"),
-        None => String::new(),
+    match input.array(at) {
+        Ok(Some([op])) if op.is_ascii_graphic() => format!(" (opcode '{}')", char::from(op)),
+        Ok(Some([op])) => format!(" (opcode {op:#04x})"),
+        _ => String::new(),
     }
 }
 

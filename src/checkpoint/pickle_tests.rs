@@ -208,7 +208,7 @@ fn numpy_arrays_and_scalars() {
         let Pickled { tree, carries_code, .. } = run(&built).unwrap();
         let [array, again] = tree.items(tree.root()).unwrap()[..] else { panic!() };
         assert_eq!(array, again);
-        assert_eq!(tree.tensor(array).unwrap().to_f32(), expected);
+        assert_eq!(tree.tensor(array).unwrap().to_f32().unwrap(), expected);
         assert!(!carries_code);
     }
     let buffer = |order: &str| {
@@ -224,7 +224,7 @@ fn numpy_arrays_and_scalars() {
     };
     for (order, second) in [("C", 2.), ("F", 3.)] {
         let Pickled { tree, .. } = run(&buffer(order)).unwrap();
-        assert_eq!(tree.tensor(tree.root()).unwrap().to_f32()[1], second);
+        assert_eq!(tree.tensor(tree.root()).unwrap().to_f32().unwrap()[1], second);
     }
     let scalar = |bytes: &[u8]| {
         program![

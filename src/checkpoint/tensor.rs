@@ -4,7 +4,7 @@ use std::fmt;
 
 use half::{bf16, f16};
 
-use super::bytes::Bytes;
+use super::bytes::{Bytes, Unreadable};
 
 /// Axes of one tensor; convolution weights have at most five.
 const MAX_RANK: usize = 16;
@@ -172,37 +172,40 @@ impl Tensor {
         (count <= rows).then(|| Tensor { shape, len, ..self.clone() })
     }
 
-    /// All elements in row-major order. The memory that the stored ones took is given back.
-    pub fn to_f32(&self) -> Vec<f32> {
-        let values = self.convert();
-        self.release();
-        values
-    }
-
-    /// See [`Bytes::release`].
-    pub fn release(&self) {
-        self.storage.release();
-    }
-
-    fn convert(&self) -> Vec<f32> {
+    /// All elements in row-major order.
+    ///
+    /// # Errors
+    /// The file can no longer be read.
+    pub fn to_f32(&self) -> Result<Vec<f32>, Unreadable> {
+        let mut values = Vec::with_capacity(self.len);
         match self.dtype {
-            DType::F16 => self.gather(|b| f16::from_le_bytes(b).to_f32()),
-            DType::BF16 => self.gather(|b| bf16::from_le_bytes(b).to_f32()),
-            DType::F32 => self.gather(f32::from_le_bytes),
-            DType::F64 => self.gather(|b| f64::from_le_bytes(b) as f32),
-            DType::U8 => self.gather(|[b]| f32::from(b)),
-            DType::I8 => self.gather(|b| f32::from(i8::from_le_bytes(b))),
-            DType::I16 => self.gather(|b| f32::from(i16::from_le_bytes(b))),
-            DType::I32 => self.gather(|b| i32::from_le_bytes(b) as f32),
-            DType::I64 => self.gather(|b| i64::from_le_bytes(b) as f32),
-            DType::Bool => self.gather(|[b]| f32::from(u8::from(b != 0))),
-        }
+            DType::F16 => self.gather(&mut values, |b| f16::from_le_bytes(b).to_f32()),
+            DType::BF16 => self.gather(&mut values, |b| bf16::from_le_bytes(b).to_f32()),
+            DType::F32 => self.gather(&mut values, f32::from_le_bytes),
+            DType::F64 => self.gather(&mut values, |b| f64::from_le_bytes(b) as f32),
+            DType::U8 => self.gather(&mut values, |[b]| f32::from(b)),
+            DType::I8 => self.gather(&mut values, |b| f32::from(i8::from_le_bytes(b))),
+            DType::I16 => self.gather(&mut values, |b| f32::from(i16::from_le_bytes(b))),
+            DType::I32 => self.gather(&mut values, |b| i32::from_le_bytes(b) as f32),
+            DType::I64 => self.gather(&mut values, |b| i64::from_le_bytes(b) as f32),
+            DType::Bool => self.gather(&mut values, |[b]| f32::from(u8::from(b != 0))),
+        }?;
+        Ok(values)
     }
 
     /// The stored bytes, if they already are what [`Tensor::to_f32`] gives: row-major little-endian f32.
-    pub fn f32_bytes(&self) -> Option<&[u8]> {
-        let start = self.offset * 4;
-        (self.dtype == DType::F32 && self.is_row_major()).then(|| self.storage.get(start..start + self.len * 4))?
+    pub fn f32_bytes(&self) -> Option<Bytes> {
+        (self.dtype == DType::F32 && self.is_row_major()).then(|| self.span(self.len))?
+    }
+
+    /// The stored bytes of that many elements, from the first one on.
+    fn span(&self, elements: usize) -> Option<Bytes> {
+        let size = self.dtype.size();
+        if elements == 0 {
+            self.storage.slice(0..0)
+        } else {
+            self.storage.slice(self.offset * size..(self.offset + elements) * size)
+        }
     }
 
     fn is_row_major(&self) -> bool {
@@ -214,19 +217,36 @@ impl Tensor {
         })
     }
 
-    fn gather<const N: usize>(&self, convert: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+    /// Adds all elements to `to`; a file is read in order.
+    fn gather<const N: usize>(
+        &self,
+        to: &mut Vec<f32>,
+        convert: impl Fn([u8; N]) -> f32 + Copy,
+    ) -> Result<(), Unreadable> {
+        /// A view that is spread wider over a file than this is read row by row.
+        const SPREAD: usize = 16;
         if self.is_empty() {
-            return Vec::new();
+            return Ok(());
         }
-        let (elements, _) = self.storage.as_chunks::<N>();
         if self.is_row_major() {
-            return elements[self.offset..self.offset + self.len].iter().map(|&bytes| convert(bytes)).collect();
+            let stored = self.span(self.len).unwrap_or_else(|| Vec::new().into());
+            return stored.for_each_block(|block| {
+                to.extend(block.as_chunks::<N>().0.iter().map(|&bytes| convert(bytes)));
+                Ok(())
+            });
         }
-        let mut values = Vec::with_capacity(self.len);
+        // In range and free of overflow, as `new` has checked.
+        let reach = 1 + self.shape.iter().zip(&self.strides).map(|(axis, stride)| (axis - 1) * stride).sum::<usize>();
+        let stored = self.span(reach).unwrap_or_else(|| Vec::new().into());
+        if stored.in_memory().is_none() && reach / SPREAD > self.len {
+            return (0..self.shape[0]).filter_map(|row| self.row(row)).try_for_each(|row| row.gather(to, convert));
+        }
+        let stored = stored.load()?;
+        let (elements, _) = stored.as_chunks::<N>();
         let mut index = vec![0; self.shape.len()];
-        let mut at = self.offset;
-        while values.len() < self.len {
-            values.push(convert(elements[at]));
+        let mut at = 0;
+        for _ in 0..self.len {
+            to.push(convert(elements[at]));
             // An odometer over the axes: the last one turns fastest.
             for axis in (0..index.len()).rev() {
                 index[axis] += 1;
@@ -238,7 +258,7 @@ impl Tensor {
                 index[axis] = 0;
             }
         }
-        values
+        Ok(())
     }
 }
 
@@ -260,7 +280,7 @@ mod tests {
     }
 
     fn view(shape: &[usize], strides: &[usize], offset: usize, numel: usize) -> Result<Vec<f32>, String> {
-        Tensor::new(DType::F32, shape.to_vec(), strides.to_vec(), offset, storage(numel)).map(|t| t.to_f32())
+        Tensor::new(DType::F32, shape.to_vec(), strides.to_vec(), offset, storage(numel)).map(|t| t.to_f32().unwrap())
     }
 
     #[test]
@@ -276,16 +296,42 @@ mod tests {
     #[test]
     fn views_of_views_keep_their_elements() {
         let tensor = Tensor::contiguous(DType::F32, vec![2, 6], storage(12)).unwrap();
-        assert_eq!(tensor.permuted(&[1, 0]).unwrap().to_f32()[..4], [0., 6., 1., 7.]);
+        assert_eq!(tensor.permuted(&[1, 0]).unwrap().to_f32().unwrap()[..4], [0., 6., 1., 7.]);
         let split = tensor.split(1, &[3, 2]).unwrap();
         assert_eq!((split.shape(), split.to_f32()), (&[2, 3, 2][..], tensor.to_f32()));
         let turned = split.permuted(&[1, 2, 0]).unwrap();
-        assert_eq!((turned.shape(), &turned.to_f32()[..4]), (&[3, 2, 2][..], &[0., 6., 1., 7.][..]));
-        assert_eq!(tensor.first_rows(1).unwrap().to_f32(), [0., 1., 2., 3., 4., 5.]);
+        assert_eq!((turned.shape(), &turned.to_f32().unwrap()[..4]), (&[3, 2, 2][..], &[0., 6., 1., 7.][..]));
+        assert_eq!(tensor.first_rows(1).unwrap().to_f32().unwrap(), [0., 1., 2., 3., 4., 5.]);
         assert!(tensor.permuted(&[0, 0]).is_none() && tensor.permuted(&[0]).is_none());
         assert!(tensor.permuted(&[0, 2]).is_none() && tensor.first_rows(3).is_none());
         assert!(tensor.split(1, &[4, 2]).is_none() && tensor.split(2, &[1]).is_none());
         assert!(tensor.split(1, &[usize::MAX, 2]).is_none());
+    }
+
+    #[test]
+    fn views_of_files_are_read_alike() {
+        use std::io::Write;
+        let numbers: Vec<u8> = (0..100_000).flat_map(|i| (i as f32).to_le_bytes()).collect();
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(&numbers).unwrap();
+        let in_file = Bytes::of_file(std::fs::File::open(file.path()).unwrap()).unwrap();
+        let buffer: Bytes = numbers.into();
+        for (shape, strides, offset) in [
+            (vec![90_000], vec![1], 9_999),
+            (vec![300, 333], vec![333, 1], 5),
+            (vec![333, 300], vec![1, 333], 5),
+            (vec![3, 2], vec![33_333, 7], 1),
+            (vec![2, 5, 2], vec![3, 0, 49_990], 11),
+            (vec![7, 0], vec![1, 1], 0),
+        ] {
+            let view = |bytes: &Bytes| {
+                Tensor::new(DType::F32, shape.clone(), strides.clone(), offset, bytes.clone()).unwrap().to_f32()
+            };
+            assert_eq!(view(&in_file), view(&buffer), "{shape:?} {strides:?}");
+        }
+        let tensor = Tensor::contiguous(DType::F32, vec![100_000], in_file).unwrap();
+        file.as_file().set_len(1000).unwrap();
+        assert!(tensor.to_f32().unwrap_err().to_string().contains("shorter"));
     }
 
     #[test]
@@ -321,7 +367,11 @@ mod tests {
         ];
         for (dtype, bytes) in cases {
             let expected = if dtype == DType::Bool { 1.0 } else { 3.0 };
-            assert_eq!(Tensor::contiguous(dtype, vec![1], bytes.into()).unwrap().to_f32(), [expected], "{dtype}");
+            assert_eq!(
+                Tensor::contiguous(dtype, vec![1], bytes.into()).unwrap().to_f32().unwrap(),
+                [expected],
+                "{dtype}"
+            );
         }
     }
 }

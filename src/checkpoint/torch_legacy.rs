@@ -15,7 +15,7 @@ pub(super) const MAGIC: [u8; 15] =
 const PROTOCOL: i64 = 1001;
 
 pub(super) fn read(file: &Bytes, budget: &mut Budget) -> Result<Pickled, Broken> {
-    if !file.starts_with(&MAGIC) {
+    if file.array(0).map_err(|gone| Broken::new("byte 0", gone))? != Some(MAGIC) {
         return Err(Broken::new("byte 0", "expected the magic number of a PyTorch file"));
     }
     let version = pickle::read(file, MAGIC.len(), "version", &mut NoStorages, budget)?;
@@ -81,8 +81,7 @@ fn locate(file: &Bytes, keys: &Tree, mut at: usize, seen: &Seen) -> Result<HashM
             .0
             .get(key)
             .ok_or_else(|| broken(format!("storage {key:?} is of a type that is not read, or nothing refers to it")))?;
-        let header = file.get(at..).and_then(|rest| rest.first_chunk::<8>());
-        let numel = header.map(|bytes| i64::from_le_bytes(*bytes));
+        let numel = file.array(at).map_err(|gone| broken(gone.into()))?.map(i64::from_le_bytes);
         let end = numel.and_then(|numel| usize::try_from(numel).ok()?.checked_mul(dtype.size())?.checked_add(at + 8));
         let bytes = end.and_then(|end| file.slice(at + 8..end));
         let (Some(end), Some(bytes)) = (end, bytes) else {

@@ -1,15 +1,16 @@
 //! Zip files of PyTorch 1.6 and later: `data.pkl` beside one entry per storage.
 //!
-//! PyTorch stores its entries uncompressed, so they are used where they lie in the map; entries that another tool has
+//! PyTorch stores its entries uncompressed, so they are used where they lie in the file; entries that another tool has
 //! compressed are inflated.
 
 use std::collections::HashMap;
-use std::io::{Cursor, Read};
+use std::io::{BufReader, Read};
 
+use zip::read::{ArchiveOffset, Config};
 use zip::{CompressionMethod, ZipArchive};
 
 use super::budget::Budget;
-use super::bytes::Bytes;
+use super::bytes::{Bytes, Stream};
 use super::error::Broken;
 use super::pickle::{self, Pickled, StorageId, Storages};
 
@@ -20,17 +21,22 @@ pub(super) enum Kind {
     Other { entries: usize, first: String },
 }
 
+/// Nothing stands before a checkpoint's first entry. Looking for where the archive starts instead, the zip crate takes another
+/// header for the first one where PyTorch's zip64 records lie as they do for a stem of 21 bytes.
+pub(crate) const FROM_THE_START: Config = Config { archive_offset: ArchiveOffset::Known(0) };
+
 /// A zip file whose central directory was read.
 pub(super) struct Zip<'a> {
     file: &'a Bytes,
-    archive: ZipArchive<Cursor<&'a [u8]>>,
+    archive: ZipArchive<BufReader<Stream>>,
     /// Entry name -> number.
     entries: HashMap<String, usize>,
 }
 
 impl<'a> Zip<'a> {
     pub(super) fn open(file: &'a Bytes) -> Result<Zip<'a>, Broken> {
-        let archive = ZipArchive::new(Cursor::new(&**file)).map_err(|error| {
+        let archive = ZipArchive::with_config(FROM_THE_START, BufReader::new(Stream::new(file.clone())));
+        let archive = archive.map_err(|error| {
             let len = file.len();
             Broken::new("central directory", format!("{error}. The file ({len} bytes) is incomplete: fetch it again"))
         })?;
@@ -63,13 +69,20 @@ impl<'a> Zip<'a> {
         };
         let root = root.to_string();
         let order = format!("{root}byteorder");
-        if self.entries.contains_key(&order) && self.named(&order, budget)?.trim_ascii() != b"little" {
+        if self.entries.contains_key(&order) && !self.is_little(&order, budget)? {
             return Err(Broken::new(order, "expected little-endian numbers, found a file of a big-endian machine"));
         }
         let program = self.named(&format!("{root}data.pkl"), budget)?;
         // Its own allowance, because the pickle's budget is busy while storages are fetched.
         let mut storages = ZipStorages { zip: self, root, budget: Budget::default(), known: HashMap::new() };
         pickle::read(&program, 0, "data.pkl", &mut storages, budget)
+    }
+
+    fn is_little(&mut self, order: &str, budget: &mut Budget) -> Result<bool, Broken> {
+        let bytes = self.named(order, budget)?;
+        let bytes = bytes.slice(0..bytes.len().min(64)).unwrap_or(bytes);
+        let text = bytes.load().map_err(|gone| Broken::new(order, gone))?;
+        Ok(text.trim_ascii() == b"little")
     }
 
     fn named(&mut self, name: &str, budget: &mut Budget) -> Result<Bytes, Broken> {

@@ -6,8 +6,8 @@ use super::bytes::Bytes;
 use super::globals::Meaning;
 use super::tensor::{DType, Tensor};
 
-/// Longest bytes that are looked at as text; what means something is a name.
-const MAX_BYTES_TEXT: usize = 4096;
+/// Longest bytes that are looked at as text, and kept in memory; what means something is a name.
+pub(super) const MAX_BYTES_TEXT: usize = 4096;
 
 /// A value: small ones as they are, the others by the number of their node. Two equal ids are one shared object.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -113,7 +113,7 @@ impl Tree {
     pub fn text(&self, value: Value) -> Option<&str> {
         match self.node(value)? {
             Node::Text(text) => Some(text),
-            Node::Bytes(bytes) if bytes.len() <= MAX_BYTES_TEXT => str::from_utf8(bytes).ok(),
+            Node::Bytes(bytes) if bytes.len() <= MAX_BYTES_TEXT => str::from_utf8(bytes.in_memory()?).ok(),
             _ => None,
         }
     }
@@ -156,7 +156,8 @@ impl Tree {
             Value::Float(f) => Some(f),
             Value::None => None,
             Value::Node(_) => {
-                self.tensor(value).filter(|t| t.len() == 1).and_then(|t| t.to_f32().first().copied()).map(f64::from)
+                let values = self.tensor(value).filter(|tensor| tensor.len() == 1)?.to_f32().ok()?;
+                values.first().copied().map(f64::from)
             }
         }
     }

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use zip::ZipArchive;
 
 use super::npy::{self, Array, NpyError};
-use crate::checkpoint::{Checkpoint, CheckpointError, Tensor};
+use crate::checkpoint::{Checkpoint, CheckpointError, FROM_THE_START, Tensor};
 use crate::edit::Code;
 use crate::generator::ModelInfo;
 use crate::progress;
@@ -156,7 +156,8 @@ fn read_bounded(source: impl Read, limit: u64) -> io::Result<Result<Vec<u8>, u64
 
 /// The archive, if the file is a zip with at least one npy member; torch's files are zips as well.
 fn open_npz<'a>(head: &[u8], file: &'a File) -> Option<ZipArchive<BufReader<&'a File>>> {
-    let archive = head.starts_with(b"PK").then(|| ZipArchive::new(BufReader::new(file)).ok())??;
+    let archive =
+        head.starts_with(b"PK").then(|| ZipArchive::with_config(FROM_THE_START, BufReader::new(file)).ok())??;
     let is_npz = npz_keys(&archive).next().is_some();
     is_npz.then_some(archive)
 }
@@ -199,7 +200,9 @@ fn read_checkpoint(path: &Path, key: Option<&str>) -> Result<Named, LatentsError
     if tensor.len() > MAX_VALUES {
         return Err(too_large(path, name.as_deref().unwrap_or(UNNAMED), tensor.len() as u64));
     }
-    Ok((name, Array { shape: tensor.shape().to_vec(), values: tensor.to_f32() }))
+    let values =
+        tensor.to_f32().map_err(|gone| LatentsError::Read { path: path.into(), source: io::Error::other(gone) })?;
+    Ok((name, Array { shape: tensor.shape().to_vec(), values }))
 }
 
 /// The name of the array to read: the one asked for, or the only one. `keys` is empty if the one array has no name.

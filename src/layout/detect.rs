@@ -7,7 +7,7 @@ use super::foreign::{refuse_foreign, unknown};
 use super::unwrap::{Network, unwrap};
 use super::weights::{FORMAT, Weights, family_of};
 use super::{biggan, biggan_deep, dcgan, genforce, nvidia, pggan, rosinality, stylegan, stylegan3, tensorflow};
-use crate::checkpoint::{Checkpoint, Container, Tensor};
+use crate::checkpoint::{Checkpoint, Container, Tensor, Unreadable};
 use crate::generator::Family;
 use crate::recipe::Stated;
 
@@ -125,20 +125,20 @@ fn with_mean(mut assembled: Assembled) -> Assembled {
 /// The mean w lies beside the network, not in it.
 fn rosinality_with_mean(network: &mut Network) -> Result<Assembled, LayoutProblem> {
     if let Some(mean) = network.mean_w.as_ref() {
-        network.state.insert(rosinality::MEAN_W.into(), one_mean(mean).unwrap_or_else(|| mean.clone()));
+        network.state.insert(rosinality::MEAN_W.into(), one_mean(mean)?.unwrap_or_else(|| mean.clone()));
     }
     Ok(with_mean(rosinality::SPELLING.assemble(&network.state)?))
 }
 
 /// `latent_avg` as one vector, if it is. Encoder bundles have a row per layer, usually the same one.
-fn one_mean(mean: &Tensor) -> Option<Tensor> {
+fn one_mean(mean: &Tensor) -> Result<Option<Tensor>, Unreadable> {
     if mean.shape().len() < 2 {
-        return Some(mean.clone());
+        return Ok(Some(mean.clone()));
     }
-    let first = mean.row(0)?;
-    let values = first.to_f32();
-    let same = mean.to_f32().chunks(values.len().max(1)).all(|row| row == values);
-    same.then_some(first)
+    let Some(first) = mean.row(0) else { return Ok(None) };
+    let values = first.to_f32()?;
+    let same = mean.to_f32()?.chunks(values.len().max(1)).all(|row| row == values);
+    Ok(same.then_some(first))
 }
 
 /// Takes over what a safetensors file or a config.json says of the network.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
-use crate::checkpoint::Tensor;
+use crate::checkpoint::{Bytes, Tensor, Unreadable};
 
 /// Canonical name -> tensor.
 pub(super) type Canonical = BTreeMap<String, Entry>;
@@ -34,10 +34,10 @@ pub(super) enum Change {
 }
 
 impl Entry {
-    pub(super) fn to_f32(&self) -> Vec<f32> {
+    pub(super) fn to_f32(&self) -> Result<Vec<f32>, Unreadable> {
         // First, so that at most one copy of the weight exists at a time.
-        let divisors: Vec<f32> = self.changes.iter().filter_map(Change::divisor).collect();
-        let mut values = self.tensor.to_f32();
+        let divisors = self.changes.iter().filter_map(Change::divisor).collect::<Result<Vec<f32>, _>>()?;
+        let mut values = self.tensor.to_f32()?;
         for change in &self.changes {
             match change {
                 Change::Flip => {
@@ -56,16 +56,11 @@ impl Entry {
         for divisor in divisors {
             values.iter_mut().for_each(|value| *value /= divisor);
         }
-        values
-    }
-
-    /// Gives back the memory of the stored bytes, which can be read again.
-    pub(super) fn release(&self) {
-        self.tensor.release();
+        Ok(values)
     }
 
     /// The stored bytes, if they already are what [`Entry::to_f32`] gives.
-    pub(super) fn f32_bytes(&self) -> Option<&[u8]> {
+    pub(super) fn f32_bytes(&self) -> Option<Bytes> {
         if self.changes.is_empty() { self.tensor.f32_bytes() } else { None }
     }
 }
@@ -76,7 +71,7 @@ impl Change {
         if factor == 1.0 { Vec::new() } else { vec![Change::Scale(factor)] }
     }
 
-    fn divisor(&self) -> Option<f32> {
+    fn divisor(&self) -> Option<Result<f32, Unreadable>> {
         match self {
             Change::Divide(norm) => Some(norm.sigma()),
             _ => None,
@@ -112,18 +107,24 @@ impl SpectralNorm {
         SpectralNorm { weight, rows: rows.max(1), vectors, sigma: OnceLock::new() }
     }
 
-    pub(super) fn sigma(&self) -> f32 {
-        *self.sigma.get_or_init(|| self.compute() as f32)
+    pub(super) fn sigma(&self) -> Result<f32, Unreadable> {
+        if let Some(&sigma) = self.sigma.get() {
+            return Ok(sigma);
+        }
+        let sigma = self.compute()? as f32;
+        Ok(*self.sigma.get_or_init(|| sigma))
     }
 
-    fn compute(&self) -> f64 {
+    fn compute(&self) -> Result<f64, Unreadable> {
         let columns = (self.weight.len() / self.rows).max(1);
-        let matrix = self.weight.to_f32();
-        let double = |tensor: &Tensor| -> Vec<f64> { tensor.to_f32().into_iter().map(f64::from).collect() };
+        let matrix = self.weight.to_f32()?;
+        let double = |tensor: &Tensor| -> Result<Vec<f64>, Unreadable> {
+            Ok(tensor.to_f32()?.into_iter().map(f64::from).collect())
+        };
         let (u, v) = match &self.vectors {
-            Vectors::Stored { u, v } => (double(u), double(v)),
+            Vectors::Stored { u, v } => (double(u)?, double(v)?),
             Vectors::Iterated { u } => {
-                let u = double(u);
+                let u = double(u)?;
                 let mut v = vec![0.0; columns];
                 for (row, u) in matrix.chunks_exact(columns).zip(&u) {
                     v.iter_mut().zip(row).for_each(|(v, &m)| *v += u * f64::from(m));
@@ -134,7 +135,7 @@ impl SpectralNorm {
                 (u, v)
             }
         };
-        product(&matrix, &v).iter().zip(&u).map(|(mv, u)| mv * u).sum()
+        Ok(product(&matrix, &v).iter().zip(&u).map(|(mv, u)| mv * u).sum())
     }
 }
 
@@ -162,8 +163,8 @@ mod tests {
     fn changes_are_applied_to_the_canonical_order() {
         let entry = |changes| Entry { tensor: tensor(&[6], &[1., 2., 3., 4., 5., 6.]), shape: vec![2, 1, 3], changes };
         assert!(entry(vec![]).f32_bytes().is_some());
-        assert_eq!(entry(vec![Change::Flip]).to_f32(), [3., 2., 1., 6., 5., 4.]);
-        assert_eq!(entry(vec![Change::Rotate(1), Change::AddOne]).to_f32(), [3., 4., 2., 6., 7., 5.]);
+        assert_eq!(entry(vec![Change::Flip]).to_f32().unwrap(), [3., 2., 1., 6., 5., 4.]);
+        assert_eq!(entry(vec![Change::Rotate(1), Change::AddOne]).to_f32().unwrap(), [3., 4., 2., 6., 7., 5.]);
         assert!(entry(vec![Change::AddOne]).f32_bytes().is_none());
     }
 
@@ -173,10 +174,10 @@ mod tests {
         let weight = tensor(&[2, 2, 1], &[3., 0., 0., 2.]);
         let stored = Vectors::Stored { u: tensor(&[2], &[1., 0.]), v: tensor(&[2], &[1., 0.]) };
         let stored = SpectralNorm::new(weight.clone(), 2, stored);
-        assert_eq!(stored.sigma(), 3.0);
+        assert_eq!(stored.sigma().unwrap(), 3.0);
         let iterated = SpectralNorm::new(weight.clone(), 2, Vectors::Iterated { u: tensor(&[1, 2], &[1., 1.]) });
-        assert!((iterated.sigma() - (97f32 / 13.).sqrt()).abs() < 1e-6, "{}", iterated.sigma());
+        assert!((iterated.sigma().unwrap() - (97f32 / 13.).sqrt()).abs() < 1e-6, "{:?}", iterated.sigma());
         let entry = Entry { tensor: weight, shape: vec![2, 2], changes: vec![Change::Divide(Arc::new(stored))] };
-        assert_eq!(entry.to_f32(), [1., 0., 0., 2. / 3.]);
+        assert_eq!(entry.to_f32().unwrap(), [1., 0., 0., 2. / 3.]);
     }
 }

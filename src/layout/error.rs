@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::checkpoint::Unreadable;
+
 /// What is wrong with the network in a file; the message starts with the file's name.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{file}: {problem}")]
@@ -27,6 +29,9 @@ pub enum LayoutProblem {
     Shape { tensor: String, expected: String, found: Vec<usize> },
     #[error("tensor {tensor}: {what}")]
     Content { tensor: String, what: String },
+    /// The file changed under the reader.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
 }
 
 impl LayoutProblem {

@@ -88,7 +88,7 @@ fn the_averaged_network_is_taken() {
         let tree = checkpoint(file).tree;
         let raw = |part: &str| {
             let bias = tree.get(tree.root(), part).and_then(|part| tree.get(part, "layer3.bias")).unwrap();
-            tree.tensor(bias).unwrap().to_f32()
+            tree.tensor(bias).unwrap().to_f32().unwrap()
         };
         let found = values(&open(file).unwrap(), "layer3.bias");
         assert_eq!(found, raw(used), "{file}");
@@ -113,7 +113,7 @@ fn numbers_beside_the_tensors_are_kept() {
 
 fn expected(case: &str, tensor: &str) -> Vec<f32> {
     let tree = checkpoint(&format!("{case}/expected.safetensors")).tree;
-    tree.get(tree.root(), tensor).and_then(|value| tree.tensor(value)).unwrap().to_f32()
+    tree.get(tree.root(), tensor).and_then(|value| tree.tensor(value)).unwrap().to_f32().unwrap()
 }
 
 fn close(a: &[f32], b: &[f32]) {
@@ -129,7 +129,7 @@ fn spectral_norms_are_divided_out() {
         let tree = checkpoint(&format!("{case}/pytorch_model.bin")).tree;
         let raw = tree.get(tree.root(), "generator.gen_z.weight_orig").and_then(|value| tree.tensor(value)).unwrap();
         let sigma = expected(case, "sn/gen_z_sigma")[0];
-        let scaled: Vec<f32> = raw.to_f32().iter().map(|value| value / sigma).collect();
+        let scaled: Vec<f32> = raw.to_f32().unwrap().iter().map(|value| value / sigma).collect();
         close(&values(&open(&format!("{case}/pytorch_model.bin")).unwrap(), "generator.gen_z.weight"), &scaled);
     }
     let brock = open("biggan_ajbrock/G_ema.pth").unwrap();
@@ -139,7 +139,7 @@ fn spectral_norms_are_divided_out() {
 #[test]
 fn brocks_order_becomes_hugging_faces() {
     let tree = checkpoint("biggan_deep_ajbrock/G_ema.pth").tree;
-    let raw = |name: &str| tree.get(tree.root(), name).and_then(|value| tree.tensor(value)).unwrap().to_f32();
+    let raw = |name: &str| tree.get(tree.root(), name).and_then(|value| tree.tensor(value)).unwrap().to_f32().unwrap();
     let weights = open("biggan_deep_ajbrock/G_ema.pth").unwrap();
     // 7 classes, embedding of 10, z of 12, 32 channels.
     let (linear, gen_z) = (raw("linear.weight"), values(&weights, "generator.gen_z.weight"));

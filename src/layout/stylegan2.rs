@@ -196,7 +196,11 @@ impl Spelling {
                 return Err(LayoutProblem::shape(name, &[4, 4], tensor.shape()));
             }
             let expected = TAPS.iter().flat_map(|y| TAPS.map(|x| x * y * gain / 64.0));
-            if tensor.to_f32().into_iter().zip(expected).any(|(found, expected)| (found - expected).abs() > 1e-4 * gain)
+            if tensor
+                .to_f32()?
+                .into_iter()
+                .zip(expected)
+                .any(|(found, expected)| (found - expected).abs() > 1e-4 * gain)
             {
                 let what =
                     "expected the standard filter [1, 3, 3, 1], found other taps, which are not drawn right here";

@@ -96,7 +96,7 @@ impl Weights {
     /// The values of a tensor in row-major order.
     ///
     /// # Errors
-    /// There is no such tensor, its shape is not `expected`, or some value is not finite.
+    /// There is no such tensor, its shape is not `expected`, some value is not finite, or the file can no longer be read.
     pub fn get(&self, name: &str, expected: &[usize]) -> Result<Vec<f32>, LayoutError> {
         self.find(name, expected)?.ok_or_else(|| {
             self.error(LayoutProblem::content(name, format!("expected shape {expected:?}, found no such tensor")))
@@ -106,19 +106,20 @@ impl Weights {
     /// As [`Weights::get`], for tensors that a network may lack.
     ///
     /// # Errors
-    /// The tensor's shape is not `expected`, or some value is not finite.
+    /// The tensor's shape is not `expected`, some value is not finite, or the file can no longer be read.
     pub fn find(&self, name: &str, expected: &[usize]) -> Result<Option<Vec<f32>>, LayoutError> {
         let Some(entry) = self.tensors.get(name) else { return Ok(None) };
         if entry.shape != expected {
             return Err(self.error(LayoutProblem::shape(name, expected, &entry.shape)));
         }
-        let values = entry.to_f32();
-        self.check_finite(name, values.iter().copied())?;
+        let values = entry.to_f32().map_err(|gone| self.error(gone.into()))?;
+        self.check_finite(name, 0, values.iter().copied())?;
         Ok(Some(values))
     }
 
-    fn check_finite(&self, name: &str, values: impl Iterator<Item = f32>) -> Result<(), LayoutError> {
-        match values.enumerate().find(|(_, value)| !value.is_finite()) {
+    /// `values` are those of the tensor from value `first` on.
+    fn check_finite(&self, name: &str, first: usize, values: impl Iterator<Item = f32>) -> Result<(), LayoutError> {
+        match (first..).zip(values).find(|(_, value)| !value.is_finite()) {
             None => Ok(()),
             Some((at, value)) => {
                 let what = format!("expected finite numbers, found {value} as value {at}");
@@ -142,7 +143,7 @@ impl Weights {
     /// that stores the same numbers. Read tensor by tensor.
     ///
     /// # Errors
-    /// Some value is not finite.
+    /// Some value is not finite, or the file can no longer be read.
     pub fn identity(&self) -> Result<String, LayoutError> {
         // Values turned to bytes at a time.
         const CHUNK: usize = 16 << 10;
@@ -157,13 +158,22 @@ impl Weights {
             }
             match entry.f32_bytes() {
                 Some(bytes) => {
-                    self.check_finite(name, bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)))?;
-                    hasher.update(bytes);
-                    entry.release();
+                    let mut first = 0;
+                    bytes
+                        .for_each_block(|block| {
+                            let (values, _) = block.as_chunks();
+                            let finite =
+                                self.check_finite(name, first, values.iter().map(|&bytes| f32::from_le_bytes(bytes)));
+                            finite.map_err(|error| error.problem)?;
+                            hasher.update(block);
+                            first += values.len();
+                            Ok(())
+                        })
+                        .map_err(|problem: LayoutProblem| self.error(problem))?;
                 }
                 None => {
-                    let values = entry.to_f32();
-                    self.check_finite(name, values.iter().copied())?;
+                    let values = entry.to_f32().map_err(|gone| self.error(gone.into()))?;
+                    self.check_finite(name, 0, values.iter().copied())?;
                     let mut bytes = Vec::with_capacity(4 * CHUNK);
                     for values in values.chunks(CHUNK) {
                         bytes.clear();

@@ -2,7 +2,7 @@
 
 use super::globals::Meaning;
 use super::machine::{Machine, index};
-use super::tensor::{Tensor, row_major};
+use super::tensor::{DType, Tensor, row_major};
 use super::torch_legacy;
 use super::tree::{Global, Node, Object, Value};
 
@@ -16,6 +16,9 @@ impl Machine<'_> {
         let global = global.clone();
         match global.meaning {
             Meaning::RebuildFromType => match self.argument(args, 0).map(|function| self.tree.node(function)) {
+                Some(Some(Node::Global(function))) if function.meaning == Meaning::RebuildWrapper => {
+                    self.unwrap_subclass(args)
+                }
                 Some(Some(Node::Global(function))) if function.meaning != Meaning::RebuildFromType => {
                     let function = function.clone();
                     let inner = self.argument(args, 2).unwrap_or(Value::None);
@@ -32,7 +35,9 @@ impl Machine<'_> {
             Meaning::Map => return self.map_of(args),
             Meaning::EmptyMap => return self.add(Node::Map(Vec::new())),
             Meaning::First => self.argument(args, 0),
-            Meaning::RebuildTensor => self.rebuild_tensor(args)?,
+            Meaning::RebuildTensor => self.rebuild_tensor(args, None)?,
+            Meaning::RebuildTyped => self.rebuild_typed(args)?,
+            Meaning::Unread(what) => return self.unread(what.into()),
             Meaning::LoadStorage => self.load_storage(args)?,
             Meaning::NumpyScalar => self.numpy_scalar(args)?,
             Meaning::NumpyFromBuffer => self.numpy_from_buffer(args)?,
@@ -44,8 +49,8 @@ impl Machine<'_> {
                 }
                 _ => None,
             },
-            Meaning::NumpyArray | Meaning::NumpyDType | Meaning::Data => None,
-            Meaning::Storage(_) | Meaning::RebuildFromType | Meaning::Unknown => None,
+            Meaning::NumpyArray | Meaning::NumpyDType | Meaning::ElementType(_) | Meaning::Data => None,
+            Meaning::Storage(_) | Meaning::RebuildFromType | Meaning::RebuildWrapper | Meaning::Unknown => None,
         };
         match made {
             Some(value) => Ok(value),
@@ -93,15 +98,54 @@ impl Machine<'_> {
         self.add(Node::Map(entries))
     }
 
-    /// `(storage, offset, size, stride, ..)`; `None` if the storage is of a kind that is not read.
-    fn rebuild_tensor(&mut self, args: Value) -> Result<Option<Value>, String> {
+    /// A tensor of a kind that is not read.
+    fn unread(&mut self, what: String) -> Result<Value, String> {
+        self.budget.memory(what.len())?;
+        self.add(Node::Object(Object::unread(what)))
+    }
+
+    /// `(function, class, arguments of the function, attributes)` of a subclass that wraps tensors: the one inside, if it is
+    /// all there is to the outer one.
+    fn unwrap_subclass(&mut self, args: Value) -> Result<Value, String> {
+        let attributes = self.argument(args, 3).and_then(|state| self.tree.entries(state)).unwrap_or_default();
+        let mut inside = attributes.iter().filter_map(|&(_, value)| Some((value, self.tree.tensor(value)?)));
+        let outer = self.argument(args, 2).and_then(|inner| self.argument(inner, 2));
+        if let (Some((value, tensor)), None, Some(size)) = (inside.next(), inside.next(), outer)
+            && self.sizes(size)? == tensor.shape()
+        {
+            return Ok(value);
+        }
+        let class = self.argument(args, 1).map_or_else(|| "an unknown class".into(), |class| self.tree.describe(class));
+        self.unread(format!("a tensor of {class}"))
+    }
+
+    /// `(storage, offset, size, stride, gradient, hooks, dtype, ..)`: how newer element types are kept.
+    fn rebuild_typed(&mut self, args: Value) -> Result<Option<Value>, String> {
+        let Some(Node::Global(dtype)) = self.argument(args, 6).and_then(|dtype| self.tree.node(dtype)) else {
+            return Ok(None);
+        };
+        match dtype.meaning {
+            Meaning::ElementType(dtype) => self.rebuild_tensor(args, Some(dtype)),
+            _ => {
+                let what = format!("a tensor of type {:.80}", dtype.name);
+                self.unread(what).map(Some)
+            }
+        }
+    }
+
+    /// `(storage, offset, size, stride, ..)`; `dtype` where the storage is one of bytes.
+    fn rebuild_tensor(&mut self, args: Value, dtype: Option<DType>) -> Result<Option<Value>, String> {
         let Some(&[storage, offset, size, stride, ..]) = self.tree.items(args) else { return Ok(None) };
-        let Some(Node::Storage(storage)) = self.tree.node(storage) else { return Ok(None) };
+        let Some(Node::Storage(storage)) = self.tree.node(storage) else {
+            let class = self.tree.object(storage).map_or("an unknown storage", |object| &object.class);
+            let what = format!("a tensor of {class:.80}");
+            return self.unread(what).map(Some);
+        };
         let offset = index(offset).ok_or("expected a tensor's offset, found no such number")?;
         let shape = self.sizes(size)?;
         let strides = self.sizes(stride)?;
         self.budget.memory(2 * size_of_val(shape.as_slice()))?;
-        let tensor = Tensor::new(storage.dtype, shape, strides, offset, storage.bytes.clone())?;
+        let tensor = Tensor::new(dtype.unwrap_or(storage.dtype), shape, strides, offset, storage.bytes.clone())?;
         self.add(Node::Tensor(tensor)).map(Some)
     }
 
@@ -150,15 +194,15 @@ impl Machine<'_> {
             Err(_) => Ok(None),
         }
     }
+}
 
-    /// Strides of a contiguous array in C or Fortran order.
-    pub(super) fn array_strides(shape: &[usize], fortran: bool) -> Option<Vec<usize>> {
-        if !fortran {
-            return row_major(shape);
-        }
-        let reversed: Vec<usize> = shape.iter().rev().copied().collect();
-        let mut strides = row_major(&reversed)?;
-        strides.reverse();
-        Some(strides)
+/// Strides of a contiguous array in C or Fortran order.
+pub(super) fn array_strides(shape: &[usize], fortran: bool) -> Option<Vec<usize>> {
+    if !fortran {
+        return row_major(shape);
     }
+    let reversed: Vec<usize> = shape.iter().rev().copied().collect();
+    let mut strides = row_major(&reversed)?;
+    strides.reverse();
+    Some(strides)
 }

@@ -15,7 +15,7 @@ use super::error::{Broken, CheckpointError};
 use super::pickle::{self, NoStorages, Pickled};
 use super::torch_zip::{Kind, Zip};
 use super::tree::Tree;
-use super::{safetensors, torch_legacy};
+use super::{npy, safetensors, torch_legacy};
 use crate::progress::{Progress, Report};
 use crate::recipe::Stated;
 
@@ -24,6 +24,8 @@ use crate::recipe::Stated;
 pub enum Container {
     #[serde(rename = "torch zip")]
     TorchZip,
+    #[serde(rename = "numpy arrays")]
+    NumpyArrays,
     #[serde(rename = "torch legacy")]
     TorchLegacy,
     #[serde(rename = "safetensors")]
@@ -36,6 +38,7 @@ impl fmt::Display for Container {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Container::TorchZip => "torch zip",
+            Container::NumpyArrays => "numpy arrays",
             Container::TorchLegacy => "torch legacy",
             Container::Safetensors => "safetensors",
             Container::PythonPickle => "python pickle",
@@ -71,7 +74,16 @@ impl Checkpoint {
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         let io_error = |source| CheckpointError::Io { file: path.display().to_string(), source };
         // Asked before opening, because opening a pipe would wait for somebody to write.
-        let facts = path.metadata().map_err(io_error)?;
+        let facts = match path.metadata() {
+            Err(_) if is_web_address(path) => {
+                return Err(refused(
+                    &path.to_string_lossy(),
+                    "this is a web address",
+                    "Fetch the file, then open it from the disk",
+                ));
+            }
+            facts => facts.map_err(io_error)?,
+        };
         if facts.is_dir() {
             return Err(refused(&name, "this is a folder", "Choose the checkpoint file inside it"));
         }
@@ -106,7 +118,7 @@ impl Checkpoint {
         let bytes: Bytes = bytes.into();
         let gone = |gone: Unreadable| CheckpointError::Io { file: name.into(), source: io::Error::other(gone) };
         let container = recognise(&Start::read(&bytes).map_err(gone)?, name)?;
-        let (tree, metadata, carries_code) = read(container, &bytes, name)?;
+        let (container, tree, metadata, carries_code) = read(container, &bytes, name)?;
         let file_len = bytes.len() as u64;
         Ok(Checkpoint {
             file: name.into(),
@@ -119,6 +131,12 @@ impl Checkpoint {
             stated: Stated::Nothing,
         })
     }
+}
+
+/// `https://..` and its like.
+fn is_web_address(path: &Path) -> bool {
+    let scheme = path.to_str().and_then(|text| Some(text.split_once(":/")?.0));
+    scheme.is_some_and(|scheme| scheme.len() > 1 && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()))
 }
 
 /// `config.json`, or `{prefix}config.json` beside `{prefix}pytorch_model.bin`; `None` also if it is too long to be one.
@@ -137,7 +155,7 @@ fn refused(file: &str, found: impl Into<String>, advice: &'static str) -> Checkp
     CheckpointError::Refused { file: file.into(), found: found.into(), advice }
 }
 
-type Content = (Tree, BTreeMap<String, String>, bool);
+type Content = (Container, Tree, BTreeMap<String, String>, bool);
 
 fn read(container: Container, bytes: &Bytes, name: &str) -> Result<Content, CheckpointError> {
     let broken = |source: Broken| CheckpointError::Broken { file: name.into(), container, source };
@@ -145,12 +163,18 @@ fn read(container: Container, bytes: &Bytes, name: &str) -> Result<Content, Chec
     let Pickled { tree, carries_code, .. } = match container {
         Container::Safetensors => {
             let (tree, metadata) = safetensors::read(bytes).map_err(broken)?;
-            return Ok((tree, metadata, false));
+            return Ok((container, tree, metadata, false));
         }
-        Container::TorchZip => {
+        Container::TorchZip | Container::NumpyArrays => {
             let zip = Zip::open(bytes).map_err(broken)?;
             match zip.kind() {
                 Kind::Torch => zip.read(&mut budget).map_err(broken)?,
+                Kind::Arrays => {
+                    let container = Container::NumpyArrays;
+                    let broken = |source| CheckpointError::Broken { file: name.into(), container, source };
+                    let tree = npy::read_archive(zip, &mut budget).map_err(broken)?;
+                    return Ok((container, tree, BTreeMap::new(), false));
+                }
                 Kind::TorchScript => {
                     return Err(refused(
                         name,
@@ -171,16 +195,19 @@ fn read(container: Container, bytes: &Bytes, name: &str) -> Result<Content, Chec
         Container::TorchLegacy => torch_legacy::read(bytes, &mut budget).map_err(broken)?,
         Container::PythonPickle => pickle::read(bytes, 0, "pickle", &mut NoStorages, &mut budget).map_err(broken)?,
     };
-    Ok((tree, BTreeMap::new(), carries_code))
+    Ok((container, tree, BTreeMap::new(), carries_code))
 }
 
 const FETCH_AGAIN: &str = "Fetch the file itself again";
 const UNPACK: &str = "Unpack it, then open the checkpoint inside";
 const EXPECTED: &str = "Expected a PyTorch (.pt, .pth), safetensors or pickle file";
+const SAVE_PICKLE: &str =
+    "Open the network as NVIDIA's code pickles it, or save its weights with PyTorch or safetensors";
 const SAVE_STATE: &str = "Save the generator's state dict with PyTorch or safetensors instead";
 
 /// First bytes of things that are met under a checkpoint's name, and are none.
-const REFUSED: [(&[u8], &str, &str); 14] = [
+const REFUSED: [(&[u8], &str, &str); 15] = [
+    (b"model_checkpoint_path:", "this is a part of a TensorFlow checkpoint", SAVE_PICKLE),
     (b"version https://git-lfs", "this is a Git LFS pointer, not the file it stands for", "Fetch it with git lfs pull"),
     (b"\x89HDF\r\n\x1a\n", "this is an HDF5 (Keras) file", SAVE_STATE),
     (b"\x89PNG", "this is a PNG picture", EXPECTED),
@@ -201,8 +228,8 @@ const REFUSED: [(&[u8], &str, &str); 14] = [
 struct Start {
     /// The first bytes.
     head: Vec<u8>,
-    /// The last byte that is not white space.
-    last: Option<u8>,
+    /// The last bytes.
+    tail: Vec<u8>,
     is_safetensors: bool,
 }
 
@@ -211,10 +238,9 @@ impl Start {
         const HEAD: usize = 1024;
         const TAIL: usize = 64;
         let part = |range| bytes.slice(range).map_or(Ok(Vec::new()), |part| part.load().map(Cow::into_owned));
-        let tail = part(bytes.len().saturating_sub(TAIL)..bytes.len())?;
         Ok(Start {
             head: part(0..bytes.len().min(HEAD))?,
-            last: tail.trim_ascii_end().last().copied(),
+            tail: part(bytes.len().saturating_sub(TAIL)..bytes.len())?,
             is_safetensors: safetensors::is_sound(bytes)?,
         })
     }
@@ -257,8 +283,12 @@ fn recognise(start: &Start, name: &str) -> Result<Container, CheckpointError> {
         return Err(refused(name, "this is a web page, probably a download that asked for something", FETCH_AGAIN));
     }
     // Protocols 0 and 1 have no header: the first opcode makes a mark, a list, a map or a name, and STOP is last.
-    if matches!(bytes[0], b'(' | b']' | b'}' | b'c') && start.last == Some(b'.') {
+    if matches!(bytes[0], b'(' | b']' | b'}' | b'c') && start.tail.trim_ascii_end().ends_with(b".") {
         return Ok(Container::PythonPickle);
+    }
+    // TensorFlow's index is a table of LevelDB's format, whose magic number comes last; the numbers beside it have no mark.
+    if start.tail.ends_with(b"\x57\xfb\x80\x8b\x24\x75\x47\xdb") || (name.contains(".data-") && name.contains("-of-")) {
+        return Err(refused(name, "this is a part of a TensorFlow checkpoint", SAVE_PICKLE));
     }
     let shown: Vec<String> = bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     Err(refused(name, format!("unknown kind of file, its first bytes are {}", shown.join(" ")), EXPECTED))

@@ -13,12 +13,20 @@ pub(super) enum Meaning {
     First,
     /// `(storage, offset, size, stride, ..)` -> tensor.
     RebuildTensor,
+    /// `(storage, offset, size, stride, gradient, hooks, dtype, ..)` -> tensor.
+    RebuildTyped,
+    /// A tensor of a kind that is not read, in words.
+    Unread(&'static str),
+    /// A subclass whose tensors are its attributes.
+    RebuildWrapper,
     /// `(function, type, arguments, state)` -> what the function makes of the arguments.
     RebuildFromType,
     /// `(bytes,)` -> storage, from a whole legacy file.
     LoadStorage,
     /// Name of a storage class in a persistent id.
     Storage(DType),
+    /// Name of an element type.
+    ElementType(DType),
     /// An array that is filled by BUILD.
     NumpyArray,
     /// `(dtype, bytes)` -> tensor without axes.
@@ -42,8 +50,8 @@ pub(super) fn meaning(name: &str) -> Meaning {
         if let Some(dtype) = storage_dtype(class) {
             return Meaning::Storage(dtype);
         }
-        if is_torch_dtype(class) {
-            return Meaning::Data;
+        if let Some(dtype) = element_type(class) {
+            return Meaning::ElementType(dtype);
         }
     }
     // numpy 2 renamed `core` to `_core`; Python 3 renamed `__builtin__` to `builtins` and `copy_reg` to `copyreg`.
@@ -57,9 +65,22 @@ pub(super) fn meaning(name: &str) -> Meaning {
         "builtins.bytearray" | "__builtin__.bytearray" | "builtins.bytes" => Meaning::First,
         "torch.Size" => Meaning::First,
         "torch._utils._rebuild_parameter" | "torch._utils._rebuild_parameter_with_state" => Meaning::First,
-        "torch.nn.parameter.Parameter" | "torch.nn.Parameter" => Meaning::First,
+        "torch.nn.parameter.Parameter" | "torch.nn.Parameter" | "torch.nn.parameter.Buffer" => Meaning::First,
         "torch._utils._rebuild_tensor" | "torch._utils._rebuild_tensor_v2" => Meaning::RebuildTensor,
-        "torch._tensor._rebuild_from_type_v2" => Meaning::RebuildFromType,
+        "torch._utils._rebuild_tensor_v3" => Meaning::RebuildTyped,
+        // Tensors of other devices (XLA for TPUs, MPS, HPU, Ascend and others): a numpy array or a tensor, and where it was.
+        "torch._utils._rebuild_device_tensor_from_numpy" | "torch._utils._rebuild_xla_tensor" => Meaning::First,
+        "torch._utils._rebuild_device_tensor_from_cpu_tensor" => Meaning::First,
+        "torch._utils._rebuild_wrapper_subclass" => Meaning::RebuildWrapper,
+        "torch._utils._rebuild_qtensor" => Meaning::Unread("a quantised tensor"),
+        "torch._utils._rebuild_sparse_tensor" => Meaning::Unread("a sparse tensor"),
+        "torch._utils._rebuild_sparse_csr_tensor" => Meaning::Unread("a sparse tensor"),
+        "torch._utils._rebuild_nested_tensor" => Meaning::Unread("a nested tensor"),
+        "torch._utils._rebuild_meta_tensor_no_storage" => {
+            Meaning::Unread("a tensor of the meta device, without numbers")
+        }
+        "torch._tensor._rebuild_from_type" | "torch._tensor._rebuild_from_type_v2" => Meaning::RebuildFromType,
+        "torch.storage.UntypedStorage" | "torch.UntypedStorage" => Meaning::Storage(DType::U8),
         "torch.storage._load_from_bytes" => Meaning::LoadStorage,
         "numpy.core.multiarray._reconstruct" | "numpy._core.multiarray._reconstruct" => Meaning::NumpyArray,
         "numpy.core.multiarray.scalar" | "numpy._core.multiarray.scalar" => Meaning::NumpyScalar,
@@ -93,9 +114,22 @@ fn storage_dtype(class: &str) -> Option<DType> {
     })
 }
 
-fn is_torch_dtype(name: &str) -> bool {
-    matches!(
-        name,
-        "float16" | "bfloat16" | "float32" | "float64" | "uint8" | "int8" | "int16" | "int32" | "int64" | "bool"
-    )
+fn element_type(name: &str) -> Option<DType> {
+    Some(match name {
+        "float8_e4m3fn" => DType::F8E4M3,
+        "float8_e4m3fnuz" => DType::F8E4M3Fnuz,
+        "float8_e5m2" => DType::F8E5M2,
+        "float8_e5m2fnuz" => DType::F8E5M2Fnuz,
+        "float16" => DType::F16,
+        "bfloat16" => DType::BF16,
+        "float32" => DType::F32,
+        "float64" => DType::F64,
+        "uint8" => DType::U8,
+        "int8" => DType::I8,
+        "int16" => DType::I16,
+        "int32" => DType::I32,
+        "int64" => DType::I64,
+        "bool" => DType::Bool,
+        _ => return None,
+    })
 }

@@ -12,6 +12,7 @@ mod error;
 mod globals;
 mod literals;
 mod machine;
+pub(crate) mod npy;
 mod numpy;
 mod pickle;
 mod safetensors;
@@ -27,6 +28,8 @@ pub use tensor::{DType, Tensor};
 pub(crate) use torch_zip::FROM_THE_START;
 pub use tree::{NodeId, Object, Tree, Value};
 
+#[cfg(test)]
+mod container_tests;
 #[cfg(test)]
 mod hostile_tests;
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! numpy arrays and scalars inside pickles.
 
 use super::bytes::Bytes;
+use super::calls::array_strides;
 use super::globals::Meaning;
 use super::machine::Machine;
 use super::tensor::{DType, Tensor};
@@ -37,7 +38,7 @@ impl Machine<'_> {
 
     fn numpy_tensor(&self, dtype: DType, shape: Value, fortran: bool, data: Bytes) -> Result<Tensor, String> {
         let shape = self.sizes(shape)?;
-        let strides = Self::array_strides(&shape, fortran).ok_or_else(|| format!("an array of shape {shape:?}"))?;
+        let strides = array_strides(&shape, fortran).ok_or_else(|| format!("an array of shape {shape:?}"))?;
         Tensor::new(dtype, shape, strides, 0, data)
     }
 
@@ -64,17 +65,22 @@ impl Machine<'_> {
         if order == ">" || code.starts_with('>') {
             return Err("expected a little-endian array, found a big-endian one".into());
         }
-        Ok(Some(match code.trim_start_matches(['<', '|', '=']) {
-            "f2" => DType::F16,
-            "f4" => DType::F32,
-            "f8" => DType::F64,
-            "i1" => DType::I8,
-            "i2" => DType::I16,
-            "i4" => DType::I32,
-            "i8" => DType::I64,
-            "u1" => DType::U8,
-            "b1" => DType::Bool,
-            _ => return Ok(None),
-        }))
+        Ok(element_type(code))
     }
+}
+
+/// Little-endian types, as numpy writes them: `<f4`.
+pub(super) fn element_type(code: &str) -> Option<DType> {
+    Some(match code.trim_start_matches(['<', '|', '=']) {
+        "f2" => DType::F16,
+        "f4" => DType::F32,
+        "f8" => DType::F64,
+        "i1" => DType::I8,
+        "i2" => DType::I16,
+        "i4" => DType::I32,
+        "i8" => DType::I64,
+        "u1" => DType::U8,
+        "b1" => DType::Bool,
+        _ => return None,
+    })
 }

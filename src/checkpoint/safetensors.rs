@@ -8,7 +8,7 @@ use safetensors::tensor::Metadata;
 use super::bytes::{Bytes, Unreadable};
 use super::error::Broken;
 use super::tensor::{DType, Tensor};
-use super::tree::{Node, Tree};
+use super::tree::{Node, Object, Tree};
 
 /// Longest header; of a few thousand tensors it has a few hundred kB.
 const MAX_HEADER: u64 = 32 << 20;
@@ -52,8 +52,11 @@ pub(super) fn read(file: &Bytes) -> Result<(Tree, BTreeMap<String, String>), Bro
     let mut entries = Vec::new();
     for name in metadata.offset_keys() {
         let Some(info) = metadata.info(&name) else { continue };
-        // Types that no layout here knows (8-bit floats, say) are left out; if they matter, the layout misses them.
-        let Some(dtype) = dtype(info.dtype) else { continue };
+        let Some(dtype) = dtype(info.dtype) else {
+            let key = tree.add(Node::Text(name.into()));
+            entries.push((key, tree.add(Node::Object(Object::unread(format!("a tensor of type {:?}", info.dtype))))));
+            continue;
+        };
         let (start, end) = info.data_offsets;
         let bytes = start.checked_add(data).zip(end.checked_add(data));
         let bytes = bytes.and_then(|(start, end)| file.slice(start..end));
@@ -71,6 +74,10 @@ pub(super) fn read(file: &Bytes) -> Result<(Tree, BTreeMap<String, String>), Bro
 
 fn dtype(dtype: Dtype) -> Option<DType> {
     Some(match dtype {
+        Dtype::F8_E4M3 => DType::F8E4M3,
+        Dtype::F8_E4M3FNUZ => DType::F8E4M3Fnuz,
+        Dtype::F8_E5M2 => DType::F8E5M2,
+        Dtype::F8_E5M2FNUZ => DType::F8E5M2Fnuz,
         Dtype::F16 => DType::F16,
         Dtype::BF16 => DType::BF16,
         Dtype::F32 => DType::F32,

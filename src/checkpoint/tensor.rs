@@ -14,6 +14,10 @@ const MAX_REPEATED: usize = 1 << 20;
 /// Element type, little-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DType {
+    F8E4M3,
+    F8E4M3Fnuz,
+    F8E5M2,
+    F8E5M2Fnuz,
     F16,
     BF16,
     F32,
@@ -31,6 +35,7 @@ impl DType {
     pub fn size(self) -> usize {
         match self {
             DType::U8 | DType::I8 | DType::Bool => 1,
+            DType::F8E4M3 | DType::F8E4M3Fnuz | DType::F8E5M2 | DType::F8E5M2Fnuz => 1,
             DType::F16 | DType::BF16 | DType::I16 => 2,
             DType::F32 | DType::I32 => 4,
             DType::F64 | DType::I64 => 8,
@@ -41,6 +46,10 @@ impl DType {
 impl fmt::Display for DType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            DType::F8E4M3 => "float8_e4m3fn",
+            DType::F8E4M3Fnuz => "float8_e4m3fnuz",
+            DType::F8E5M2 => "float8_e5m2",
+            DType::F8E5M2Fnuz => "float8_e5m2fnuz",
             DType::F16 => "f16",
             DType::BF16 => "bf16",
             DType::F32 => "f32",
@@ -52,6 +61,34 @@ impl fmt::Display for DType {
             DType::I64 => "i64",
             DType::Bool => "bool",
         })
+    }
+}
+
+/// An 8-bit float without infinities.
+struct Float8 {
+    mantissa_bits: u8,
+    bias: i32,
+    /// The code that is no number; where it is that of minus zero there is no other, else both signs have one.
+    nan: u8,
+}
+
+/// Micikevicius et al., "FP8 formats for deep learning", arXiv 2209.05433.
+const E4M3: Float8 = Float8 { mantissa_bits: 3, bias: 7, nan: 0x7f };
+/// Noune et al., "8-bit numerical formats for deep neural networks", arXiv 2206.02915.
+const E4M3_FNUZ: Float8 = Float8 { mantissa_bits: 3, bias: 8, nan: 0x80 };
+const E5M2_FNUZ: Float8 = Float8 { mantissa_bits: 2, bias: 16, nan: 0x80 };
+
+impl Float8 {
+    fn decode(&self, code: u8) -> f32 {
+        if code == self.nan || (self.nan == 0x7f && code == 0xff) {
+            return f32::NAN;
+        }
+        let steps = 1 << self.mantissa_bits;
+        let (exponent, mantissa) = (i32::from((code & 0x7f) >> self.mantissa_bits), i32::from(code & (steps - 1)));
+        // Below the smallest exponent numbers have no leading one, and the step of the exponent above.
+        let (exponent, mantissa) = if exponent == 0 { (1, mantissa) } else { (exponent, mantissa + i32::from(steps)) };
+        let size = mantissa as f32 * 2f32.powi(exponent - self.bias - i32::from(self.mantissa_bits));
+        if code & 0x80 == 0 { size } else { -size }
     }
 }
 
@@ -179,6 +216,11 @@ impl Tensor {
     pub fn to_f32(&self) -> Result<Vec<f32>, Unreadable> {
         let mut values = Vec::with_capacity(self.len);
         match self.dtype {
+            DType::F8E4M3 => self.gather(&mut values, |[b]| E4M3.decode(b)),
+            DType::F8E4M3Fnuz => self.gather(&mut values, |[b]| E4M3_FNUZ.decode(b)),
+            // The upper half of an f16.
+            DType::F8E5M2 => self.gather(&mut values, |[b]| f16::from_le_bytes([0, b]).to_f32()),
+            DType::F8E5M2Fnuz => self.gather(&mut values, |[b]| E5M2_FNUZ.decode(b)),
             DType::F16 => self.gather(&mut values, |b| f16::from_le_bytes(b).to_f32()),
             DType::BF16 => self.gather(&mut values, |b| bf16::from_le_bytes(b).to_f32()),
             DType::F32 => self.gather(&mut values, f32::from_le_bytes),
@@ -353,7 +395,11 @@ mod tests {
 
     #[test]
     fn every_element_type_converts() {
-        let cases: [(DType, Vec<u8>); 10] = [
+        let cases: [(DType, Vec<u8>); 14] = [
+            (DType::F8E4M3, vec![0x44]),
+            (DType::F8E4M3Fnuz, vec![0x4c]),
+            (DType::F8E5M2, vec![0x42]),
+            (DType::F8E5M2Fnuz, vec![0x46]),
             (DType::F16, f16::from_f32(3.0).to_le_bytes().to_vec()),
             (DType::BF16, bf16::from_f32(3.0).to_le_bytes().to_vec()),
             (DType::F32, 3f32.to_le_bytes().to_vec()),

@@ -18,7 +18,12 @@ use super::pickle::{self, Pickled, StorageId, Storages};
 pub(super) enum Kind {
     Torch,
     TorchScript,
-    Other { entries: usize, first: String },
+    /// Arrays of `numpy.savez`.
+    Arrays,
+    Other {
+        entries: usize,
+        first: String,
+    },
 }
 
 /// Nothing stands before a checkpoint's first entry. Looking for where the archive starts instead, the zip crate takes another
@@ -55,6 +60,8 @@ impl<'a> Zip<'a> {
             Kind::TorchScript
         } else if has(&|name| name == "data.pkl" || name.ends_with("/data.pkl")) {
             Kind::Torch
+        } else if has(&|name| name.ends_with(".npy")) {
+            Kind::Arrays
         } else {
             let first = self.entries.iter().min_by_key(|(_, number)| **number);
             Kind::Other { entries: self.entries.len(), first: first.map(|(name, _)| name.clone()).unwrap_or_default() }
@@ -85,7 +92,14 @@ impl<'a> Zip<'a> {
         Ok(text.trim_ascii() == b"little")
     }
 
-    fn named(&mut self, name: &str, budget: &mut Budget) -> Result<Bytes, Broken> {
+    /// All entries, in the order of the file.
+    pub(super) fn names_in_order(&self) -> Vec<String> {
+        let mut entries: Vec<_> = self.entries.iter().collect();
+        entries.sort_by_key(|(_, number)| **number);
+        entries.into_iter().map(|(name, _)| name.clone()).collect()
+    }
+
+    pub(super) fn named(&mut self, name: &str, budget: &mut Budget) -> Result<Bytes, Broken> {
         self.entry(name, budget).map_err(|what| Broken::new(format!("entry {name}"), what))
     }
 

@@ -44,6 +44,14 @@ pub(super) enum Node {
     Object(Object),
 }
 
+impl Object {
+    /// In place of a tensor whose kind is not read; `what` says which.
+    pub(super) fn unread(what: String) -> Object {
+        let (args, state) = (Value::None, Value::None);
+        Object { class: what.into(), args, state, meaning: Meaning::Unread(""), entries: Vec::new() }
+    }
+}
+
 /// A run of elements that tensors look into.
 #[derive(Clone, Debug)]
 pub(super) struct Storage {
@@ -148,6 +156,11 @@ impl Tree {
         }
     }
 
+    /// What a tensor is that is not read: "a quantised tensor"; `None` for everything else.
+    pub fn unread(&self, value: Value) -> Option<&str> {
+        self.object(value).filter(|object| matches!(object.meaning, Meaning::Unread(_))).map(|object| &*object.class)
+    }
+
     /// A number: integer, float, bool, or a tensor of one element.
     pub fn number(&self, value: Value) -> Option<f64> {
         match value {
@@ -177,6 +190,7 @@ impl Tree {
                 Some(Node::List(items)) => format!("a list of {} values", items.len()),
                 Some(Node::Map(entries)) => format!("a map of {} entries", entries.len()),
                 Some(Node::Global(global)) => format!("the name {:.120}", global.name),
+                Some(Node::Object(object)) if matches!(object.meaning, Meaning::Unread(_)) => object.class.to_string(),
                 Some(Node::Object(object)) => format!("an object of class {:.120}", object.class),
                 None => "nothing".into(),
             },

@@ -1,7 +1,4 @@
-//! NumPy's array files, written and read.
-//!
-//! Format: <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>. The header is the text of a Python
-//! dictionary; three keys are picked out of it and nothing is evaluated, so no header can recurse or allocate.
+//! NumPy's array files, written and read. Their header is read in `checkpoint`.
 
 use std::io::Write;
 use std::path::Path;
@@ -9,11 +6,7 @@ use std::path::Path;
 use half::f16;
 
 use super::{ExportError, write_atomically};
-
-const MAGIC: &[u8] = b"\x93NUMPY";
-
-/// NumPy writes headers below 128 bytes for plain arrays; only records come near this.
-const MAX_HEADER_BYTES: usize = 1 << 16;
+use crate::checkpoint::npy::{Header, MAGIC};
 
 /// Writes a row-major float32 array. All of it or nothing.
 pub fn write_npy(path: &Path, shape: &[usize], values: &[f32]) -> Result<(), ExportError> {
@@ -62,15 +55,9 @@ pub enum NpyError {
 
 /// Reads an array of floating-point numbers; float64 and float16 become float32. Allocates no more than the data needs.
 pub(super) fn read_npy(bytes: &[u8]) -> Result<Array, NpyError> {
-    let (header, data) = split_header(bytes).ok_or(NpyError::Header)?;
-    let descr = entry(header, "descr").ok_or(NpyError::Header)?;
-    let fortran = match entry(header, "fortran_order").ok_or(NpyError::Header)? {
-        text if text.starts_with("True") => true,
-        text if text.starts_with("False") => false,
-        _ => return Err(NpyError::Header),
-    };
-    let shape = parse_shape(entry(header, "shape").ok_or(NpyError::Header)?).ok_or(NpyError::Header)?;
-    let (width, decode) = decoder(descr)?;
+    let header = Header::parse(bytes).ok_or(NpyError::Header)?;
+    let (width, decode) = decoder(&header)?;
+    let (shape, data) = (header.shape, &bytes[header.data_at..]);
 
     let count = shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
     let count = count.ok_or_else(|| NpyError::TooLarge(shape.clone()))?;
@@ -79,52 +66,24 @@ pub(super) fn read_npy(bytes: &[u8]) -> Result<Array, NpyError> {
         return Err(NpyError::Truncated { shape, expected, found: data.len() });
     };
     let mut values: Vec<f32> = numbers.chunks_exact(width).map(decode).collect();
-    if fortran {
+    if header.fortran {
         values = row_major(&values, &shape);
     }
     Ok(Array { shape, values })
 }
 
-/// The header's text, and what follows it.
-fn split_header(bytes: &[u8]) -> Option<(&str, &[u8])> {
-    let rest = bytes.strip_prefix(MAGIC)?;
-    let (version, rest) = rest.split_first_chunk::<2>()?;
-    let (length, rest) = match version[0] {
-        1 => rest.split_first_chunk::<2>().map(|(n, rest)| (u16::from_le_bytes(*n) as usize, rest))?,
-        2 | 3 => rest.split_first_chunk::<4>().map(|(n, rest)| (u32::from_le_bytes(*n) as usize, rest))?,
-        _ => return None,
-    };
-    let (header, data) = rest.split_at_checked(length).filter(|_| length <= MAX_HEADER_BYTES)?;
-    Some((std::str::from_utf8(header).ok()?, data))
-}
-
-/// The text after `'key':`.
-fn entry<'a>(header: &'a str, key: &str) -> Option<&'a str> {
-    let quoted = format!("'{key}'");
-    let after = &header[header.find(&quoted)? + quoted.len()..];
-    Some(after.trim_start().strip_prefix(':')?.trim_start())
-}
-
-/// `(3, 512)`, `(3,)` or `()`.
-fn parse_shape(text: &str) -> Option<Vec<usize>> {
-    let (inner, _) = text.strip_prefix('(')?.split_once(')')?;
-    let sizes = inner.split(',').map(str::trim);
-    sizes.filter(|size| !size.is_empty()).map(|size| size.parse().ok()).collect()
-}
-
 type Decode = fn(&[u8]) -> f32;
 
 /// Bytes per number, and how to read one.
-fn decoder(descr: &str) -> Result<(usize, Decode), NpyError> {
+fn decoder(header: &Header) -> Result<(usize, Decode), NpyError> {
     // `chunks_exact` hands over exactly as many bytes as the type has.
     fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
         let mut array = [0; N];
         array.copy_from_slice(bytes);
         array
     }
-    let name = descr.strip_prefix('\'').and_then(|rest| rest.split_once('\''));
-    let Some((name, _)) = name else { return Err(NpyError::Type("records".into())) };
-    Ok(match name {
+    let Some(code) = header.code() else { return Err(NpyError::Type("records".into())) };
+    Ok(match code {
         "<f2" => (2, |b| f16::from_le_bytes(array(b)).to_f32()),
         ">f2" => (2, |b| f16::from_be_bytes(array(b)).to_f32()),
         "<f4" => (4, |b| f32::from_le_bytes(array(b))),

@@ -4,6 +4,7 @@ use super::assembly::Assembled;
 use super::dcgan::Match;
 use super::error::{LayoutError, LayoutProblem, Names};
 use super::foreign::{refuse_foreign, unknown};
+use super::state_dict::StateDict;
 use super::unwrap::{Network, unwrap};
 use super::weights::{FORMAT, Weights, family_of};
 use super::{biggan, biggan_deep, dcgan, genforce, nvidia, pggan, rosinality, stylegan, stylegan3, tensorflow};
@@ -31,7 +32,8 @@ fn recognise(checkpoint: Checkpoint) -> Result<Weights, LayoutProblem> {
     refuse_foreign(&network.state)?;
     network.strip_prefixes();
     refuse_foreign(&network.state)?;
-    let mut assembled = assemble(&mut network)?;
+    let assembled = assemble(&mut network);
+    let mut assembled = assembled.map_err(|problem| explain(problem, &network.state))?;
     check_extent(&assembled, checkpoint.file_len)?;
     apply_metadata(&mut assembled, &checkpoint)?;
     let mut ignored = network.ignored;
@@ -51,6 +53,17 @@ fn recognise(checkpoint: Checkpoint) -> Result<Weights, LayoutProblem> {
         batch_norm_epsilon: assembled.batch_norm_epsilon,
         tensors: assembled.tensors,
     })
+}
+
+/// What is missed may be there, as a kind of tensor that is not read.
+fn explain(problem: LayoutProblem, state: &StateDict) -> LayoutProblem {
+    match (problem, state.unread.first()) {
+        (LayoutProblem::Missing { .. } | LayoutProblem::Unknown { .. }, Some((name, kind))) => {
+            let what = format!("this is {kind}, which is not read. Convert the network to float32 and save it again");
+            LayoutProblem::content(name, what)
+        }
+        (problem, _) => problem,
+    }
 }
 
 /// The first layout whose tell-tale names are there decides; a network without any may still be a DCGAN.

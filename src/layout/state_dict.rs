@@ -9,6 +9,8 @@ use crate::recipe::Stated;
 /// Tensors and modules of one network, counting a shared one each time; the largest public ones have a few thousand.
 /// Ends walks through modules that contain themselves.
 const MAX_PARTS: usize = 100_000;
+/// Tensors of kinds that are not read, for messages.
+const MAX_UNREAD: usize = 8;
 /// Longest dotted name of a tensor; longer ones are of no layout.
 const MAX_NAME: usize = 512;
 /// Attributes of one module; torch gives it about 30.
@@ -24,6 +26,8 @@ pub(super) struct StateDict {
     index: HashMap<String, usize>,
     /// Numeric attributes of modules by dotted name; `None` where Python has None.
     pub(super) attributes: Vec<(String, Option<f64>)>,
+    /// The first tensors that are of a kind that is not read, by name, and their kinds.
+    pub(super) unread: Vec<(String, String)>,
     /// Class of the module that the tensors come from, if the file tells.
     pub(super) class: Option<String>,
     /// What the file says of the network: all of it, or the modules that the tensors lie in.
@@ -53,6 +57,10 @@ impl StateDict {
         for &(key, value) in entries {
             if let (Some(name), Some(tensor)) = (tree.text(key).and_then(|key| join(prefix, key)), tree.tensor(value)) {
                 self.insert(name, tensor.clone());
+            } else if let (Some(name), Some(kind)) = (tree.text(key), tree.unread(value))
+                && self.unread.len() < MAX_UNREAD
+            {
+                self.unread.push((format!("{prefix:.80}{name:.80}"), kind.to_owned()));
             }
         }
         Ok(())

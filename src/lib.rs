@@ -34,6 +34,7 @@ pub mod generator;
 pub mod gpu;
 pub mod latent;
 pub mod layout;
+pub mod limits;
 pub mod names;
 pub mod ops;
 pub mod progress;

@@ -4,9 +4,9 @@ use super::globals::Meaning;
 use super::machine::{Machine, index};
 use super::tensor::{DType, Tensor, row_major};
 use super::torch_legacy;
-use super::tree::{Global, Node, Object, Value};
+use super::tree::{Global, Node, NodeId, Object, Value};
 
-impl Machine<'_> {
+impl Machine<'_, '_> {
     /// REDUCE, NEWOBJ, INST and OBJ: `callee(*args)`.
     pub(super) fn call(&mut self, callee: Value, args: Value) -> Result<Value, String> {
         let Some(Node::Global(global)) = self.tree.node(callee) else {
@@ -167,19 +167,22 @@ impl Machine<'_> {
     }
 
     fn load_storage(&mut self, args: Value) -> Result<Option<Value>, String> {
-        let bytes = match self.argument(args, 0).and_then(|bytes| self.tree.node(bytes)) {
-            Some(Node::Bytes(bytes)) => bytes.clone(),
-            _ => return Ok(None),
-        };
+        let Some(blob @ Value::Node(id)) = self.argument(args, 0) else { return Ok(None) };
+        if let Some(&known) = self.blobs.get(&id) {
+            return Ok(known);
+        }
+        let Some(Node::Bytes(bytes)) = self.tree.node(blob) else { return Ok(None) };
+        let bytes = bytes.clone();
         if !self.budget.enter() {
             return Ok(None);
         }
         let storage = torch_legacy::read_storage(&bytes, self.budget);
         self.budget.leave();
-        match storage.map_err(|broken| format!("in the storage kept here: {broken}"))? {
-            Some(storage) => self.add(Node::Storage(storage)).map(Some),
-            None => Ok(None),
-        }
+        let storage = storage.map_err(|broken| format!("in the storage kept here: {broken}"))?;
+        let made = storage.map(|storage| self.add(Node::Storage(storage))).transpose()?;
+        self.budget.memory(2 * size_of::<(NodeId, Value)>())?;
+        self.blobs.insert(id, made);
+        Ok(made)
     }
 
     /// `(text, "latin1")`: how protocol 2 writes bytes.

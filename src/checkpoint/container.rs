@@ -16,7 +16,8 @@ use super::pickle::{self, NoStorages, Pickled};
 use super::torch_zip::{Kind, Zip};
 use super::tree::Tree;
 use super::{npy, safetensors, torch_legacy};
-use crate::progress::{Progress, Report};
+use crate::limits;
+use crate::progress::{Cancelled, Progress, Report, silent};
 use crate::recipe::Stated;
 
 /// Kinds of files that hold weights.
@@ -97,7 +98,7 @@ impl Checkpoint {
             return Err(refused(&name, "the file is empty", "Fetch it again"));
         }
         let bytes = Bytes::of_file(file).map_err(io_error)?;
-        let checkpoint = Checkpoint { config: config_beside(path), ..Checkpoint::from_bytes(bytes, &name)? };
+        let checkpoint = Checkpoint { config: config_beside(path), ..Checkpoint::read(bytes, &name, report)? };
         report(Progress { stage: "reading the file".into(), done: len, total: len })?;
         Ok(checkpoint)
     }
@@ -115,10 +116,13 @@ impl Checkpoint {
     /// # Errors
     /// As [`Checkpoint::open`].
     pub fn from_bytes(bytes: impl Into<Bytes>, name: &str) -> Result<Checkpoint, CheckpointError> {
-        let bytes: Bytes = bytes.into();
+        Checkpoint::read(bytes.into(), name, &mut silent)
+    }
+
+    fn read(bytes: Bytes, name: &str, report: Report<'_>) -> Result<Checkpoint, CheckpointError> {
         let gone = |gone: Unreadable| CheckpointError::Io { file: name.into(), source: io::Error::other(gone) };
         let container = recognise(&Start::read(&bytes).map_err(gone)?, name)?;
-        let (container, tree, metadata, carries_code) = read(container, &bytes, name)?;
+        let (container, tree, metadata, carries_code) = read(container, &bytes, name, report)?;
         let file_len = bytes.len() as u64;
         Ok(Checkpoint {
             file: name.into(),
@@ -141,13 +145,12 @@ fn is_web_address(path: &Path) -> bool {
 
 /// `config.json`, or `{prefix}config.json` beside `{prefix}pytorch_model.bin`; `None` also if it is too long to be one.
 fn config_beside(path: &Path) -> Option<String> {
-    const MAX_CONFIG: u64 = 64 << 10;
     let name = path.file_name()?.to_str()?;
     let prefix = name.strip_suffix("pytorch_model.bin").unwrap_or_default();
     let config = path.with_file_name(format!("{prefix}config.json"));
-    let facts = config.metadata().ok().filter(|facts| facts.is_file() && facts.len() <= MAX_CONFIG)?;
+    let facts = config.metadata().ok().filter(|facts| facts.is_file() && facts.len() <= limits::CONFIG)?;
     let mut text = String::with_capacity(usize::try_from(facts.len()).ok()?);
-    File::open(config).ok()?.take(MAX_CONFIG).read_to_string(&mut text).ok()?;
+    File::open(config).ok()?.take(limits::CONFIG).read_to_string(&mut text).ok()?;
     Some(text)
 }
 
@@ -157,9 +160,19 @@ fn refused(file: &str, found: impl Into<String>, advice: &'static str) -> Checkp
 
 type Content = (Container, Tree, BTreeMap<String, String>, bool);
 
-fn read(container: Container, bytes: &Bytes, name: &str) -> Result<Content, CheckpointError> {
+fn read(container: Container, bytes: &Bytes, name: &str, report: Report<'_>) -> Result<Content, CheckpointError> {
+    let mut budget = Budget::new(bytes.len(), report);
+    let content = read_budgeted(container, bytes, name, &mut budget);
+    if budget.is_cancelled() { Err(Cancelled.into()) } else { content }
+}
+
+fn read_budgeted(
+    container: Container,
+    bytes: &Bytes,
+    name: &str,
+    budget: &mut Budget<'_>,
+) -> Result<Content, CheckpointError> {
     let broken = |source: Broken| CheckpointError::Broken { file: name.into(), container, source };
-    let mut budget = Budget::default();
     let Pickled { tree, carries_code, .. } = match container {
         Container::Safetensors => {
             let (tree, metadata) = safetensors::read(bytes).map_err(broken)?;
@@ -168,11 +181,11 @@ fn read(container: Container, bytes: &Bytes, name: &str) -> Result<Content, Chec
         Container::TorchZip | Container::NumpyArrays => {
             let zip = Zip::open(bytes).map_err(broken)?;
             match zip.kind() {
-                Kind::Torch => zip.read(&mut budget).map_err(broken)?,
+                Kind::Torch => zip.read(budget).map_err(broken)?,
                 Kind::Arrays => {
                     let container = Container::NumpyArrays;
                     let broken = |source| CheckpointError::Broken { file: name.into(), container, source };
-                    let tree = npy::read_archive(zip, &mut budget).map_err(broken)?;
+                    let tree = npy::read_archive(zip, budget).map_err(broken)?;
                     return Ok((container, tree, BTreeMap::new(), false));
                 }
                 Kind::TorchScript => {
@@ -192,8 +205,8 @@ fn read(container: Container, bytes: &Bytes, name: &str) -> Result<Content, Chec
                 }
             }
         }
-        Container::TorchLegacy => torch_legacy::read(bytes, &mut budget).map_err(broken)?,
-        Container::PythonPickle => pickle::read(bytes, 0, "pickle", &mut NoStorages, &mut budget).map_err(broken)?,
+        Container::TorchLegacy => torch_legacy::read(bytes, budget).map_err(broken)?,
+        Container::PythonPickle => pickle::read(bytes, 0, "pickle", &mut NoStorages, budget).map_err(broken)?,
     };
     Ok((container, tree, BTreeMap::new(), carries_code))
 }

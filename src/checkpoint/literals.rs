@@ -4,7 +4,7 @@ use super::bytes::Bytes;
 use super::machine::Machine;
 use super::tree::{MAX_BYTES_TEXT, Node, Value};
 
-impl Machine<'_> {
+impl Machine<'_, '_> {
     pub(super) fn long_u8(&mut self) -> Result<Value, String> {
         let count = self.byte()?;
         self.long(count.into())

@@ -6,12 +6,8 @@ use super::budget::Budget;
 use super::bytes::{Bytes, Unreadable};
 use super::globals::{Meaning, meaning};
 use super::pickle::Storages;
-use super::tree::{Global, Node, Object, Tree, Value};
-
-/// Values on the stack, and in the memo. Python writes lists in batches of 1000, so real stacks stay small.
-const MAX_STACK: usize = 4 << 20;
-/// Longest line of the text protocols 0 and 1.
-const MAX_LINE: usize = 1 << 20;
+use super::tree::{Global, Node, NodeId, Object, Tree, Value};
+use crate::limits;
 
 /// Bytes read at a time from a file; those of tensors are passed over.
 const BLOCK: usize = 16 << 10;
@@ -63,7 +59,7 @@ impl<'a> Input<'a> {
 }
 
 /// A pickle being read.
-pub(super) struct Machine<'a> {
+pub(super) struct Machine<'a, 'r> {
     pub(super) input: Input<'a>,
     pub(super) stack: Vec<Value>,
     /// Heights of the stack at which a MARK was set.
@@ -71,17 +67,19 @@ pub(super) struct Machine<'a> {
     pub(super) memo: HashMap<u32, Value>,
     pub(super) tree: Tree,
     pub(super) storages: &'a mut dyn Storages,
-    pub(super) budget: &'a mut Budget,
+    pub(super) budget: &'a mut Budget<'r>,
     pub(super) carries_code: bool,
+    /// What files kept as bytes gave, so that each is read once however often it is named.
+    pub(super) blobs: HashMap<NodeId, Option<Value>>,
 }
 
-impl<'a> Machine<'a> {
+impl<'a, 'r> Machine<'a, 'r> {
     pub(super) fn new(
         input: &'a Bytes,
         at: usize,
         storages: &'a mut dyn Storages,
-        budget: &'a mut Budget,
-    ) -> Machine<'a> {
+        budget: &'a mut Budget<'r>,
+    ) -> Machine<'a, 'r> {
         Machine {
             input: Input::new(input, at),
             stack: Vec::new(),
@@ -91,6 +89,7 @@ impl<'a> Machine<'a> {
             storages,
             budget,
             carries_code: false,
+            blobs: HashMap::new(),
         }
     }
 
@@ -162,8 +161,8 @@ impl<'a> Machine<'a> {
     // Stack and memo.
 
     pub(super) fn push(&mut self, value: Value) -> Result<(), String> {
-        if self.stack.len() >= MAX_STACK {
-            return Err(format!("more than {MAX_STACK} values on the stack"));
+        if self.stack.len() >= limits::STACK {
+            return Err(format!("more than {} values on the stack", limits::STACK));
         }
         self.stack.push(value);
         Ok(())
@@ -203,8 +202,8 @@ impl<'a> Machine<'a> {
     }
 
     pub(super) fn mark(&mut self) -> Result<(), String> {
-        if self.marks.len() >= MAX_STACK {
-            return Err(format!("more than {MAX_STACK} marks on the stack"));
+        if self.marks.len() >= limits::STACK {
+            return Err(format!("more than {} marks on the stack", limits::STACK));
         }
         self.marks.push(self.stack.len());
         Ok(())
@@ -218,8 +217,8 @@ impl<'a> Machine<'a> {
     pub(super) fn put(&mut self, key: u64) -> Result<(), String> {
         let value = self.top()?;
         let key = u32::try_from(key).map_err(|_| format!("memo number {key} is out of range"))?;
-        if self.memo.len() >= MAX_STACK {
-            return Err(format!("more than {MAX_STACK} memos"));
+        if self.memo.len() >= limits::STACK {
+            return Err(format!("more than {} memos", limits::STACK));
         }
         self.memo.insert(key, value);
         Ok(())
@@ -262,13 +261,13 @@ impl<'a> Machine<'a> {
         let mut wanted = 256;
         let line = loop {
             let next = self.input.window(wanted)?;
-            let searched = &next[..next.len().min(MAX_LINE)];
+            let searched = &next[..next.len().min(limits::LINE)];
             match searched.iter().position(|&byte| byte == b'\n') {
                 Some(end) => break searched[..end].to_vec(),
-                None if searched.len() == MAX_LINE || next.len() < wanted => {
+                None if searched.len() == limits::LINE || next.len() < wanted => {
                     return Err("expected a line of text, found no end of it".into());
                 }
-                None => wanted = (next.len() * 8).min(MAX_LINE),
+                None => wanted = (next.len() * 8).min(limits::LINE),
             }
         };
         self.input.at += line.len() + 1;

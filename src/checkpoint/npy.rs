@@ -11,11 +11,9 @@ use super::numpy::element_type;
 use super::tensor::Tensor;
 use super::torch_zip::Zip;
 use super::tree::{Node, Object, Tree};
+use crate::limits;
 
 pub(crate) const MAGIC: &[u8] = b"\x93NUMPY";
-
-/// NumPy writes headers below 128 bytes for plain arrays; only records come near this.
-const MAX_HEADER_BYTES: usize = 1 << 16;
 
 /// What an npy file says of its array.
 pub(crate) struct Header {
@@ -37,7 +35,7 @@ impl Header {
             2 | 3 => rest.split_first_chunk::<4>().map(|(n, rest)| (u32::from_le_bytes(*n) as usize, rest))?,
             _ => return None,
         };
-        let header = rest.get(..length).filter(|_| length <= MAX_HEADER_BYTES)?;
+        let header = rest.get(..length).filter(|_| length <= limits::NPY_HEADER)?;
         let data_at = start.len() - rest.len() + length;
         let header = str::from_utf8(header).ok()?;
         let fortran = match entry(header, "fortran_order")? {
@@ -70,7 +68,7 @@ fn parse_shape(text: &str) -> Option<Vec<usize>> {
 }
 
 /// A map of the arrays of an npz file by their names, in the order of the file.
-pub(super) fn read_archive(mut zip: Zip, budget: &mut Budget) -> Result<Tree, Broken> {
+pub(super) fn read_archive(mut zip: Zip, budget: &mut Budget<'_>) -> Result<Tree, Broken> {
     let mut tree = Tree::new();
     let mut entries = Vec::new();
     for entry in zip.names_in_order() {
@@ -87,7 +85,7 @@ pub(super) fn read_archive(mut zip: Zip, budget: &mut Budget) -> Result<Tree, Br
 }
 
 fn array(file: Bytes) -> Result<Node, String> {
-    let start = file.slice(0..file.len().min(12 + MAX_HEADER_BYTES)).unwrap_or_else(|| file.clone());
+    let start = file.slice(0..file.len().min(12 + limits::NPY_HEADER)).unwrap_or_else(|| file.clone());
     let header = Header::parse(&start.load()?).ok_or("damaged or truncated npy header")?;
     let code = header.code().unwrap_or("records");
     if code.starts_with('>') {

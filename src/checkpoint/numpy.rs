@@ -7,7 +7,7 @@ use super::machine::Machine;
 use super::tensor::{DType, Tensor};
 use super::tree::{Node, Value};
 
-impl Machine<'_> {
+impl Machine<'_, '_> {
     /// BUILD of an array: `(version, shape, dtype, is_fortran, data)`; `None` for arrays of Python objects.
     pub(super) fn numpy_array(&mut self, state: Value) -> Result<Option<Tensor>, String> {
         let Some(&[_, shape, dtype, fortran, data]) = self.tree.items(state) else { return Ok(None) };

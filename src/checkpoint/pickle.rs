@@ -10,9 +10,7 @@ use super::globals::Meaning;
 use super::machine::{Machine, index};
 use super::tensor::DType;
 use super::tree::{Node, Storage, Tree, Value};
-
-/// Longest key of a storage; PyTorch writes short numbers.
-pub(super) const MAX_KEY: usize = 256;
+use crate::limits;
 
 /// A reference from a pickle to a storage outside it.
 pub(super) struct StorageId<'a> {
@@ -51,7 +49,7 @@ pub(super) fn read(
     start: usize,
     part: &str,
     storages: &mut dyn Storages,
-    budget: &mut Budget,
+    budget: &mut Budget<'_>,
 ) -> Result<Pickled, Broken> {
     let mut machine = Machine::new(input, start, storages, budget);
     loop {
@@ -75,7 +73,7 @@ fn opcode_text(input: &Bytes, at: usize) -> String {
     }
 }
 
-impl Machine<'_> {
+impl Machine<'_, '_> {
     /// One opcode; true after STOP.
     fn step(&mut self) -> Result<bool, String> {
         self.budget.opcode()?;
@@ -242,7 +240,7 @@ impl Machine<'_> {
             return Ok(parts.get(1).copied().unwrap_or(Value::None));
         }
         let (Some("storage"), Some(key)) = (text(0), text(2)) else { return self.opaque("persistent id", id) };
-        if key.len() > MAX_KEY {
+        if key.len() > limits::STORAGE_KEY {
             return Err(format!("a storage's key of {} bytes", key.len()));
         }
         let Some(Node::Global(class)) = parts.get(1).and_then(|&class| self.tree.node(class)) else {

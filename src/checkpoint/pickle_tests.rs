@@ -4,9 +4,10 @@ use super::budget::Budget;
 use super::error::Broken;
 use super::pickle::{self, NoStorages, Pickled};
 use super::tree::Value;
+use crate::progress::silent;
 
 pub(super) fn run(program: &[u8]) -> Result<Pickled, Broken> {
-    pickle::read(&program.to_vec().into(), 0, "test", &mut NoStorages, &mut Budget::default())
+    pickle::read(&program.to_vec().into(), 0, "test", &mut NoStorages, &mut Budget::new(program.len(), &mut silent))
 }
 
 /// Parts of a pickle, put together.

@@ -9,16 +9,15 @@ use super::bytes::{Bytes, Unreadable};
 use super::error::Broken;
 use super::tensor::{DType, Tensor};
 use super::tree::{Node, Object, Tree};
+use crate::limits;
 
-/// Longest header; of a few thousand tensors it has a few hundred kB.
-const MAX_HEADER: u64 = 32 << 20;
 /// Bytes of the header's length, before the header.
 const LENGTH: usize = 8;
 
 /// The length of the header, if the first bytes look like such a file.
 pub(super) fn header_len(head: &[u8]) -> Option<usize> {
     let len = u64::from_le_bytes(*head.first_chunk()?);
-    let likely = head.get(LENGTH) == Some(&b'{') && (2..=MAX_HEADER).contains(&len);
+    let likely = head.get(LENGTH) == Some(&b'{') && (2..=limits::SAFETENSORS_HEADER).contains(&len);
     likely.then(|| usize::try_from(len).ok())?
 }
 

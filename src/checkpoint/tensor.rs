@@ -5,11 +5,7 @@ use std::fmt;
 use half::{bf16, f16};
 
 use super::bytes::{Bytes, Unreadable};
-
-/// Axes of one tensor; convolution weights have at most five.
-const MAX_RANK: usize = 16;
-/// A view may hold more elements than its storage (stride 0 repeats them), but only up to here.
-const MAX_REPEATED: usize = 1 << 20;
+use crate::limits;
 
 /// Element type, little-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,9 +110,10 @@ impl Tensor {
         offset: usize,
         storage: Bytes,
     ) -> Result<Tensor, String> {
-        if shape.len() > MAX_RANK || shape.len() != strides.len() {
+        if shape.len() > limits::AXES || shape.len() != strides.len() {
             return Err(format!(
-                "expected up to {MAX_RANK} axes with a stride each, found {} axes and {} strides",
+                "expected up to {} axes with a stride each, found {} axes and {} strides",
+                limits::AXES,
                 shape.len(),
                 strides.len()
             ));
@@ -135,7 +132,7 @@ impl Tensor {
                  {available} of {dtype}"
             ));
         }
-        if len > available.max(MAX_REPEATED) {
+        if len > available.max(limits::REPEATED) {
             return Err(format!("shape {shape:?} repeats a storage of {available} elements {len} times"));
         }
         Ok(Tensor { dtype, shape, strides, offset, len, storage })
@@ -198,7 +195,7 @@ impl Tensor {
         let (mut shape, mut strides) = (self.shape.clone(), self.strides.clone());
         shape.splice(axis..=axis, into.iter().copied());
         strides.splice(axis..=axis, inner?);
-        (product == length && shape.len() <= MAX_RANK).then(|| Tensor { shape, strides, ..self.clone() })
+        (product == length && shape.len() <= limits::AXES).then(|| Tensor { shape, strides, ..self.clone() })
     }
 
     /// The first `count` entries of the first axis; `None` if it has fewer.

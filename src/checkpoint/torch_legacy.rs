@@ -5,16 +5,17 @@ use std::collections::HashMap;
 use super::budget::Budget;
 use super::bytes::Bytes;
 use super::error::Broken;
-use super::pickle::{self, MAX_KEY, NoStorages, Pickled, StorageId, Storages};
+use super::pickle::{self, NoStorages, Pickled, StorageId, Storages};
 use super::tensor::DType;
 use super::tree::{Node, Storage, Tree, Value};
+use crate::limits;
 
 /// The number 0x1950a86a20f9469cfc6c as a pickle of protocol 2.
 pub(super) const MAGIC: [u8; 15] =
     [0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, 0x2e];
 const PROTOCOL: i64 = 1001;
 
-pub(super) fn read(file: &Bytes, budget: &mut Budget) -> Result<Pickled, Broken> {
+pub(super) fn read(file: &Bytes, budget: &mut Budget<'_>) -> Result<Pickled, Broken> {
     if file.array(0).map_err(|gone| Broken::new("byte 0", gone))? != Some(MAGIC) {
         return Err(Broken::new("byte 0", "expected the magic number of a PyTorch file"));
     }
@@ -38,7 +39,7 @@ pub(super) fn read(file: &Bytes, budget: &mut Budget) -> Result<Pickled, Broken>
 }
 
 /// A whole file that holds one storage; `None` if its element type is not known.
-pub(super) fn read_storage(file: &Bytes, budget: &mut Budget) -> Result<Option<Storage>, Broken> {
+pub(super) fn read_storage(file: &Bytes, budget: &mut Budget<'_>) -> Result<Option<Storage>, Broken> {
     let pickled = read(file, budget)?;
     match pickled.tree.node(pickled.tree.root()) {
         Some(Node::Storage(storage)) => Ok(Some(storage.clone())),
@@ -75,7 +76,7 @@ fn locate(file: &Bytes, keys: &Tree, mut at: usize, seen: &Seen) -> Result<HashM
     let list = list.ok_or_else(|| broken(format!("expected a list, found {}", keys.describe(keys.root()))))?;
     let mut found = HashMap::new();
     for &key in list {
-        let text = keys.text(key).filter(|key| key.len() <= MAX_KEY);
+        let text = keys.text(key).filter(|key| key.len() <= limits::STORAGE_KEY);
         let key = text.ok_or_else(|| broken(format!("expected a short text, found {}", keys.describe(key))))?;
         let dtype = *seen
             .0

@@ -13,6 +13,7 @@ use super::budget::Budget;
 use super::bytes::{Bytes, Stream};
 use super::error::Broken;
 use super::pickle::{self, Pickled, StorageId, Storages};
+use crate::progress::silent;
 
 /// What kind of zip file it is, by the names of its entries.
 pub(super) enum Kind {
@@ -68,7 +69,7 @@ impl<'a> Zip<'a> {
         }
     }
 
-    pub(super) fn read(mut self, budget: &mut Budget) -> Result<Pickled, Broken> {
+    pub(super) fn read(mut self, budget: &mut Budget<'_>) -> Result<Pickled, Broken> {
         let programs = self.entries.keys().filter_map(|name| name.strip_suffix("data.pkl"));
         let mut roots = programs.filter(|root| root.is_empty() || root.ends_with('/'));
         let (Some(root), None) = (roots.next(), roots.next()) else {
@@ -81,11 +82,13 @@ impl<'a> Zip<'a> {
         }
         let program = self.named(&format!("{root}data.pkl"), budget)?;
         // Its own allowance, because the pickle's budget is busy while storages are fetched.
-        let mut storages = ZipStorages { zip: self, root, budget: Budget::default(), known: HashMap::new() };
+        let mut report = silent;
+        let own = Budget::new(self.file.len(), &mut report);
+        let mut storages = ZipStorages { zip: self, root, budget: own, known: HashMap::new() };
         pickle::read(&program, 0, "data.pkl", &mut storages, budget)
     }
 
-    fn is_little(&mut self, order: &str, budget: &mut Budget) -> Result<bool, Broken> {
+    fn is_little(&mut self, order: &str, budget: &mut Budget<'_>) -> Result<bool, Broken> {
         let bytes = self.named(order, budget)?;
         let bytes = bytes.slice(0..bytes.len().min(64)).unwrap_or(bytes);
         let text = bytes.load().map_err(|gone| Broken::new(order, gone))?;
@@ -99,12 +102,12 @@ impl<'a> Zip<'a> {
         entries.into_iter().map(|(name, _)| name.clone()).collect()
     }
 
-    pub(super) fn named(&mut self, name: &str, budget: &mut Budget) -> Result<Bytes, Broken> {
+    pub(super) fn named(&mut self, name: &str, budget: &mut Budget<'_>) -> Result<Bytes, Broken> {
         self.entry(name, budget).map_err(|what| Broken::new(format!("entry {name}"), what))
     }
 
     /// The content of an entry.
-    fn entry(&mut self, name: &str, budget: &mut Budget) -> Result<Bytes, String> {
+    fn entry(&mut self, name: &str, budget: &mut Budget<'_>) -> Result<Bytes, String> {
         let number = *self.entries.get(name).ok_or("there is no such entry in the file")?;
         let describe = |error: zip::result::ZipError| format!("cannot be read: {error}");
         let entry = self.archive.by_index_raw(number).map_err(describe)?;
@@ -122,9 +125,7 @@ impl<'a> Zip<'a> {
         }
         let size = entry.size();
         drop(entry);
-        let affordable = budget.memory(usize::try_from(size).unwrap_or(usize::MAX));
-        affordable
-            .map_err(|_| format!("is compressed, and inflates to {size} bytes: save the file again uncompressed"))?;
+        budget.inflate(size)?;
         let entry = self.archive.by_index(number).map_err(describe)?;
         let mut bytes = Vec::new();
         // The claimed size was paid for; one byte more shows a lie.
@@ -137,15 +138,15 @@ impl<'a> Zip<'a> {
     }
 }
 
-struct ZipStorages<'a> {
+struct ZipStorages<'a, 'r> {
     zip: Zip<'a>,
     root: String,
-    budget: Budget,
+    budget: Budget<'r>,
     /// Storages that were asked for before: tensors may share one, and it is inflated once.
     known: HashMap<String, Bytes>,
 }
 
-impl Storages for ZipStorages<'_> {
+impl Storages for ZipStorages<'_, '_> {
     fn storage(&mut self, id: &StorageId<'_>) -> Result<Option<Bytes>, String> {
         if let Some(bytes) = self.known.get(id.key) {
             return Ok(Some(bytes.clone()));

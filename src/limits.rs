@@ -58,8 +58,10 @@ pub const fn elements(file_len: u64) -> u64 {
 
 /// Times that a size can double from 4 on, or blocks that double: up to 8192 pixels and one more.
 pub const DOUBLINGS: usize = 12;
-/// Pixels of the longer side of a picture.
+/// Pixels of the longer side of a picture; StyleGAN3's layers carry a margin besides.
 pub const SIDE: usize = 8192;
+/// Steps of up- or down-sampling in one filter of StyleGAN3; public networks have at most 4.
+pub const RESAMPLING: usize = 8;
 /// Layers of a network that read a code.
 pub const LAYERS: usize = 256;
 /// Layers of a mapping network.

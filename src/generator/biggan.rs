@@ -13,11 +13,10 @@ use super::biggan_blocks::{
 };
 use super::info::{LayerInfo, Size};
 use super::layers::{Conv, Linear};
-use super::{
-    Activation, Blueprint, Conditions, Facts, LoadError, MAX_BLOCKS, Network, NoiseInput, Prior, Stage, Tally, problem,
-};
+use super::{Activation, Blueprint, Conditions, Facts, LoadError, Network, NoiseInput, Prior, Stage, Tally, problem};
 use crate::edit::{Truncation, Weighting};
 use crate::layout::{LayoutError, Weights};
+use crate::limits::DOUBLINGS;
 use crate::ops::Place;
 use crate::sefa::StyleRows;
 
@@ -59,8 +58,8 @@ impl Config {
             let has_attention = weights.shape(&format!("{prefix}.1.theta.weight")).is_some();
             blocks.push(BlockConfig { inputs, hidden, outputs, has_attention });
             inputs = outputs;
-            if blocks.len() > MAX_BLOCKS {
-                return Err(problem(weights, &prefix, format!("expected at most {MAX_BLOCKS} blocks")));
+            if blocks.len() > DOUBLINGS {
+                return Err(problem(weights, &prefix, format!("expected at most {DOUBLINGS} blocks")));
             }
         }
         if blocks.is_empty() {
@@ -114,13 +113,13 @@ impl Blueprint for Config {
         }
     }
 
-    fn largest_tensor_bytes(&self) -> u64 {
+    fn map_bytes(&self) -> Vec<u64> {
         let of_block = |(i, block): (usize, &BlockConfig)| {
             let side = 8u64 << i;
             let attention = if block.has_attention { Attention::largest_tensor_bytes(side) } else { 0 };
             attention.max(4 * block.hidden.max(block.outputs) as u64 * side.pow(2))
         };
-        self.blocks.iter().enumerate().map(of_block).max().unwrap_or(0)
+        self.blocks.iter().enumerate().map(of_block).collect()
     }
 
     fn load(&self, weights: &Weights, device: &Place, tally: &mut Tally) -> Result<Box<dyn Network>, LoadError> {

@@ -13,11 +13,11 @@ use super::biggan_blocks::{
 use super::info::{LayerInfo, Size};
 use super::layers::{Conv, Linear};
 use super::{
-    Activation, Blueprint, Conditions, Facts, Label, LoadError, MAX_BLOCKS, Network, NoiseInput, Prior, Stage, Tally,
-    problem,
+    Activation, Blueprint, Conditions, Facts, Label, LoadError, Network, NoiseInput, Prior, Stage, Tally, problem,
 };
 use crate::edit::{Truncation, Weighting};
 use crate::layout::{LayoutError, Weights};
+use crate::limits::DOUBLINGS;
 use crate::ops::Place;
 use crate::sefa::StyleRows;
 
@@ -89,8 +89,8 @@ impl Config {
                 break;
             }
             // Two blocks a size, and room for attention.
-            if number > 2 * MAX_BLOCKS || items.len() > 4 * MAX_BLOCKS {
-                return Err(problem(weights, &prefix, format!("expected at most {} blocks", 2 * MAX_BLOCKS)));
+            if number > 2 * DOUBLINGS || items.len() > 4 * DOUBLINGS {
+                return Err(problem(weights, &prefix, format!("expected at most {} blocks", 2 * DOUBLINGS)));
             }
         }
         if number == 0 {
@@ -145,7 +145,7 @@ impl Blueprint for Config {
         }
     }
 
-    fn largest_tensor_bytes(&self) -> u64 {
+    fn map_bytes(&self) -> Vec<u64> {
         let of_item = |(item, resolution): (&Item, usize)| {
             let side = resolution as u64;
             match *item {
@@ -160,7 +160,7 @@ impl Blueprint for Config {
             }
         };
         let first = 4 * 16 * self.first_channels as u64 * self.condition() as u64;
-        self.items.iter().zip(self.resolutions()).map(of_item).max().unwrap_or(0).max(first)
+        std::iter::once(first).chain(self.items.iter().zip(self.resolutions()).map(of_item)).collect()
     }
 
     fn load(&self, weights: &Weights, device: &Place, tally: &mut Tally) -> Result<Box<dyn Network>, LoadError> {

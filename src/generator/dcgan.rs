@@ -8,11 +8,10 @@ use burn::tensor::activation::relu;
 
 use super::info::{LayerInfo, Size};
 use super::layers::{Conv, Linear};
-use super::{
-    Activation, Blueprint, Conditions, Facts, LoadError, MAX_BLOCKS, Network, NoiseInput, Stage, Tally, problem,
-};
+use super::{Activation, Blueprint, Conditions, Facts, LoadError, Network, NoiseInput, Stage, Tally, problem};
 use crate::edit::Weighting;
 use crate::layout::{LayoutError, Weights};
+use crate::limits::DOUBLINGS;
 use crate::ops::Place;
 use crate::sefa::StyleRows;
 
@@ -32,8 +31,8 @@ impl Config {
             let [_, outputs, ..] = weights.dims::<4>(&name(channels.len()))?;
             channels.push(outputs);
         }
-        if channels.len() < 2 || channels.len() > MAX_BLOCKS {
-            let what = format!("expected 2 to {MAX_BLOCKS} transposed convolutions, found {}", channels.len());
+        if channels.len() < 2 || channels.len() > DOUBLINGS {
+            let what = format!("expected 2 to {DOUBLINGS} transposed convolutions, found {}", channels.len());
             return Err(problem(weights, &name(0), what));
         }
         Ok(Config { z_dim, channels })
@@ -61,9 +60,9 @@ impl Blueprint for Config {
         }
     }
 
-    fn largest_tensor_bytes(&self) -> u64 {
+    fn map_bytes(&self) -> Vec<u64> {
         let of_layer = |(i, &channels): (usize, &usize)| 4 * channels as u64 * (4u64 << i).pow(2);
-        self.channels.iter().enumerate().map(of_layer).max().unwrap_or(0)
+        self.channels.iter().enumerate().map(of_layer).collect()
     }
 
     fn load(&self, weights: &Weights, device: &Place, tally: &mut Tally) -> Result<Box<dyn Network>, LoadError> {

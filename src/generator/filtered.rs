@@ -52,6 +52,13 @@ impl Resampling {
     }
 }
 
+impl Resampling {
+    /// Values of an axis of the up-sampled map.
+    pub(super) fn length(&self) -> usize {
+        self.length
+    }
+}
+
 /// Bias, up-sampling, activation, clamp and down-sampling.
 pub(super) struct FilteredActivation {
     plan: FilterPlan,

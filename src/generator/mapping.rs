@@ -8,11 +8,11 @@ use super::layers::{Linear, tensor};
 use super::{Label, LoadError, ReadBackError, Tally, problem, read_back};
 use crate::latent;
 use crate::layout::{LayoutError, Weights};
+use crate::limits::{self, MAPPING_LAYERS};
 use crate::ops::pixel_norm;
 
 /// Learning-rate multiplier of the mapping network, the same in every public model.
 const LEARNING_RATE: f64 = 0.01;
-const MAX_LAYERS: usize = 64;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct MappingConfig {
@@ -47,8 +47,8 @@ impl MappingConfig {
         let mut layers = vec![weights.dims::<2>(&name(0))?];
         while weights.shape(&name(layers.len())).is_some() {
             layers.push(weights.dims::<2>(&name(layers.len()))?);
-            if layers.len() > MAX_LAYERS {
-                return Err(problem(weights, &name(0), format!("expected at most {MAX_LAYERS} mapping layers")));
+            if layers.len() > MAPPING_LAYERS {
+                return Err(problem(weights, &name(0), format!("expected at most {MAPPING_LAYERS} mapping layers")));
             }
         }
         if let Some(i) = layers.windows(2).position(|pair| pair[0][0] != pair[1][1]) {
@@ -174,13 +174,24 @@ impl Mapping {
     fn estimated_mean(&self) -> Result<Vec<f32>, LoadError> {
         const SAMPLES: usize = 4096;
         let z_dim = self.config.z_dim;
-        let z = tensor(latent::z_from_seed(0, SAMPLES * z_dim), [SAMPLES, z_dim], &self.device);
-        // Every class equally often.
-        let label = self.config.classes().map(|classes| {
-            let rows = (0..SAMPLES).flat_map(|n| Label::class(n % classes).one_hot(classes)).collect();
-            tensor(rows, [SAMPLES, classes], &self.device)
-        });
-        Ok(read_back(self.forward(z, label).mean_dim(0))?)
+        let z = latent::z_from_seed(0, SAMPLES * z_dim);
+        // In pieces, because a layer between z and w may be of any width.
+        let widths = self.config.layers.iter().flatten().copied();
+        let widest = widths.chain(self.config.classes()).max().unwrap_or(1).max(1);
+        let piece = (limits::ESTIMATE / widest).clamp(1, SAMPLES);
+        let mut sum = vec![0.0; self.config.w_dim];
+        for (i, z) in z.chunks(piece * z_dim).enumerate() {
+            let count = z.len() / z_dim;
+            let z = tensor(z.to_vec(), [count, z_dim], &self.device);
+            // Every class equally often.
+            let label = self.config.classes().map(|classes| {
+                let rows = (0..count).flat_map(|n| Label::class((i * piece + n) % classes).one_hot(classes)).collect();
+                tensor(rows, [count, classes], &self.device)
+            });
+            let part = read_back(self.forward(z, label).sum_dim(0))?;
+            sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += f64::from(part));
+        }
+        Ok(sum.into_iter().map(|sum| (sum / SAMPLES as f64) as f32).collect())
     }
 }
 

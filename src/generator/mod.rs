@@ -24,6 +24,7 @@ use burn::tensor::Tensor;
 
 use crate::edit::{Truncation, Weighting};
 use crate::layout::{LayoutError, LayoutProblem, Weights};
+use crate::limits;
 use crate::names;
 use crate::ops::Place;
 use crate::progress::{Cancelled, Progress, Report};
@@ -127,8 +128,18 @@ pub enum Prior {
 trait Blueprint {
     fn facts(&self) -> Facts;
 
-    /// Bytes of the largest tensor of a forward pass.
-    fn largest_tensor_bytes(&self) -> u64;
+    /// Bytes of the largest map of every stage; what a stage makes stays in memory between edits.
+    fn map_bytes(&self) -> Vec<u64>;
+
+    /// Multiplications and additions of a picture, or more: without knowing the sizes of maps, every convolution is taken for one of
+    /// the largest size.
+    fn multiply_adds(&self, weights: &Weights) -> u64 {
+        let facts = self.facts();
+        let layers = facts.layers.iter().map(|layer| layer.size.pixels() as u64);
+        let pixels = layers.fold(facts.size.pixels() as u64, u64::max);
+        let kernels = weights.shapes().filter(|(_, shape)| shape.len() == 4);
+        kernels.map(|(_, shape)| shape.iter().product::<usize>() as u64).sum::<u64>().saturating_mul(pixels)
+    }
 
     fn load(&self, weights: &Weights, device: &Place, tally: &mut Tally) -> Result<Box<dyn Network>, LoadError>;
 }
@@ -146,9 +157,6 @@ struct Facts {
     has_noise: bool,
     slider_range: f32,
 }
-
-/// Blocks of the largest network that is opened: 8192 pixels.
-const MAX_BLOCKS: usize = 12;
 
 fn blueprint(weights: &Weights) -> Result<Box<dyn Blueprint>, LayoutError> {
     if let Some((name, shape)) = weights.shapes().find(|(_, shape)| shape.contains(&0)) {
@@ -170,6 +178,10 @@ fn problem(weights: &Weights, tensor: &str, what: String) -> LayoutError {
     LayoutError { file: weights.file.clone(), problem: LayoutProblem::Content { tensor: tensor.into(), what } }
 }
 
+fn unsupported(weights: &Weights, what: String) -> LayoutError {
+    LayoutError { file: weights.file.clone(), problem: LayoutProblem::Unsupported { what } }
+}
+
 /// A loaded generator.
 pub struct Generator {
     pub info: Arc<ModelInfo>,
@@ -187,6 +199,8 @@ pub enum LoadError {
          --device cpu has no such limit"
     )]
     TooLarge { needed: u64, limit: u64, device: String },
+    #[error("{file}: {what}, a file of {file_len} bytes warrants {limit}. Networks of that size have far larger files")]
+    TooCostly { file: String, what: String, limit: String, file_len: u64 },
     #[error(transparent)]
     ReadBack(#[from] ReadBackError),
     #[error(transparent)]
@@ -241,6 +255,20 @@ pub fn describe(weights: &Weights, name: &str) -> Result<ModelInfo, LayoutError>
 
 fn describe_blueprint(blueprint: &dyn Blueprint, weights: &Weights, name: &str) -> Result<ModelInfo, LayoutError> {
     let facts = blueprint.facts();
+    for (space, dim) in [("z", Some(facts.z_dim)), ("w", facts.w_dim)] {
+        if let Some(dim) = dim.filter(|&dim| dim > limits::LATENT) {
+            let what = format!("a network whose {space} has {dim} numbers (at most {})", limits::LATENT);
+            return Err(unsupported(weights, what));
+        }
+    }
+    if facts.layers.len() > limits::LAYERS {
+        let what = format!("a network of {} layers that read a code (at most {})", facts.layers.len(), limits::LAYERS);
+        return Err(unsupported(weights, what));
+    }
+    if facts.size.width.max(facts.size.height) > limits::SIDE {
+        let what = format!("a network for pictures of {} x {} pixels", facts.size.width, facts.size.height);
+        return Err(unsupported(weights, what));
+    }
     let (mut metadata, mut warnings) = (weights.metadata.clone(), weights.warnings.clone());
     let direction_names = metadata.remove(names::METADATA_KEY).map(|json| serde_json::from_str(&json));
     let direction_names = direction_names.transpose().unwrap_or_else(|error| {
@@ -273,6 +301,23 @@ fn describe_blueprint(blueprint: &dyn Blueprint, weights: &Weights, name: &str) 
     })
 }
 
+/// What a picture takes grows with what the file holds: a few kB of repeated zeros could otherwise ask for any amount.
+fn check_cost(blueprint: &dyn Blueprint, weights: &Weights) -> Result<(), LoadError> {
+    let size = blueprint.facts().size;
+    let memory = blueprint.map_bytes().into_iter().fold(0, u64::saturating_add);
+    let work = blueprint.multiply_adds(weights);
+    let (most_memory, most_work) = (limits::map_bytes(weights.file_len), limits::multiply_adds(weights.file_len));
+    let (what, limit) = if memory > most_memory {
+        (format!("{} MiB of memory", memory >> 20), format!("{} MiB", most_memory >> 20))
+    } else if work > most_work {
+        (format!("up to {} billion multiplications", work / 1_000_000_000), (most_work / 1_000_000_000).to_string())
+    } else {
+        return Ok(());
+    };
+    let what = format!("a picture of {} x {} pixels would take {what}", size.width, size.height);
+    Err(LoadError::TooCostly { file: weights.file.clone(), what, limit, file_len: weights.file_len })
+}
+
 impl Generator {
     /// Loads a network onto a device, to store its maps there as the place says. `max_tensor_bytes` is the largest tensor the device takes, `device_label` its name.
     pub fn load(
@@ -285,7 +330,8 @@ impl Generator {
         report(Progress { stage: "reading the layout".into(), done: 0, total: 0 })?;
         let blueprint = blueprint(weights)?;
         let info = describe_blueprint(&*blueprint, weights, name)?;
-        match (blueprint.largest_tensor_bytes(), max_tensor_bytes) {
+        check_cost(&*blueprint, weights)?;
+        match (blueprint.map_bytes().into_iter().max().unwrap_or(0), max_tensor_bytes) {
             (needed, Some(limit)) if needed > limit => {
                 return Err(LoadError::TooLarge {
                     needed: needed.div_ceil(1 << 20),

@@ -14,11 +14,12 @@ use super::info::{LayerInfo, Size};
 use super::layers::{Conv, Linear, tensor};
 use super::mapping::{Mapping, MappingConfig, MeanCodes};
 use super::{
-    Activation, Blueprint, Conditions, Facts, Label, LayerNoise, LoadError, MAX_BLOCKS, Network, NoiseInput,
-    ReadBackError, Stage, Tally, problem,
+    Activation, Blueprint, Conditions, Facts, Label, LayerNoise, LoadError, Network, NoiseInput, ReadBackError, Stage,
+    Tally, problem,
 };
 use crate::edit::{Truncation, Weighting};
 use crate::layout::{LayoutError, Weights};
+use crate::limits::DOUBLINGS;
 use crate::ops::{self, After, Place, Upsample};
 use crate::sefa::StyleRows;
 
@@ -47,9 +48,9 @@ pub(super) struct Config {
 impl Config {
     pub(super) fn read(weights: &Weights) -> Result<Self, LayoutError> {
         let name = |block: usize| format!("synthesis.b{}.conv1.bias", 4 << block);
-        let blocks = (0..=MAX_BLOCKS).take_while(|&block| weights.shape(&name(block)).is_some()).count();
-        if blocks == 0 || blocks > MAX_BLOCKS {
-            return Err(problem(weights, &name(0), format!("expected 1 to {MAX_BLOCKS} blocks, found {blocks}")));
+        let blocks = (0..=DOUBLINGS).take_while(|&block| weights.shape(&name(block)).is_some()).count();
+        if blocks == 0 || blocks > DOUBLINGS {
+            return Err(problem(weights, &name(0), format!("expected 1 to {DOUBLINGS} blocks, found {blocks}")));
         }
         let channels: Result<Vec<usize>, LayoutError> =
             (0..blocks).map(|block| Ok(weights.dims::<1>(&name(block))?[0])).collect();
@@ -111,9 +112,9 @@ impl Blueprint for Config {
         }
     }
 
-    fn largest_tensor_bytes(&self) -> u64 {
+    fn map_bytes(&self) -> Vec<u64> {
         let of_block = |(block, &channels): (usize, &usize)| 4 * channels as u64 * (4u64 << block).pow(2);
-        self.channels.iter().enumerate().map(of_block).max().unwrap_or(0)
+        self.channels.iter().enumerate().map(of_block).collect()
     }
 
     fn load(&self, weights: &Weights, device: &Place, tally: &mut Tally) -> Result<Box<dyn Network>, LoadError> {

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::edit::{Truncation, Weighting};
 use crate::layout::{LayoutError, Weights};
+use crate::limits;
 use crate::ops::{self, After, Place};
 use crate::sefa::StyleRows;
 
@@ -30,8 +31,6 @@ const BANDWIDTH: f64 = 2.0;
 const TAPS_PER_FACTOR: usize = 6;
 /// The picture's scale in the last layer's output.
 const PICTURE_GAIN: f64 = 0.25;
-const MAX_SIZE: usize = 8192 + 2 * MARGIN;
-const MAX_LAYERS: usize = 64;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Config {
@@ -58,8 +57,9 @@ impl Config {
         let mut named: Vec<(usize, usize, String)> = weights.names().filter_map(parse_layer).collect();
         named.sort();
         let in_order = named.iter().enumerate().all(|(i, &(index, ..))| i == index);
-        if named.is_empty() || named.len() > MAX_LAYERS || !in_order {
-            let what = format!("expected layers L0 to at most L{}, one of each, found {}", MAX_LAYERS - 1, named.len());
+        if named.is_empty() || named.len() > limits::LAYERS || !in_order {
+            let what =
+                format!("expected layers L0 to at most L{}, one of each, found {}", limits::LAYERS - 1, named.len());
             return Err(problem(weights, "synthesis.L0_*.bias", what));
         }
         let mut layers: Vec<LayerConfig> = Vec::new();
@@ -112,7 +112,9 @@ impl LayerConfig {
         };
         let taps = [taps("up_filter")?, taps("down_filter")?];
         let factors = taps.map(|taps| (taps / TAPS_PER_FACTOR).max(1));
-        let fits = size <= MAX_SIZE && matches!(kernel, 1 | 3) && factors.iter().all(|&factor| factor <= 16);
+        let fits = size <= limits::SIDE + 2 * MARGIN
+            && matches!(kernel, 1 | 3)
+            && factors.iter().all(|&factor| factor <= limits::RESAMPLING);
         let resampling = fits.then(|| Resampling::new([input_size + kernel - 1, size], factors, taps)).flatten();
         match resampling {
             Some(resampling) => Ok(LayerConfig { prefix, inputs, outputs, kernel, size, resampling }),
@@ -153,13 +155,26 @@ impl Blueprint for Config {
         }
     }
 
-    /// Filters work in pieces, so the largest maps are those around them.
-    fn largest_tensor_bytes(&self) -> u64 {
+    /// Filters work in pieces of at least one channel, so the largest maps are those around them, or one up-sampled channel.
+    fn map_bytes(&self) -> Vec<u64> {
         let of_layer = |layer: &LayerConfig| {
             let side = (layer.size + layer.kernel - 1) as u64;
-            4 * layer.inputs.max(layer.outputs) as u64 * side.pow(2)
+            let around = layer.inputs.max(layer.outputs) as u64 * side.pow(2);
+            4 * around.max((layer.resampling.length() as u64).pow(2))
         };
-        self.layers.iter().map(of_layer).max().unwrap_or(0)
+        self.layers.iter().map(of_layer).collect()
+    }
+
+    /// Convolutions, and the taps of the filters: those of an up-sampled row have gaps, radial ones are squares.
+    fn multiply_adds(&self, _: &Weights) -> u64 {
+        let of_layer = |layer: &LayerConfig| {
+            let side = (layer.size + layer.kernel - 1) as u64;
+            let conv = (layer.inputs * layer.kernel.pow(2)) as u64 * side.pow(2);
+            let up = (2 * TAPS_PER_FACTOR) as u64 * (layer.resampling.length() as u64).pow(2);
+            let down = (layer.resampling.down * TAPS_PER_FACTOR).pow(2) as u64 * (layer.size as u64).pow(2);
+            (layer.outputs as u64).saturating_mul(conv.saturating_add(up).saturating_add(down))
+        };
+        self.layers.iter().map(of_layer).fold(0, u64::saturating_add)
     }
 
     fn load(&self, weights: &Weights, device: &Place, tally: &mut Tally) -> Result<Box<dyn Network>, LoadError> {

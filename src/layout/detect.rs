@@ -10,6 +10,7 @@ use super::weights::{FORMAT, Weights, family_of};
 use super::{biggan, biggan_deep, dcgan, genforce, nvidia, pggan, rosinality, stylegan, stylegan3, tensorflow};
 use crate::checkpoint::{Checkpoint, Container, Tensor, Unreadable};
 use crate::generator::Family;
+use crate::limits;
 use crate::recipe::Stated;
 
 /// Recognises the generator in `checkpoint`.
@@ -45,6 +46,7 @@ fn recognise(checkpoint: Checkpoint) -> Result<Weights, LayoutProblem> {
         family: assembled.family,
         layout: assembled.layout,
         container: checkpoint.container,
+        file_len: checkpoint.file_len,
         metadata: checkpoint.metadata,
         carries_code: checkpoint.carries_code,
         ignored,
@@ -112,15 +114,11 @@ fn assemble(network: &mut Network) -> Result<Assembled, LayoutProblem> {
     }
 }
 
-/// Tensors of one network do not overlap, but those of a hostile file may all be views of one large storage: then reading
-/// each of them would cost far more than the file is long.
+/// See [`limits::elements`].
 fn check_extent(assembled: &Assembled, file_len: u64) -> Result<(), LayoutProblem> {
-    /// Elements per byte of the file, which may be compressed, and what goes without saying.
-    const PER_BYTE: u64 = 4;
-    const SMALL: u64 = 1 << 22;
     let lengths = assembled.tensors.values().map(|entry| entry.tensor.len() as u64);
     let elements = lengths.fold(0u64, u64::saturating_add);
-    if elements <= file_len.saturating_mul(PER_BYTE).saturating_add(SMALL) {
+    if elements <= limits::elements(file_len) {
         return Ok(());
     }
     let what = format!("a file whose tensors overlap ({elements} numbers in {file_len} bytes)");

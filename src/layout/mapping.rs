@@ -4,8 +4,7 @@ use super::assembly::Assembly;
 use super::entry::{Change, Entry};
 use super::error::LayoutProblem;
 use super::state_dict::StateDict;
-
-const MAX_DENSE: usize = 64;
+use crate::limits::MAPPING_LAYERS;
 
 /// Where a layout keeps the tensors of the mapping network.
 #[derive(Clone, Copy)]
@@ -30,7 +29,7 @@ pub(super) fn pair(prefix: &str) -> [String; 2] {
 impl Mapping {
     /// Number of layers, as far as the names tell.
     pub(super) fn layers(&self, state: &StateDict) -> usize {
-        let last = (0..=MAX_DENSE).filter(|&i| state.has(&(self.dense)(i)[0])).max();
+        let last = (0..=MAPPING_LAYERS).filter(|&i| state.has(&(self.dense)(i)[0])).max();
         last.map_or(1, |last| last + 1)
     }
 
@@ -42,8 +41,8 @@ impl Mapping {
     /// prefix of the layers, without their number.
     pub(super) fn put(&self, assembly: &mut Assembly<'_>, dense: &str, w_dim: usize) -> Result<(), LayoutProblem> {
         let layers = self.layers(assembly.state);
-        if layers > MAX_DENSE {
-            return Err(LayoutProblem::unsupported(format!("a network of more than {MAX_DENSE} mapping layers")));
+        if layers > MAPPING_LAYERS {
+            return Err(LayoutProblem::unsupported(format!("a network of more than {MAPPING_LAYERS} mapping layers")));
         }
         let [first, _] = (self.dense)(0);
         let [_, mut width] = assembly.axes(&first)?;

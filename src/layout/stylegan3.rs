@@ -6,6 +6,7 @@ use super::mapping::{Mapping, pair};
 use super::nvidia;
 use super::state_dict::StateDict;
 use crate::generator::Family;
+use crate::limits;
 
 const MAPPING: Mapping = Mapping {
     dense: |i| pair(&format!("mapping.fc{i}.")),
@@ -15,13 +16,10 @@ const MAPPING: Mapping = Mapping {
     mean_w: "mapping.w_avg",
 };
 const INPUT: &str = "synthesis.input";
-/// Public networks have 15.
-const MAX_LAYERS: usize = 64;
-/// Width and height of a layer with its margins.
-const MAX_SIZE: usize = 16_384;
-/// Taps of a filter per step of up- or down-sampling, and the largest step.
+/// Width and height of a layer: ten pixels of margin on every side.
+const MOST_SIDE: usize = limits::SIDE + 20;
+/// Taps of a filter per step of up- or down-sampling.
 const TAPS: usize = 6;
-const MAX_STEP: usize = 8;
 /// What the training code clamps to; kept in modules, not in state dicts.
 const CLAMP: f32 = 256.0;
 /// Numbers of modules that the arithmetic has built in.
@@ -98,12 +96,12 @@ fn layers(state: &StateDict) -> Result<Vec<Layer>, LayoutProblem> {
         let what = format!("expected L{at}_.., found {}", layer.name);
         return Err(LayoutProblem::content(&format!("{}.bias", layer.name), what));
     }
-    if let Some(layer) = layers.iter().find(|layer| layer.size > MAX_SIZE || layer.size == 0) {
+    if let Some(layer) = layers.iter().find(|layer| layer.size > MOST_SIDE || layer.size == 0) {
         return Err(LayoutProblem::unsupported(format!("a StyleGAN3 with a layer of {} pixels", layer.size)));
     }
     match layers.len() {
         0 => Err(LayoutProblem::content("synthesis.L0_*", "expected, found no such tensor")),
-        1..=MAX_LAYERS => Ok(layers),
+        1..=limits::LAYERS => Ok(layers),
         more => Err(LayoutProblem::unsupported(format!("a StyleGAN3 of {more} layers"))),
     }
 }
@@ -129,14 +127,14 @@ fn put_layer(assembly: &mut Assembly<'_>, layer: &Layer, input: usize, w_dim: us
             continue;
         }
         let shape = assembly.shape(&filter);
-        let is_step = |taps: usize| taps.is_multiple_of(TAPS) && (TAPS..=TAPS * MAX_STEP).contains(&taps);
+        let is_step = |taps: usize| taps.is_multiple_of(TAPS) && (TAPS..=TAPS * limits::RESAMPLING).contains(&taps);
         let fits = match shape[..] {
             [taps] => is_step(taps),
             [height, width] => part == "down_filter" && height == width && is_step(width),
             _ => false,
         };
         if !fits {
-            let expected = format!("of a filter of {TAPS} to {} taps", TAPS * MAX_STEP);
+            let expected = format!("of a filter of {TAPS} to {} taps", TAPS * limits::RESAMPLING);
             return Err(LayoutProblem::Shape { tensor: filter, expected, found: shape });
         }
         assembly.put(&filter, filter.clone(), &shape)?;

@@ -28,6 +28,8 @@ pub struct Weights {
     /// Naming scheme of the file: "nvidia", "genforce", "rosinality", "tensorflow", "huggingface", "ajbrock" or "sequential".
     pub layout: &'static str,
     pub container: Container,
+    /// Bytes of the file.
+    pub file_len: u64,
     pub metadata: BTreeMap<String, String>,
     pub carries_code: bool,
     /// Parts of the file that were not used.

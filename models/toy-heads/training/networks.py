@@ -14,8 +14,8 @@ SQRT2 = math.sqrt(2)
 BLUR = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8  # the only resampling filter, applied along both axes
 
 
-# Standard deviation of fresh style weights. With 1, as published, what a short training learns drowns in what was random at its
-# start, and so do the eigenvectors of the style weights.
+# Standard deviation of fresh style weights, unless told. With 1, as published, what a short training learns drowns in what was
+# random at its start, and so do the eigenvectors of the style weights.
 STYLE_SPREAD = 0.1
 
 
@@ -54,10 +54,33 @@ class Double(torch.autograd.Function):
         return Halve.apply(gradient) * 4
 
 
-def blur(x):
-    """The filter after a transposed convolution. [n, c, h + 1, w + 1] -> [n, c, h, w], gain 4."""
-    kernel = (torch.outer(BLUR, BLUR) * 4).to(x)[None, None].expand(x.shape[1], 1, 4, 4)
-    return F.conv2d(x, kernel, padding=1, groups=x.shape[1])
+def upsampling_phases():
+    """How a 3x3 kernel, a transposed convolution of stride 2 and the filter after it (gain 4) become one 3x3 convolution of the small
+    picture for each of the 2x2 pixels that a pixel becomes: [2 * 2, 3 * 3, 3 * 3] from (pixel, tap of that, tap of the kernel).
+    """
+    line = torch.zeros(2, 3, 3)
+    for a in range(2):
+        for e in range(3):
+            for k in range(3):
+                if 0 <= (t := k - a + 2 * (e - 1) + 1) < 4:
+                    line[a, e, k] = 2 * BLUR[t]
+    return torch.einsum("aek,bfl->abefkl", line, line).reshape(4, 9, 9)
+
+
+PHASES = upsampling_phases()
+
+
+def convolve_up(x, weight):
+    """Transposed 3x3 convolution of stride 2, then the filter: x [n, c, h, w], weight [o, c, 3, 3] -> [n, o, 2h, 2w].
+
+    Four times the products of the separate steps, but dense ones, and nothing of the doubled size but the result.
+    """
+    outputs, inputs = weight.shape[:2]
+    kernels = torch.einsum("oct,pst->pocs", weight.flatten(2), PHASES.to(weight)).reshape(4 * outputs, inputs, 3, 3)
+    y = F.conv2d(x, kernels.to(x).contiguous(memory_format=torch.channels_last), padding=1)
+    n, _, height, width = y.shape
+    y = y.permute(0, 2, 3, 1).reshape(n, height, width, 2, 2, outputs).permute(0, 1, 3, 2, 4, 5)
+    return y.reshape(n, 2 * height, 2 * width, outputs).permute(0, 3, 1, 2)
 
 
 class Linear(nn.Module):
@@ -93,10 +116,10 @@ class Mapping(nn.Module):
 class StyledConv(nn.Module):
     """Modulated 3x3 convolution, noise, bias, leaky ReLU; doubles the resolution if `up`."""
 
-    def __init__(self, inputs, outputs, width, resolution, up):
+    def __init__(self, inputs, outputs, width, resolution, up, style_spread):
         super().__init__()
         self.up = up
-        self.affine = Linear(width, inputs, bias=1.0, spread=STYLE_SPREAD)
+        self.affine = Linear(width, inputs, bias=1.0, spread=style_spread)
         self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.noise_strength = nn.Parameter(torch.zeros([]))
@@ -108,26 +131,22 @@ class StyledConv(nn.Module):
         style = self.affine(w)
         weight = self.weight * self.gain
         demodulation = (style.square() @ weight.square().sum((2, 3)).t() + 1e-8).rsqrt()
-        weight = weight.to(x)
         x = x * style.to(x)[:, :, None, None]
-        if self.up:
-            x = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
-            x = blur(x)
-        else:
-            x = F.conv2d(x, weight, padding=1)
+        x = convolve_up(x, weight) if self.up else F.conv2d(x, weight.to(x), padding=1)
         n, _, height, width = x.shape
-        noise = torch.randn(n, 1, height, width, device=x.device, dtype=x.dtype) if noise == "random" else self.noise_const.to(x)
-        scale, shift = (SQRT2 * demodulation).to(x), (SQRT2 * self.bias).to(x)
-        x = x * scale[:, :, None, None] + (noise * (SQRT2 * self.noise_strength).to(x) + shift[None, :, None, None])
-        return leaky(x)
+        scale, shift = (SQRT2 * demodulation).to(x)[:, :, None, None], (SQRT2 * self.bias).to(x)[None, :, None, None]
+        if noise is not None:
+            noise = torch.randn(n, 1, height, width, device=x.device, dtype=x.dtype) if noise == "random" else self.noise_const.to(x)
+            shift = noise * (SQRT2 * self.noise_strength).to(x) + shift
+        return leaky(torch.addcmul(shift, x, scale))
 
 
 class ToRGB(nn.Module):
     """Modulated 1x1 convolution without demodulation. Starts black, so that a new resolution changes nothing at first."""
 
-    def __init__(self, inputs, width):
+    def __init__(self, inputs, width, style_spread):
         super().__init__()
-        self.affine = Linear(width, inputs, bias=1.0, spread=STYLE_SPREAD)
+        self.affine = Linear(width, inputs, bias=1.0, spread=style_spread)
         self.weight = nn.Parameter(torch.zeros(3, inputs, 1, 1))
         self.bias = nn.Parameter(torch.zeros(3))
         self.gain = 1 / math.sqrt(inputs)
@@ -138,28 +157,28 @@ class ToRGB(nn.Module):
 
 
 class SynthesisBlock(nn.Module):
-    def __init__(self, resolution, inputs, outputs, width):
+    def __init__(self, resolution, inputs, outputs, width, style_spread):
         super().__init__()
         if inputs is None:
             self.const = nn.Parameter(torch.randn(outputs, resolution, resolution))
         else:
-            self.conv0 = StyledConv(inputs, outputs, width, resolution, up=True)
-        self.conv1 = StyledConv(outputs, outputs, width, resolution, up=False)
-        self.torgb = ToRGB(outputs, width)
+            self.conv0 = StyledConv(inputs, outputs, width, resolution, True, style_spread)
+        self.conv1 = StyledConv(outputs, outputs, width, resolution, False, style_spread)
+        self.torgb = ToRGB(outputs, width, style_spread)
 
 
 class Synthesis(nn.Module):
-    def __init__(self, resolution, base, maximum, width):
+    def __init__(self, resolution, base, maximum, width, style_spread):
         super().__init__()
         self.resolutions = [2**i for i in range(2, int(math.log2(resolution)) + 1)]
         inputs = None
         for r in self.resolutions:
             outputs = channels(r, base, maximum)
-            setattr(self, f"b{r}", SynthesisBlock(r, inputs, outputs, width))
+            setattr(self, f"b{r}", SynthesisBlock(r, inputs, outputs, width, style_spread))
             inputs = outputs
 
     def forward(self, ws, noise="random", dtype=torch.float32, resolution=None):
-        """ws [n, layers, w] -> pictures of `resolution`, or of the last one."""
+        """ws [n, layers, w] -> pictures of `resolution`, or of the last one. `noise` is "random", "const" or None."""
         rgb, layer = None, 0
         for r in self.resolutions:
             block = getattr(self, f"b{r}")
@@ -178,10 +197,10 @@ class Synthesis(nn.Module):
 
 
 class Generator(nn.Module):
-    def __init__(self, resolution, base, maximum, width, mapping_layers):
+    def __init__(self, resolution, base, maximum, width, mapping_layers, style_spread=STYLE_SPREAD):
         super().__init__()
         self.mapping = Mapping(width, mapping_layers)
-        self.synthesis = Synthesis(resolution, base, maximum, width)
+        self.synthesis = Synthesis(resolution, base, maximum, width, style_spread)
         self.z_dim, self.num_ws = width, 2 * len(self.synthesis.resolutions)
 
     def forward(self, z, psi=1.0, dtype=torch.float32, resolution=None):
@@ -213,8 +232,8 @@ class DiscriminatorBlock(nn.Module):
         self.skip = EqualConv(inputs, outputs, 1, activated=False)
 
     def forward(self, x):
-        y = leaky(self.conv1(Halve.apply(leaky(self.conv0(x)))))
-        return (y + self.skip(Halve.apply(x))) * math.sqrt(0.5)
+        y = leaky(self.conv1(F.avg_pool2d(leaky(self.conv0(x)), 2)))
+        return (y + self.skip(F.avg_pool2d(x, 2))) * math.sqrt(0.5)
 
 
 class Discriminator(nn.Module):
@@ -232,15 +251,21 @@ class Discriminator(nn.Module):
         self.hidden = Linear(width(4) * 16, width(4))
         self.logit = Linear(width(4), 1)
 
-    def forward(self, picture, dtype=torch.float32, fade=1.0):
-        """`fade` below 1 mixes in the first layer of half the resolution, which was trained before."""
+    def forward(self, picture, dtype=torch.float32, fade=1.0, features=None):
+        """`fade` below 1 mixes in the first layer of half the resolution, which was trained before. A list `features` receives what
+        comes out of each block, the finest first.
+        """
         picture = picture.to(dtype)
         r = picture.shape[2]
         x = self.blocks[str(r)](leaky(self.fromrgb[str(r)](picture)))
         if fade < 1:
-            x = torch.lerp(leaky(self.fromrgb[str(r // 2)](Halve.apply(picture))), x, fade)
+            x = torch.lerp(leaky(self.fromrgb[str(r // 2)](F.avg_pool2d(picture, 2))), x, fade)
+        kept = [x]
         while (r := r // 2) > 4:
             x = self.blocks[str(r)](x)
+            kept.append(x)
+        if features is not None:
+            features += kept
         x = x.float()
         # Standard deviation over groups of four pictures (PGGAN, section 3): a mode collapse is visible.
         group = min(4, len(x))

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 /// How to call the program.
 pub const USAGE: &str = "usage:
   toy-heads-dataset --count N --out FOLDER [--size 128] [--seed 1] [--threads T]
+  toy-heads-dataset --factors FILE.npy --out FOLDER [--size 128] [--threads T]
   toy-heads-dataset --sheet FILE.png [--rows 4] [--columns 8] [--size 128] [--seed 1]
   toy-heads-dataset --sweep FACTOR --sheet FILE.png [--rows 4] [--columns 8] [--size 128] [--seed 1]";
 
@@ -13,6 +14,8 @@ pub const USAGE: &str = "usage:
 pub struct Task {
     /// Number of pictures of a data set.
     pub count: Option<usize>,
+    /// File of the factors that the heads of a data set are to have, in place of a count and a seed.
+    pub factors: Option<PathBuf>,
     /// Folder of a data set.
     pub out: Option<PathBuf>,
     /// File of a contact sheet.
@@ -42,6 +45,7 @@ pub fn parse(words: &[String]) -> Result<Task, String> {
         let mut value = || words.next().ok_or_else(|| format!("{word} wants a value\n{USAGE}"));
         match word.as_str() {
             "--count" => task.count = Some(number(word, value()?, 1, 10_000_000)?),
+            "--factors" => task.factors = Some(value()?.into()),
             "--out" => task.out = Some(value()?.into()),
             "--sheet" => task.sheet = Some(value()?.into()),
             "--sweep" => task.sweep = Some(value()?.clone()),
@@ -55,10 +59,11 @@ pub fn parse(words: &[String]) -> Result<Task, String> {
             _ => return Err(format!("{word} is not an option\n{USAGE}")),
         }
     }
-    match (task.count.is_some() && task.out.is_some(), &task.sheet) {
-        (true, None) if task.sweep.is_none() => Ok(task),
-        (false, Some(_)) if task.count.is_none() && task.out.is_none() => Ok(task),
-        _ => Err(format!("either --count and --out, or --sheet\n{USAGE}")),
+    let heads = usize::from(task.count.is_some()) + usize::from(task.factors.is_some());
+    match (heads, &task.out, &task.sheet) {
+        (1, Some(_), None) if task.sweep.is_none() => Ok(task),
+        (0, None, Some(_)) => Ok(task),
+        _ => Err(format!("either --count or --factors, with --out, or --sheet\n{USAGE}")),
     }
 }
 
@@ -79,7 +84,17 @@ mod tests {
     fn a_command_line_says_one_thing() {
         assert_eq!(read("--count 5 --out x --seed 7").unwrap().seed, 7);
         assert_eq!(read("--sheet x.png --rows 2").unwrap().rows, 2);
-        for wrong in ["", "--count 5", "--count 0 --out x", "--count 5 --out x --sheet y", "--size", "--what 3"] {
+        assert!(read("--factors x.npy --out x").unwrap().factors.is_some());
+        for wrong in [
+            "",
+            "--count 5",
+            "--factors x.npy",
+            "--factors x.npy --count 5 --out x",
+            "--count 0 --out x",
+            "--count 5 --out x --sheet y",
+            "--size",
+            "--what 3",
+        ] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
     }

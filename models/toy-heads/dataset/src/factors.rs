@@ -71,6 +71,14 @@ macro_rules! factors {
             /// The values in order.
             pub fn values(&self) -> Vec<f32> { vec![$(self.$name,)*] }
 
+            /// A head with these values, in order; each is held in its range, and what is no number becomes the lowest.
+            pub fn from_values(values: &[f32; LIST.len()]) -> Self {
+                let [$($name,)*] = *values;
+                let mut all = Self { $($name: hold($name, $low, $high),)* };
+                all.settle();
+                all
+            }
+
             /// Sets the factor of this name; false where there is none.
             pub fn set(&mut self, name: &str, value: f32) -> bool {
                 match name { $(stringify!($name) => self.$name = value,)* _ => return false }
@@ -137,6 +145,10 @@ factors! {
     light_side -1.0 1.0 Uniform, "key light from the left to the right of the picture";
     light_height 0.0 1.0 Uniform, "key light from low to high";
     light_warmth -1.0 1.0 Bell, "cool to warm key light";
+}
+
+fn hold(value: f32, low: f32, high: f32) -> f32 {
+    value.max(low).min(high)
 }
 
 fn draw(random: &mut Random, low: f32, high: f32, spread: Spread) -> f32 {

@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from pictures import Pictures, best_dtype, to_network
+
 SIZE = 64  # pictures are brought to this resolution
 FEATURES = 128
 HELD_OUT = 2000  # the last pictures of the data set
@@ -92,25 +94,24 @@ def frechet_distance(regressor, generator, pictures, resolution, count, dtype, b
     device = next(regressor.parameters()).device
     z = torch.randn(count, generator.z_dim, generator=torch.Generator().manual_seed(1)).to(device)
     fakes = [regressor.features(generator(part, dtype=dtype, resolution=resolution).clamp(-1, 1)) for part in z.split(batch)]
-    reals = [regressor.features(pictures.batch(batch, device)) for _ in range(count // batch)]
+    reals = [regressor.features(pictures.batch(batch)) for _ in range(count // batch)]
     return distance_of(gaussian(torch.cat(fakes)), gaussian(torch.cat(reals)))
 
 
-def train(options):
-    from train import Pictures, best_dtype, to_network
-
+def train(data, out, epochs, batch=64):
     device = "cuda" if torch.cuda.is_available() else "cpu"
     dtype = best_dtype(device)
-    targets, pictures = Targets(options.data), Pictures(options.data, SIZE).pictures
+    targets, pictures = Targets(data), Pictures(data, SIZE, device).all
+    table = targets.table.to(device)
     regressor = Regressor(targets.names).to(device, memory_format=torch.channels_last)
-    count, batch = len(pictures) - HELD_OUT, 64
-    steps = options.epochs * (count // batch)
+    count = len(pictures) - HELD_OUT
+    steps = epochs * (count // batch)
     optimizer = torch.optim.AdamW(regressor.parameters(), 2e-3, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps)
     for step in range(steps):
-        chosen = np.sort(np.random.randint(0, count, batch))
+        chosen = torch.randint(count, (batch,), device=device)
         with torch.autocast(device, dtype, enabled=dtype != torch.float32):
-            loss = F.mse_loss(regressor(to_network(pictures[chosen], device)), targets.table[chosen].to(device))
+            loss = F.mse_loss(regressor(to_network(pictures[chosen])), table[chosen])
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -119,10 +120,10 @@ def train(options):
             print(f"step {step} of {steps}: {loss.item():.3f}", flush=True)
     regressor.eval()
     with torch.no_grad():
-        read = torch.cat([regressor(to_network(p, device)).cpu() for p in np.split(pictures[count:], HELD_OUT // 100)])
-    explained = 1 - (read - targets.table[count:]).square().mean(0) / targets.table[count:].var(0)
+        read = torch.cat([regressor(to_network(p)) for p in pictures[count:].split(100)])
+    explained = 1 - (read - table[count:]).square().mean(0) / table[count:].var(0)
     regressor.explained.copy_(explained)
-    torch.save({"names": targets.names, "weights": regressor.state_dict()}, options.out)
+    torch.save({"names": targets.names, "weights": regressor.state_dict()}, out)
     for name, share in sorted(zip(targets.names, explained.tolist()), key=lambda x: -x[1]):
         print(f"{name:24} R2 {share:.2f}")
 
@@ -132,4 +133,5 @@ if __name__ == "__main__":
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--epochs", type=int, default=4)
-    train(parser.parse_args())
+    options = parser.parse_args()
+    train(options.data, options.out, options.epochs)

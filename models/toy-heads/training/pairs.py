@@ -6,10 +6,10 @@ shape from one z, the features from another, the colours from a third, because t
 
 A *code* v [n, WIDTH] is w less an offset that keeps the mapping's last leaky ReLU in its upper half:
 
-    bell       v = z                                  deviation 1, the range of the factor is -2..2
-    uniform    v = piecewise linear in z              the range of the factor is -sqrt 3..sqrt 3
-    switch     v = 0 or 2, with a steep ramp between  on above 1
-    hue        two v, cosine and sine of the angle    a hexagon about the circle
+    bell       v = z                                   deviation 1, the range of the factor is -2..2
+    uniform    v = piecewise linear in z               the range of the factor is -sqrt 3..sqrt 3
+    switch     v = 0 or ON, with a steep ramp between  on above ON / 2
+    hue        two v, cosine and sine of the angle     a hexagon about the circle
 """
 
 import math
@@ -78,7 +78,9 @@ FACTORS = [
     ("light_warmth", COLOUR, BELL, -1.0, 1.0),
 ]
 BELL_LIMIT, UNIFORM_LIMIT = 2.0, math.sqrt(3)
-ON = 2.0  # a switch's code
+ON = 3.0  # a switch's code
+# A factor whose v is smaller needs longer columns in the style weights, and comes earlier among the directions.
+UNITS = {"yaw": 0.7}
 STEEP = 20.0  # a switch's ramp: its width is 1 / STEEP deviations of z
 OFFSET = 2.0  # of w over v, except for switches, which are never negative
 UNIFORM_KNOTS = (0.8, 2.1)
@@ -116,8 +118,13 @@ SCALARS = [c for c in COORDINATES if c.kind in (BELL, UNIFORM)]
 HUES = [c for c in COORDINATES if c.kind == HUE]
 
 
+def unit(coordinate):
+    return UNITS.get(coordinate.name, 1.0)
+
+
 def limit(coordinate):
-    return BELL_LIMIT if coordinate.kind == BELL else UNIFORM_LIMIT
+    """Up to which |v| a scalar factor has its range."""
+    return unit(coordinate) * (BELL_LIMIT if coordinate.kind == BELL else UNIFORM_LIMIT)
 
 
 def columns(group):
@@ -142,15 +149,14 @@ def mapping_weights():
     """The two layers (weight, bias) as plain affine maps: w = leaky(W1 leaky(W0 u + b0) + b1), u = z of unit mean square."""
     inner, inner_bias = torch.zeros(WIDTH, WIDTH), torch.zeros(WIDTH)
     outer, outer_bias = torch.zeros(WIDTH, WIDTH), offsets()
-    unit = 0
+    rows = iter(range(WIDTH))
 
     def add(inputs, bias):
-        nonlocal unit
+        row = next(rows)
         for index, weight in inputs:
-            inner[unit, index] = weight
-        inner_bias[unit] = bias
-        unit += 1
-        return unit - 1
+            inner[row, index] = weight
+        inner_bias[row] = bias
+        return row
 
     def clamp(inputs, half):
         """Two units whose difference, scaled and shifted, is the sum of the inputs clamped to -half..half."""
@@ -166,7 +172,7 @@ def mapping_weights():
     for c in COORDINATES:
         if c.kind == BELL:
             away = 6.0  # far enough that the leaky ReLU is never in its lower half
-            connect(c.first, [(add([(c.first, 1.0)], away), 1.0)], -away)
+            connect(c.first, [(add([(c.first, 1.0)], away), 1.0)], -away, scale=unit(c))
         elif c.kind == UNIFORM:
             # sqrt 3 (2 Phi(z) - 1) by a steep middle and flatter ends: two clamps that share the rise.
             near, far = UNIFORM_KNOTS
@@ -185,7 +191,6 @@ def mapping_weights():
             upper, lower = add(inputs, bias + 0.5), add(inputs, bias - 0.5)
             gain = ON / (1 - SLOPE)
             connect(c.first, [(upper, gain), (lower, -gain)], -gain * SLOPE)
-    assert unit <= WIDTH, unit
     return (inner, inner_bias), (outer, outer_bias)
 
 
@@ -217,8 +222,8 @@ def factors_of(v):
 
 
 class Sampler:
-    """Draws codes for training: those of z ~ N(0, I), and a few beyond the ends of a factor, where sliders go: there the head
-    stays as it is at the end.
+    """Draws codes for training: those of z ~ N(0, I), and some beyond the ends of a factor, where sliders go: there the head stays
+    as it is at the end.
     """
 
     def __init__(self, mapping, seed, beyond=0.03, furthest=1.5):
@@ -233,6 +238,9 @@ class Sampler:
         ends = (ends + self.furthest * draw((count, len(ends)))) * (draw((count, len(ends))) - 0.5).sign()
         places = torch.tensor([c.first for c in SCALARS])
         v[:, places] = torch.where(draw(ends.shape) < self.beyond, ends, v[:, places])
+        places = torch.tensor([c.first for c in SWITCHES])
+        out = self.furthest * draw((count, len(places))) * (draw((count, len(places))) < 3 * self.beyond)
+        v[:, places] += out * (v[:, places] - 0.5 * ON).sign()
         return v
 
 

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 
 from factors import Regressor, frechet_distance
 from networks import Discriminator, Generator
+from pictures import Pictures, best_dtype
 
 R1_INTERVAL = 16
 MIXING = 0.9  # share of batches whose styles change over at a random layer (StyleGAN, section 3.1)
@@ -49,36 +50,6 @@ def arguments():
     parser.add_argument("--layer-weight", type=float, default=1.5, help="of the loss that gives colours to the top layers")
     parser.add_argument("--save-minutes", type=float, default=2)
     return parser.parse_args()
-
-
-def best_dtype(device):
-    if device == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        return torch.bfloat16
-    return torch.float32
-
-
-class Pictures:
-    """The data set at a resolution, in memory: uint8 [n, r, r, 3]."""
-
-    def __init__(self, folder: Path, resolution: int):
-        pictures = np.load(folder / "images.npy", mmap_mode="r")
-        factor = pictures.shape[1] // resolution
-        if factor > 1:
-            shape = (-1, resolution, factor, resolution, factor, 3)
-            parts = np.array_split(np.arange(len(pictures)), max(1, len(pictures) // 1000))
-            pictures = np.concatenate(
-                [(pictures[p[0] : p[-1] + 1].reshape(shape).mean((2, 4), dtype=np.float32) + 0.5).astype(np.uint8) for p in parts]
-            )
-        self.pictures = pictures
-
-    def batch(self, count, device):
-        indices = np.sort(np.random.randint(0, len(self.pictures), count))
-        return to_network(self.pictures[indices], device)
-
-
-def to_network(pictures, device):
-    x = torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
-    return x.contiguous(memory_format=torch.channels_last)
 
 
 def write_samples(generator, z, resolution, path):
@@ -173,7 +144,7 @@ class Training:
             torch._foreach_mul_(self.styles, 1 - o.style_decay)
         self.d.requires_grad_(True)
 
-        reals = pictures.batch(o.batch, self.device)
+        reals = pictures.batch(o.batch)
         real, fake = self.d(reals, self.dtype, fade), self.d(fakes.detach(), self.dtype, fade)
         loss = d_loss = F.softplus(-real).mean() + F.softplus(fake).mean()
         if self.steps % R1_INTERVAL == 0:  # R1 (Mescheder et al., ICML 2018), in full precision
@@ -203,7 +174,7 @@ class Training:
             if self.images >= end:
                 continue
             begin = stages[index - 1][1] if index else -float("inf")
-            pictures, shown, since = Pictures(o.data, resolution), self.images, time.time()
+            pictures, shown, since = Pictures(o.data, resolution, self.device), self.images, time.time()
             while self.images < end and time.time() - started < 60 * o.minutes:
                 losses = self.step(pictures, resolution, min(1.0, (self.images - begin) / (1000 * o.fade)))
                 if time.time() - saved > 60 * o.save_minutes or self.images >= end:

@@ -6,10 +6,10 @@ A GPU is meant; any length of time gives a generator. Pictures are rendered whil
 (moving average, NVIDIA's tensor names), `state.safetensors` (for `--resume`; without the optimisers' moments), `samples.jpg`,
 `pairs.jpg` (rendered above, made below) and `log.jsonl`.
 
-1. 32, then 64, then 128 pixels: L1 + L2 between the pictures, on a pyramid, and more at edges (eyes are small).
-2. From `--adversary` of the time on also StyleGAN2's discriminator, which compares each picture with its own rendering (relativistic
-   pairing: Jolicoeur-Martineau, 2018; R1 and R2: Huang et al., 2024), and L1 between its features of the two. The pull of each is
-   a fixed share of the pixels' pull.
+The loss is L1 + L2 between the pictures, on a pyramid, and more at edges (eyes are small), at 32, then 64, then 128 pixels. From
+`--adversary` of the time on there is also StyleGAN2's discriminator, which compares each picture with its own rendering (relativistic
+pairing: Jolicoeur-Martineau, 2018; R1 and R2: Huang et al., 2024), and L1 between its features of the two. The pull of each is a
+fixed share of the pixels' pull.
 
 All along, the columns of a group's style weights are kept at right angles, so that directions found in them are those of factors.
 """
@@ -32,14 +32,14 @@ from pictures import best_dtype, to_bytes, to_network
 from renders import Renders
 
 RESOLUTION = 128
-STAGES = [(32, 0.12), (64, 0.32), (128, 1.0)]  # pixels until this share of the time
+STAGES = [(32, 0.1), (64, 0.28), (128, 1.0)]  # pixels until this share of the time
 BATCHES = {32: 128, 64: 96, 128: 64}
 RATES = {32: 4e-3, 64: 3e-3, 128: 2.5e-3}
 COOLING = 0.6  # from here on the rates fall to nothing
 STYLE_RATE = 2.0  # of the style weights, as a factor
 ADVERSARY_PULL, FEATURE_PULL = 0.3, 0.5
-ADVERSARY_WARMING = 0.03  # share of the time
-R1_INTERVAL, R1_GAMMA = 16, 1.0
+WARMING = 0.03  # share of the time in which the adversary, and each resolution of it, comes in
+R1_INTERVAL, R1_GAMMA = 16, 1.0  # at 128 pixels
 RIGHT_ANGLES, ANGLES_INTERVAL = 0.01, 4
 EMA_HALF_LIFE = 20_000  # pictures
 GRAIN = 0.01  # noise strength of the finest two blocks, set after the training
@@ -57,7 +57,7 @@ def arguments(words=None):
     parser.add_argument("--channel-base", type=int, default=4096)
     parser.add_argument("--channel-maximum", type=int, default=256)
     parser.add_argument("--batch-scale", type=float, default=1.0)
-    parser.add_argument("--adversary", type=float, default=0.5, help="share of the time after which there is one")
+    parser.add_argument("--adversary", type=float, default=0.15, help="share of the time after which there is one")
     parser.add_argument("--resume", type=Path, help="a state.safetensors")
     parser.add_argument("--save-seconds", type=float, default=60)
     return parser.parse_args(words)
@@ -221,8 +221,8 @@ class Training:
             group["lr"] = RATES[size] * cooling
         return cooling
 
-    def step(self, size, pull):
-        """One step at `size` pixels; `pull` is the share of the adversary's full pull, 0 for none."""
+    def step(self, size, pull=0.0, fade=1.0):
+        """One step at `size` pixels; `pull` is the share of the adversary's full pull, 0 for none, and `fade` that of its first layer."""
         batch = max(8, int(BATCHES[size] * self.options.batch_scale))
         codes, targets = self.renders.batch(batch, size)
         fakes = self.synthesize(self.g, self.truncation(codes), size)
@@ -231,7 +231,7 @@ class Training:
         (gradient,) = torch.autograd.grad(pixels, leaf)
         figures = {"pixels": pixels.detach(), "l1": (leaf.detach() - targets).abs().mean()}
         if pull > 0:
-            gradient = gradient + self.adversary(leaf, targets, gradient.norm(), pull, figures)
+            gradient = gradient + pull * self.adversary(leaf, targets, gradient.norm(), fade, figures)
         self.g_optimizer.zero_grad(set_to_none=True)
         fakes.backward(gradient)
         if self.steps % ANGLES_INTERVAL == 0:
@@ -247,30 +247,31 @@ class Training:
             torch._foreach_lerp_(list(self.average.parameters()), list(self.g.parameters()), 1 - keep)
         self.figures = figures
 
-    def adversary(self, fakes, targets, norm, pull, figures):
+    def adversary(self, fakes, targets, norm, fade, figures):
         """A step of the discriminator; returns what it and its features say about `fakes`, as a gradient."""
         self.d.requires_grad_(False)
         of_real, of_fake = [], []
         with torch.no_grad():
-            real = self.d(targets, self.dtype, features=of_real)
-        fake = self.d(fakes, self.dtype, features=of_fake)
+            real = self.d(targets, self.dtype, fade, of_real)
+        fake = self.d(fakes, self.dtype, fade, of_fake)
         (says,) = torch.autograd.grad(F.softplus(real - fake).mean(), fakes, retain_graph=True)
         (likeness,) = torch.autograd.grad(sum((a.float() - b.float()).abs().mean() for a, b in zip(of_real, of_fake)), fakes)
         gradient = says * (ADVERSARY_PULL * norm / (says.norm() + 1e-12)) + likeness * (FEATURE_PULL * norm / (likeness.norm() + 1e-12))
 
         self.d.requires_grad_(True)
         fakes = fakes.detach()
-        loss = F.softplus(self.d(fakes, self.dtype) - self.d(targets, self.dtype)).mean()
+        loss = F.softplus(self.d(fakes, self.dtype, fade) - self.d(targets, self.dtype, fade)).mean()
         figures |= {"d": loss.detach(), "margin": (real - fake).mean().detach()}
-        if self.d_steps % R1_INTERVAL == 0:  # in full precision, of half the pictures
+        if self.d_steps % R1_INTERVAL == 0:  # in full precision, of every fourth picture
+            gamma = R1_GAMMA * (fakes.shape[2] / RESOLUTION) ** 2
             both = torch.cat([targets[::4], fakes[::4]]).requires_grad_(True)
-            (slope,) = torch.autograd.grad(self.d(both).sum(), both, create_graph=True)
-            loss = loss + slope.square().sum((1, 2, 3)).mean() * (R1_GAMMA / 2 * R1_INTERVAL)
+            (slope,) = torch.autograd.grad(self.d(both, fade=fade).sum(), both, create_graph=True)
+            loss = loss + slope.square().sum((1, 2, 3)).mean() * (gamma / 2 * R1_INTERVAL)
         self.d_optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.d_optimizer.step()
         self.d_steps += 1
-        return gradient * pull
+        return gradient
 
     def run(self, started=None):
         """Trains until `seconds` after `started`."""
@@ -283,14 +284,16 @@ class Training:
         while (now := time.time()) < deadline:
             share = (now - begun) / (deadline - begun)
             if o.resume:
-                share = o.adversary + (1 - o.adversary) * share
-            size = next(size for size, end in STAGES if share < end)
+                share = 0.5 + 0.5 * share
+            stage = next(index for index, (_, end) in enumerate(STAGES) if share < end)
+            size, since = STAGES[stage][0], STAGES[stage - 1][1] if stage else 0.0
             self.set_rates(size, share)
-            pull = min(1.0, (share - o.adversary) / ADVERSARY_WARMING) if size == RESOLUTION else 0.0
+            pull = max(0.0, min(1.0, (share - o.adversary) / WARMING))
+            fade = min(1.0, (share - since) / WARMING + 1e-3) if since > o.adversary else 1.0
             if pull > 0 and self.d_steps == 0:
                 for group in self.g_optimizer.param_groups:
                     group["betas"] = (0.5, 0.99)
-            self.step(size, pull)
+            self.step(size, pull, fade)
             if now - told > o.save_seconds / 6:
                 line = {"seconds": now - started, "size": size, "kimg": self.images / 1000, "rendered": self.renders.count}
                 line |= {"rate": (self.images - shown) / (now - told)} | {k: v.item() for k, v in self.figures.items()}

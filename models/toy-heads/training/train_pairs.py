@@ -184,6 +184,10 @@ class Training:
         self.average.load_state_dict(self.g.state_dict())
 
     def save(self, size):
+        if not all(bool(p.isfinite().all()) for p in self.average.parameters()):
+            print("not finite: back to what was saved last", flush=True)
+            self.load(self.options.out / "state.safetensors")
+            return
         generator = finished(self.average)
         half = {n: t.detach().half() for n, t in self.state().items()}
         for name, tensors in (("generator.safetensors", generator.state_dict()), ("state.safetensors", half)):
@@ -223,7 +227,7 @@ class Training:
 
     def step(self, size, pull=0.0, fade=1.0):
         """One step at `size` pixels; `pull` is the share of the adversary's full pull, 0 for none, and `fade` that of its first layer."""
-        batch = max(8, int(BATCHES[size] * self.options.batch_scale))
+        batch = 16 * max(1, round(BATCHES[size] * self.options.batch_scale / 16))
         codes, targets = self.renders.batch(batch, size)
         fakes = self.synthesize(self.g, self.truncation(codes), size)
         leaf = fakes.detach().requires_grad_(True)
@@ -274,38 +278,44 @@ class Training:
         return gradient
 
     def run(self, started=None):
-        """Trains until `seconds` after `started`."""
-        o = self.options
+        """Trains until `seconds` after `started`; whatever happens, the best there is gets saved."""
         started = started or time.time()
-        deadline = started + o.seconds
-        self.renders.wait_for(min(2000, o.capacity))
-        begun = saved = told = time.time()
+        self.size = STAGES[0][0]
+        try:
+            self.renders.wait_for(min(2000, self.options.capacity))
+            self.loop(started, time.time(), started + self.options.seconds)
+        finally:
+            self.renders.stop()
+            self.save(self.size)
+
+    def loop(self, started, begun, deadline):
+        o = self.options
+        saved = told = begun
         shown = self.images
         while (now := time.time()) < deadline:
             share = (now - begun) / (deadline - begun)
             if o.resume:
                 share = 0.5 + 0.5 * share
             stage = next(index for index, (_, end) in enumerate(STAGES) if share < end)
-            size, since = STAGES[stage][0], STAGES[stage - 1][1] if stage else 0.0
-            self.set_rates(size, share)
+            self.size, since = STAGES[stage][0], STAGES[stage - 1][1] if stage else 0.0
+            self.set_rates(self.size, share)
             pull = max(0.0, min(1.0, (share - o.adversary) / WARMING))
             fade = min(1.0, (share - since) / WARMING + 1e-3) if since > o.adversary else 1.0
             if pull > 0 and self.d_steps == 0:
                 for group in self.g_optimizer.param_groups:
                     group["betas"] = (0.5, 0.99)
-            self.step(size, pull, fade)
+            self.step(self.size, pull, fade)
             if now - told > o.save_seconds / 6:
-                line = {"seconds": now - started, "size": size, "kimg": self.images / 1000, "rendered": self.renders.count}
-                line |= {"rate": (self.images - shown) / (now - told)} | {k: v.item() for k, v in self.figures.items()}
+                line = {"seconds": now - started, "size": self.size, "kimg": self.images / 1000, "steps": self.steps}
+                line |= {"rendered": self.renders.count, "rate": (self.images - shown) / (now - told)}
+                line |= {name: value.item() for name, value in self.figures.items()}
                 with open(o.out / "log.jsonl", "a") as log:
                     print(json.dumps({k: round(v, 4) for k, v in line.items()}), file=log)
                 print(*(f"{k} {v:.4g}" for k, v in line.items()), flush=True)
                 told, shown = now, self.images
             if now - saved > o.save_seconds and now < deadline - o.save_seconds / 3:
-                self.save(size)
+                self.save(self.size)
                 saved = time.time()
-        self.renders.stop()
-        self.save(size)
 
 
 def main(words=None, started=None):

@@ -57,7 +57,7 @@ def arguments(words=None):
     parser.add_argument("--channel-base", type=int, default=4096)
     parser.add_argument("--channel-maximum", type=int, default=256)
     parser.add_argument("--batch-scale", type=float, default=1.0)
-    parser.add_argument("--adversary", type=float, default=0.15, help="share of the time after which there is one")
+    parser.add_argument("--adversary", type=float, default=0.06, help="share of the time after which there is one")
     parser.add_argument("--resume", type=Path, help="a state.safetensors")
     parser.add_argument("--save-seconds", type=float, default=60)
     return parser.parse_args(words)

@@ -1,5 +1,6 @@
 //! Values that several subcommands take.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::str::FromStr;
 
@@ -9,8 +10,9 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use crate::classes::Classes;
 use crate::edit::LayerSet;
-use crate::generator::{Group, ModelInfo};
+use crate::generator::{Family, Group, ModelInfo};
 use crate::gpu::{DeviceChoice, DeviceError, Precision, RenderDevice};
+use crate::layout::{ChannelOrder, Upsampling};
 use crate::render::{Example, Source};
 
 /// Pictures of one call; also bounds what a text like `0-99999999999` can allocate.
@@ -31,6 +33,34 @@ pub struct DeviceArguments {
 impl DeviceArguments {
     pub fn open(self) -> Result<RenderDevice, DeviceError> {
         Ok(RenderDevice::new(self.device)?.with_precision(self.precision.unwrap_or_default()))
+    }
+}
+
+/// What the user knows of a file that the file does not say. `convert` writes it into the file.
+#[derive(Args, Clone, Default)]
+pub struct ReadingArguments {
+    /// How a StyleGAN2 doubles sizes where its names do not tell (BasicSR): fir or bilinear [default: fir]
+    #[arg(long, value_name = "KIND")]
+    pub upsampling: Option<Upsampling>,
+
+    /// What the network's channels are: rgb or bgr. Pictures are shown and written as RGB [default: bgr for MMGeneration, else rgb]
+    #[arg(long, value_name = "ORDER")]
+    pub channels: Option<ChannelOrder>,
+}
+
+impl ReadingArguments {
+    /// As a file's metadata would say it.
+    pub fn statements(&self) -> BTreeMap<String, String> {
+        let upsampling = self.upsampling.map(|upsampling| ("upsampling".to_owned(), upsampling.to_string()));
+        let channels = self.channels.map(|order| ("channel_order".to_owned(), order.to_string()));
+        upsampling.into_iter().chain(channels).collect()
+    }
+
+    /// Says which of it means nothing to a model.
+    pub fn warn_of_no_effect(&self, family: Family) {
+        if self.upsampling.is_some() && family != Family::StyleGan2 {
+            super::warn(&format!("--upsampling has no effect: this is a {family}"));
+        }
     }
 }
 

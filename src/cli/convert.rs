@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use anyhow::ensure;
 use clap::Args;
 
+use super::arguments::{self, ReadingArguments};
 use super::progress::Bar;
-use super::{arguments, open_weights, print};
+use super::{open_weights, print};
 use crate::export::{self, Precision};
 use crate::names;
 use crate::project::Project;
@@ -17,6 +18,7 @@ Examples:
   sefa-studio convert ffhq.pkl ffhq.safetensors
   sefa-studio convert stylegan2-ffhq.pt ffhq.safetensors --half
   sefa-studio convert ffhq.pkl ffhq.safetensors --names my-edit.json --about license=CC-BY-NC-4.0
+  sefa-studio convert faces-bilinear.pth faces.safetensors --upsampling bilinear
 
 Only the generator is kept, its averaged copy where there is one. The result opens by itself, in less time, and holds \
 nothing but numbers.";
@@ -31,6 +33,9 @@ pub struct Arguments {
     /// File to write; replaced if it exists
     #[arg(value_name = "OUT.safetensors", value_parser = safetensors_path)]
     out: PathBuf,
+
+    #[command(flatten)]
+    reading: ReadingArguments,
 
     /// Store half-precision numbers: half the size, pictures differ by about one part in a thousand
     #[arg(long)]
@@ -57,7 +62,7 @@ fn safetensors_path(text: &str) -> Result<PathBuf, String> {
 }
 
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let mut weights = open_weights(&arguments.file)?;
+    let mut weights = open_weights(&arguments.file, &arguments.reading)?;
     if let Some(path) = &arguments.names {
         let Project { model, names, .. } = Project::load(path)?;
         let expected = weights.identity()?;

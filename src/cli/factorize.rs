@@ -9,7 +9,7 @@ use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use serde::Serialize;
 
-use super::arguments::{self, DeviceArguments, LayerChoice};
+use super::arguments::{self, DeviceArguments, LayerChoice, ReadingArguments};
 use super::{open_model, print};
 use crate::edit::{LayerSet, Weighting};
 use crate::export;
@@ -89,7 +89,7 @@ impl FromStr for OutputFile {
 
 pub fn run(arguments: Arguments, device: DeviceArguments) -> anyhow::Result<()> {
     let source = arguments.file.unwrap_or(Source::Example(Example::default()));
-    let (mut engine, info) = open_model(&source, device)?;
+    let (mut engine, info) = open_model(&source, &ReadingArguments::default(), device)?;
     let layers = arguments.layers.resolve(&info)?;
     let weighting = if arguments.raw_weights { Weighting::Raw } else { Weighting::RowNormalised };
     let basis = engine.factorize(&layers, weighting)?;

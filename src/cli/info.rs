@@ -4,9 +4,11 @@ use std::fmt::Write;
 
 use clap::Args;
 
-use super::{arguments, open_weights, print};
+use super::arguments::{self, ReadingArguments};
+use super::{open_weights, print};
 use crate::classes::Classes;
 use crate::generator::{self, Group, ModelInfo};
+use crate::layout::ChannelOrder;
 use crate::render::{Example, Source};
 
 const EXAMPLES: &str = "\
@@ -24,6 +26,9 @@ pub struct Arguments {
     #[arg(value_parser = arguments::source())]
     file: Option<Source>,
 
+    #[command(flatten)]
+    reading: ReadingArguments,
+
     /// Print JSON instead of text
     #[arg(long)]
     json: bool,
@@ -31,7 +36,7 @@ pub struct Arguments {
 
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let source = arguments.file.unwrap_or(Source::Example(Example::default()));
-    let weights = open_weights(&source)?;
+    let weights = open_weights(&source, &arguments.reading)?;
     let info = generator::describe(&weights, &source.short_name())?;
     match arguments.json {
         true => print(&format!("{}\n", serde_json::to_string_pretty(&info)?)),
@@ -48,6 +53,7 @@ fn describe(source: &Source, info: &ModelInfo) -> String {
     line("identity", &info.identity);
     let colours = match info.channels {
         1 => "grey".into(),
+        3 if info.channel_order == ChannelOrder::Bgr => "BGR, shown as RGB".into(),
         3 => "RGB".into(),
         4 => "RGBA".into(),
         other => format!("{other} channels"),

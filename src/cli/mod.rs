@@ -19,7 +19,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
-use arguments::DeviceArguments;
+use arguments::{DeviceArguments, ReadingArguments};
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::checkpoint::Checkpoint;
@@ -119,19 +119,27 @@ fn open_window(_: Option<Source>, _: DeviceArguments) -> anyhow::Result<()> {
 }
 
 /// Opens the device and the model, with a progress bar.
-fn open_model(source: &Source, device: DeviceArguments) -> anyhow::Result<(Engine, Arc<ModelInfo>)> {
+fn open_model(
+    source: &Source,
+    reading: &ReadingArguments,
+    device: DeviceArguments,
+) -> anyhow::Result<(Engine, Arc<ModelInfo>)> {
     let mut engine = Engine::new(device.open()?);
-    let info = engine.open(source, &mut progress::Bar::new().report())?;
+    let info = engine.open_as(source, &reading.statements(), &mut progress::Bar::new().report())?;
+    reading.warn_of_no_effect(info.family);
     Ok((engine, info))
 }
 
 /// Reads the tensors of a model without a device.
-fn open_weights(source: &Source) -> anyhow::Result<Weights> {
-    let checkpoint = match source {
+fn open_weights(source: &Source, reading: &ReadingArguments) -> anyhow::Result<Weights> {
+    let mut checkpoint = match source {
         Source::File(path) => Checkpoint::open(path, &mut progress::Bar::new().report())?,
         Source::Example(example) => Checkpoint::from_static(example.bytes(), example.name())?,
     };
-    Ok(layout::detect(checkpoint)?)
+    checkpoint.metadata.extend(reading.statements());
+    let weights = layout::detect(checkpoint)?;
+    reading.warn_of_no_effect(weights.family);
+    Ok(weights)
 }
 
 /// The device, and why it is not what one would expect if it is not.

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use anyhow::bail;
 use clap::Args;
 
-use super::arguments::{self, ClassChoice, ClassList, DeviceArguments, LayerChoice, MAX_FRAMES, Numbers};
+use super::arguments::{
+    self, ClassChoice, ClassList, DeviceArguments, LayerChoice, MAX_FRAMES, Numbers, ReadingArguments,
+};
 use super::progress::Bar;
 use super::{device_line, open_model, print, warn};
 use crate::edit::{ClassMix, Code, Edit, Move, Noise, NoiseMode, Truncation, Weighting};
@@ -40,6 +42,9 @@ pub struct Arguments {
     #[arg(value_parser = arguments::source())]
     file: Option<Source>,
 
+    #[command(flatten)]
+    reading: ReadingArguments,
+
     /// Folder for the frames; made if it does not exist
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -48,7 +53,7 @@ pub struct Arguments {
     #[arg(long)]
     sheet: bool,
 
-    /// Also write each frame as float32 npy [C,H,W], not clipped
+    /// Also write each frame as float32 npy [C,H,W], as the network makes it, not clipped
     #[arg(long)]
     raw: bool,
 
@@ -99,7 +104,7 @@ struct SampleArguments {
     #[arg(long, value_name = "LAYERS")]
     cutoff: Option<usize>,
 
-    /// Noise inputs: const (stored in the checkpoint), random or none [default: const]
+    /// Noise inputs: const (stored in the checkpoint), random or none [default: const; none if none is stored]
     #[arg(long, value_name = "MODE")]
     noise: Option<NoiseMode>,
 
@@ -162,7 +167,7 @@ pub fn run(arguments: Arguments, device: DeviceArguments) -> anyhow::Result<()> 
         (None, Some(project)) => Source::from(project.model.source.clone()),
         (None, None) => Source::Example(Example::default()),
     };
-    let (mut engine, info) = match (open_model(&source, device), &saved) {
+    let (mut engine, info) = match (open_model(&source, &arguments.reading, device), &saved) {
         (Err(error), Some(project)) if arguments.file.is_none() => {
             let model = &project.model;
             return Err(
@@ -256,7 +261,7 @@ fn starts(arguments: &SampleArguments, info: &ModelInfo) -> anyhow::Result<Vec<S
         edit.truncation.psi = arguments.psi.unwrap_or(edit.truncation.psi);
         edit.truncation.cutoff = arguments.cutoff.or(edit.truncation.cutoff);
         edit.noise =
-            Noise { mode: arguments.noise.unwrap_or_default(), seed: arguments.noise_seed.unwrap_or_default() };
+            Noise { mode: arguments.noise.unwrap_or(edit.noise.mode), seed: arguments.noise_seed.unwrap_or_default() };
     }
     warn_of_no_effect(arguments, info, &starts);
     Ok(starts)
@@ -303,6 +308,8 @@ fn warn_of_no_effect(arguments: &SampleArguments, info: &ModelInfo, starts: &[Sh
     }
     if arguments.noise.is_some() && !info.has_noise {
         warn(&format!("--noise has no effect: {} has no noise inputs", info.name));
+    } else if arguments.noise.is_some_and(|mode| info.noise_mode(mode) != mode) {
+        warn(&format!("--noise const: {} holds no noise, so pictures are drawn without", info.name));
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use super::{ContactSheet, ExportError, write_npy, write_png};
+use crate::layout::ChannelOrder;
 use crate::progress::{Cancelled, Progress, Report};
 use crate::project::Project;
 use crate::render::{Engine, Pixels, RenderError};
@@ -64,12 +65,13 @@ struct Frame {
     label: String,
     /// Channels, height and width of `values`.
     shape: [usize; 3],
+    order: ChannelOrder,
     values: Vec<f32>,
 }
 
 impl FrameWriter {
     /// Makes the folder. Frames that are in it already are replaced one by one. `raw` also writes `frame_0000.npy`: float32
-    /// `[C, H, W]`, not clipped.
+    /// `[C, H, W]` as the network makes it, not clipped.
     pub fn create(folder: &Path, raw: bool, sheet: Option<ContactSheet>) -> Result<Self, ExportError> {
         std::fs::create_dir_all(folder).map_err(|source| ExportError::Folder { path: folder.into(), source })?;
         let threads = match sheet {
@@ -98,6 +100,7 @@ impl FrameWriter {
             project: project.clone(),
             label: label.to_owned(),
             shape: [picture.channels(), picture.height(), picture.width()],
+            order: picture.order(),
             values: picture.to_f32()?,
         };
         let thread = self.frames % self.queues.len().max(1);
@@ -151,12 +154,12 @@ fn write_frames(
     frames: &Receiver<Frame>,
     mut sheet: Option<ContactSheet>,
 ) -> Result<Option<ContactSheet>, ExportError> {
-    for Frame { path, raw, project, label, shape, values } in frames {
+    for Frame { path, raw, project, label, shape, order, values } in frames {
         if !values.iter().all(|x| x.is_finite()) {
             return Err(RenderError::NotFinite.into());
         }
         let [channels, height, width] = shape;
-        let pixels = Pixels::from_planar(&values, channels, height, width);
+        let pixels = Pixels::from_planar(&values, channels, height, width).in_rgb(order);
         write_png(&path, &pixels, Some(&project))?;
         if let Some(raw) = raw {
             write_npy(&raw, &shape, &values)?;

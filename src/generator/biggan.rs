@@ -109,6 +109,7 @@ impl Blueprint for Config {
             classes: Some(self.classes),
             default_truncation: Some(Truncation { psi: DEFAULT_PSI, cutoff: None }),
             has_noise: false,
+            stores_noise: false,
             slider_range: 3.0,
         }
     }

@@ -56,6 +56,7 @@ impl Blueprint for Config {
             classes: None,
             default_truncation: None,
             has_noise: false,
+            stores_noise: false,
             slider_range: 5.0,
         }
     }

@@ -23,7 +23,7 @@ pub(super) enum Taps {
     Radial(Vec<f32>),
 }
 
-/// How sizes change: all of one axis, both are alike.
+/// How the size of one axis changes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Resampling {
     pub up: usize,
@@ -77,9 +77,9 @@ struct Tensors {
 }
 
 impl FilteredActivation {
-    /// `is_linear` for the last layer, which makes the picture and has no activation.
+    /// `is_linear` for the last layer, which makes the picture and has no activation. Both axes have the same filters.
     pub(super) fn new(
-        resampling: Resampling,
+        [along_y, along_x]: [Resampling; 2],
         up: Option<&[f32]>,
         down: Option<&Taps>,
         bias: Vec<f32>,
@@ -93,11 +93,11 @@ impl FilteredActivation {
             Taps::Radial(taps) => (taps.clone(), true),
         };
         let plan = FilterPlan {
-            up: resampling.up,
-            down: resampling.down,
-            start: resampling.start,
-            length: resampling.length,
-            up_taps: up.unwrap_or(&[1.0]).iter().map(|tap| tap * resampling.up as f32).collect(),
+            up: along_x.up,
+            down: along_x.down,
+            start: [along_y.start, along_x.start],
+            length: [along_y.length, along_x.length],
+            up_taps: up.unwrap_or(&[1.0]).iter().map(|tap| tap * along_x.up as f32).collect(),
             down_taps,
             is_radial,
             activation: (!is_linear).then_some([0.2, SQRT_2]),
@@ -107,7 +107,7 @@ impl FilteredActivation {
         FilteredActivation { plan, bias, tensors }
     }
 
-    /// `[N, C, h, h]` -> `[N, C, H, H]`
+    /// `[N, C, h, w]` -> `[N, C, H, W]`
     pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         match &self.tensors {
             None => ops::filtered_on_cpu(x, &self.bias, &self.plan),
@@ -143,7 +143,7 @@ impl Tensors {
         // Channels go through as pictures of their own, so that the convolutions need no groups.
         let planes = n * channels;
         let x = x.reshape([planes, 1, height, width]);
-        let piece = (PIECE_BYTES / (4 * plan.length.pow(2)).max(1)).clamp(1, planes);
+        let piece = (PIECE_BYTES / (4 * plan.length[0] * plan.length[1]).max(1)).clamp(1, planes);
         let pieces = (0..planes)
             .step_by(piece)
             .map(|at| self.resample(x.clone().narrow(0, at, piece.min(planes - at)), plan))
@@ -153,13 +153,13 @@ impl Tensors {
         x.reshape([n, channels, height, width])
     }
 
-    /// `[planes, 1, h, h]` -> `[planes, 1, H, H]`
+    /// `[planes, 1, h, w]` -> `[planes, 1, H, W]`
     fn resample(&self, x: Tensor<4>, plan: &FilterPlan) -> Tensor<4> {
-        let (up, start, length) = (plan.up, plan.start, plan.length);
+        let &FilterPlan { up, start, length, .. } = plan;
         let [along_y, along_x] = &self.up;
         let options = |stride| ConvTransposeOptions::new(stride, [0, 0], [0, 0], [1, 1], 1);
-        let x = conv_transpose2d(x, along_y.clone(), None, options([up, 1])).narrow(2, start, length);
-        let x = conv_transpose2d(x, along_x.clone(), None, options([1, up])).narrow(3, start, length);
+        let x = conv_transpose2d(x, along_y.clone(), None, options([up, 1])).narrow(2, start[0], length[0]);
+        let x = conv_transpose2d(x, along_x.clone(), None, options([1, up])).narrow(3, start[1], length[1]);
         let x = match plan.activation {
             Some([slope, gain]) => leaky_relu(x, slope.into()).mul_scalar(gain),
             None => x,

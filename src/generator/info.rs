@@ -6,7 +6,8 @@ use std::fmt;
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
-use crate::edit::{Code, Edit, LayerSet, Sample, Truncation};
+use crate::edit::{Code, Edit, LayerSet, Noise, NoiseMode, Sample, Truncation};
+use crate::layout::ChannelOrder;
 use crate::names::DirectionNames;
 
 /// Facts about an open model. Downstream of `generator/` these replace every question about the family.
@@ -47,6 +48,10 @@ pub struct ModelInfo {
     pub default_truncation: Option<Truncation>,
     /// True if the network has per-pixel noise inputs.
     pub has_noise: bool,
+    /// True if the file has the noise that the network was trained to be shown with; else there is none or random noise.
+    pub stores_noise: bool,
+    /// What the channels of the network's pictures are. Shown and exported pictures are RGB; arrays are as the network makes them.
+    pub channel_order: ChannelOrder,
     /// Half-width of a direction's slider, in latent units: `slider_range` in the file's metadata, or what is customary.
     pub slider_range: f32,
 }
@@ -193,11 +198,20 @@ impl ModelInfo {
         self.w_dim.unwrap_or(self.z_dim)
     }
 
+    /// What a mode of noise amounts to: none, where stored noise is asked for and the file has none.
+    pub fn noise_mode(&self, asked: NoiseMode) -> NoiseMode {
+        match asked {
+            NoiseMode::Const if self.has_noise && !self.stores_noise => NoiseMode::None,
+            mode => mode,
+        }
+    }
+
     /// The edit a newly opened model starts from.
     pub fn start(&self, seed: u64) -> Edit {
         Edit {
             sample: Sample { code: Code::Seed(seed), class: self.classes.map(|_| 0), mix: None },
             truncation: self.default_truncation.unwrap_or_default(),
+            noise: Noise { mode: self.noise_mode(NoiseMode::Const), seed: 0 },
             ..Edit::default()
         }
     }

@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor};
 use super::layers::{Linear, tensor};
 use super::{Label, LoadError, ReadBackError, Tally, problem, read_back};
 use crate::latent;
-use crate::layout::{LayoutError, Weights};
+use crate::layout::{LatentNorm, LayoutError, Weights};
 use crate::limits::{self, MAPPING_LAYERS};
 use crate::ops::pixel_norm;
 
@@ -110,7 +110,8 @@ impl MappingConfig {
                 Some(Linear::new(weight, bias, (1.0 / (classes as f64).sqrt(), 1.0), device))
             }
         };
-        Ok(Mapping { config: self.clone(), layers, embedding, device: device.clone() })
+        let norm = weights.conventions.latent_norm;
+        Ok(Mapping { config: self.clone(), layers, embedding, norm, device: device.clone() })
     }
 }
 
@@ -127,6 +128,7 @@ pub(super) struct Mapping {
     config: MappingConfig,
     layers: Vec<Linear>,
     embedding: Option<Linear>,
+    norm: LatentNorm,
     device: Device,
 }
 
@@ -142,11 +144,18 @@ impl Mapping {
     fn forward(&self, z: Tensor<2>, label: Option<Tensor<2>>) -> Tensor<2> {
         let embedded = self.embedding.as_ref().zip(label).map(|(embedding, label)| embedding.forward(label));
         let x = match (embedded, self.config.embedding) {
-            (Some(class), Embedding::Separate { .. }) => Tensor::cat(vec![pixel_norm(z), pixel_norm(class)], 1),
-            (Some(class), _) => pixel_norm(Tensor::cat(vec![z, class], 1)),
-            (None, _) => pixel_norm(z),
+            (Some(class), Embedding::Separate { .. }) => Tensor::cat(vec![self.normalise(z), self.normalise(class)], 1),
+            (Some(class), _) => self.normalise(Tensor::cat(vec![z, class], 1)),
+            (None, _) => self.normalise(z),
         };
         self.layers.iter().fold(x, |x, layer| layer.forward_lrelu(x, 0.2))
+    }
+
+    fn normalise(&self, x: Tensor<2>) -> Tensor<2> {
+        match self.norm {
+            LatentNorm::Squares => pixel_norm(x),
+            LatentNorm::Root => x.clone() / x.square().mean_dim(1).sqrt().add_scalar(1e-6),
+        }
     }
 
     /// The mean w of every layer: stored once for all, or per layer, or else the mean of 4096 mapped z, which is what

@@ -155,6 +155,7 @@ struct Facts {
     classes: Option<usize>,
     default_truncation: Option<Truncation>,
     has_noise: bool,
+    stores_noise: bool,
     slider_range: f32,
 }
 
@@ -297,6 +298,8 @@ fn describe_blueprint(blueprint: &dyn Blueprint, weights: &Weights, name: &str) 
         direction_names: direction_names.unwrap_or_default(),
         default_truncation: facts.default_truncation,
         has_noise: facts.has_noise,
+        stores_noise: facts.stores_noise,
+        channel_order: weights.conventions.channel_order,
         slider_range,
     })
 }

@@ -69,6 +69,7 @@ impl Blueprint for Config {
             classes: self.mapping.classes(),
             default_truncation: Some(Truncation { psi: 0.7, cutoff: Some(8) }),
             has_noise: true,
+            stores_noise: true,
             slider_range: 2.0, // SeFa's own interface
         }
     }

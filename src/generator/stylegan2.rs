@@ -18,8 +18,8 @@ use super::{
     Tally, problem,
 };
 use crate::edit::{Truncation, Weighting};
-use crate::layout::{LayoutError, Weights};
-use crate::limits::DOUBLINGS;
+use crate::layout::{LayoutError, Upsampling, Weights};
+use crate::limits::{DOUBLINGS, SIDE};
 use crate::ops::{self, After, Place, Upsample};
 use crate::sefa::StyleRows;
 
@@ -38,11 +38,23 @@ enum Architecture {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Config {
     architecture: Architecture,
-    resolution: usize,
+    /// What the first block starts from; every other one doubles it.
+    base: Size,
+    noise: NoiseInputs,
+    upsampling: Upsampling,
     picture_channels: usize,
     mapping: MappingConfig,
-    /// Output channels of each block, from 4x4 up.
+    /// Output channels of each block, from the smallest up.
     channels: Vec<usize>,
+}
+
+/// The noise inputs that a network has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NoiseInputs {
+    None,
+    /// Inputs without stored noise.
+    Bare,
+    Stored,
 }
 
 impl Config {
@@ -54,7 +66,18 @@ impl Config {
         }
         let channels: Result<Vec<usize>, LayoutError> =
             (0..blocks).map(|block| Ok(weights.dims::<1>(&name(block))?[0])).collect();
-        let resolution = 2 << blocks;
+        let [_, height, width] = weights.dims::<3>("synthesis.b4.const")?;
+        let base = Size::new(width, height);
+        if base.larger() > SIDE >> (blocks - 1) {
+            let what = format!("expected at most {SIDE} pixels after {blocks} blocks, found {base} in the first");
+            return Err(problem(weights, "synthesis.b4.const", what));
+        }
+        let has = |part: &str| weights.shape(&format!("synthesis.b4.conv1.{part}")).is_some();
+        let noise = match (has("noise_strength"), has("noise_const")) {
+            (false, _) => NoiseInputs::None,
+            (true, false) => NoiseInputs::Bare,
+            (true, true) => NoiseInputs::Stored,
+        };
         let architecture = if weights.shape("synthesis.b8.skip.weight").is_some() {
             Architecture::Residual
         } else if weights.shape("synthesis.b4.torgb.weight").is_some() {
@@ -62,9 +85,10 @@ impl Config {
         } else {
             Architecture::Plain
         };
-        let [picture_channels, ..] = weights.dims::<4>(&format!("synthesis.b{resolution}.torgb.weight"))?;
+        let [picture_channels, ..] = weights.dims::<4>(&format!("synthesis.b{}.torgb.weight", 2 << blocks))?;
         let mapping = MappingConfig::read(weights, "fc")?;
-        Ok(Config { architecture, resolution, picture_channels, mapping, channels: channels? })
+        let upsampling = weights.conventions.upsampling;
+        Ok(Config { architecture, base, noise, upsampling, picture_channels, mapping, channels: channels? })
     }
 
     fn num_layers(&self) -> usize {
@@ -84,12 +108,11 @@ impl Config {
             } else {
                 (index.div_ceil(2), if index.is_multiple_of(2) { "conv1" } else { "conv0" })
             };
-            let resolution = 4 << block;
             let input_block = if name == "conv0" { block - 1 } else { block };
             LayerInfo {
                 index,
-                name: format!("synthesis.b{resolution}.{name}"),
-                size: Size::square(resolution),
+                name: format!("synthesis.b{}.{name}", 4 << block),
+                size: self.base.doubled(block),
                 channels: self.channels[input_block],
             }
         };
@@ -100,20 +123,22 @@ impl Config {
 impl Blueprint for Config {
     fn facts(&self) -> Facts {
         Facts {
-            size: Size::square(self.resolution),
+            size: self.base.doubled(self.channels.len() - 1),
             channels: self.picture_channels,
             z_dim: self.mapping.z_dim,
             w_dim: Some(self.mapping.w_dim),
             layers: self.layers(),
             classes: self.mapping.classes(),
             default_truncation: Some(Truncation::default()),
-            has_noise: true,
+            has_noise: self.noise != NoiseInputs::None,
+            stores_noise: self.noise == NoiseInputs::Stored,
             slider_range: 15.0, // SeFa's own interface
         }
     }
 
     fn map_bytes(&self) -> Vec<u64> {
-        let of_block = |(block, &channels): (usize, &usize)| 4 * channels as u64 * (4u64 << block).pow(2);
+        let of_block =
+            |(block, &channels): (usize, &usize)| 4 * channels as u64 * self.base.doubled(block).pixels() as u64;
         self.channels.iter().enumerate().map(of_block).collect()
     }
 
@@ -128,6 +153,7 @@ struct StyleGan2 {
     constant: Tensor<4>,
     blocks: Vec<Block>,
     upsample: Upsample,
+    reads_noise: bool,
     /// SeFa's matrices per layer, of the conv (last: RGB) layer.
     style_rows: Vec<StyleRows>,
     /// Of the RGB layer of the 4x4 block, which only the skip architecture has.
@@ -135,7 +161,7 @@ struct StyleGan2 {
 }
 
 struct Block {
-    resolution: usize,
+    size: Size,
     /// Number of the block's first style layer.
     first_layer: usize,
     /// Absent in the 4x4 block.
@@ -150,14 +176,15 @@ impl StyleGan2 {
     fn load(config: &Config, weights: &Weights, device: &Place, tally: &mut Tally) -> Result<Self, LoadError> {
         let mapping = config.mapping.load(SQRT_2, weights, device, tally)?;
         let c0 = config.channels[0];
-        let constant = tally.get(weights, "synthesis.b4.const", &[c0, 4, 4])?;
+        let Size { width, height } = config.base;
+        let constant = tally.get(weights, "synthesis.b4.const", &[c0, height, width])?;
         let mut blocks = Vec::new();
         let mut style_rows = Vec::new();
         let mut first_rgb_rows = None;
         for (b, &channels) in config.channels.iter().enumerate() {
-            let resolution = 4 << b;
-            let prefix = format!("synthesis.b{resolution}");
-            let mut loader = LayerLoader { config, weights, device, resolution, tally };
+            let size = config.base.doubled(b);
+            let prefix = format!("synthesis.b{}", 4 << b);
+            let mut loader = LayerLoader { config, weights, device, size, tally };
             let (mut up, mut skip) = (None, None);
             // Both branches of a residual block are scaled by sqrt(1/2), so that their sum keeps its variance.
             let mut scale = 1.0;
@@ -186,15 +213,19 @@ impl StyleGan2 {
                 }
                 rgb = Some(layer);
             }
-            blocks.push(Block { resolution, first_layer: (2 * b).saturating_sub(1), up, conv, skip, rgb });
+            blocks.push(Block { size, first_layer: (2 * b).saturating_sub(1), up, conv, skip, rgb });
         }
         let w_mean = mapping.means("mapping.w_avg", config.num_layers(), weights, tally)?;
         Ok(StyleGan2 {
             mapping,
             w_mean,
-            constant: tensor(constant, [1, c0, 4, 4], device),
+            constant: tensor(constant, [1, c0, height, width], device),
             blocks,
-            upsample: Upsample::new(device),
+            upsample: match config.upsampling {
+                Upsampling::Fir => Upsample::new(device),
+                Upsampling::Bilinear => Upsample::bilinear(device),
+            },
+            reads_noise: config.noise != NoiseInputs::None,
             style_rows,
             first_rgb_rows,
         })
@@ -207,9 +238,9 @@ impl Network for StyleGan2 {
             let convs = if block.up.is_some() { 2 } else { 1 };
             let end = block.first_layer + convs + usize::from(block.rgb.is_some());
             Stage {
-                name: format!("{0}x{0}", block.resolution),
+                name: block.size.name(),
                 layers: (block.first_layer..end).collect(),
-                reads_noise: true,
+                reads_noise: self.reads_noise,
                 ..Stage::default()
             }
         };
@@ -246,10 +277,10 @@ impl Network for StyleGan2 {
         let mut features = before.clone();
         if let Some(up) = &block.up {
             let (layer, w) = next();
-            features = up.forward(features, w, noise.of_layer(layer, Size::square(block.resolution)));
+            features = up.forward(features, w, noise.of_layer(layer, block.size));
         }
         let (layer, w) = next();
-        features = block.conv.forward(features, w, noise.of_layer(layer, Size::square(block.resolution)));
+        features = block.conv.forward(features, w, noise.of_layer(layer, block.size));
         if let Some(skip) = &block.skip {
             features = ops::sum(features, self.upsample.forward(skip.forward(before)));
         }
@@ -280,7 +311,7 @@ struct LayerLoader<'a, 'b> {
     config: &'a Config,
     weights: &'a Weights,
     device: &'a Place,
-    resolution: usize,
+    size: Size,
     tally: &'a mut Tally<'b>,
 }
 
@@ -302,24 +333,32 @@ impl LayerLoader<'_, '_> {
         scale: f64,
     ) -> Result<(StyledConv, StyleRows), LoadError> {
         let (style, rows) = self.affine(prefix, inputs)?;
-        let (weights, device, r) = (self.weights, self.device, self.resolution);
+        let (weights, device) = (self.weights, self.device);
+        let (Size { width, height }, side) = (self.size, self.size.larger());
         let weight = self.tally.get(weights, &format!("{prefix}.weight"), &[outputs, inputs, 3, 3])?;
         let bias = self.tally.get(weights, &format!("{prefix}.bias"), &[outputs])?;
-        let strength = self.tally.get(weights, &format!("{prefix}.noise_strength"), &[])?;
-        let noise = self.tally.get(weights, &format!("{prefix}.noise_const"), &[r, r])?;
+        let strength = self.tally.find(weights, &format!("{prefix}.noise_strength"), &[])?;
+        let noise = self.tally.find(weights, &format!("{prefix}.noise_const"), &[height, width])?;
         let gain = SQRT_2 * scale;
-        let noise_gain = f64::from(strength.first().copied().unwrap_or(0.0)) * gain;
+        let strength = strength.and_then(|strength| strength.first().copied()).unwrap_or(0.0);
+        let noise_gain = f64::from(strength) * gain;
         let sums = weight.as_chunks::<9>().0.iter().map(|kernel| kernel.iter().map(|x| x * x).sum()).collect();
         let conv = StyledConv {
             style,
-            op: match up {
+            op: match (up, self.config.upsampling) {
                 // The stored weight is the kernel of the transposed convolution as it is (NVIDIA's convention).
-                true => ModulatedConv::Up(ops::ConvUp::for_side(&weight, [outputs, inputs], r / 2, device)),
-                false => ModulatedConv::Same(ops::Conv::for_side(&weight, [outputs, inputs, 3], r, device)),
+                (true, Upsampling::Fir) => {
+                    ModulatedConv::Up(ops::ConvUp::for_side(&weight, [outputs, inputs], side / 2, device))
+                }
+                (true, Upsampling::Bilinear) => ModulatedConv::Interpolated(
+                    Upsample::bilinear(device),
+                    ops::Conv::for_side(&weight, [outputs, inputs, 3], side, device),
+                ),
+                (false, _) => ModulatedConv::Same(ops::Conv::for_side(&weight, [outputs, inputs, 3], side, device)),
             },
             demodulation: ops::Demodulation::new(sums, [outputs, inputs], gain, device),
             bias: tensor(bias, [outputs], device).mul_scalar(gain),
-            noise_const: tensor(noise, [1, 1, r, r], device).mul_scalar(noise_gain),
+            noise_const: noise.map(|noise| tensor(noise, [1, 1, height, width], device).mul_scalar(noise_gain)),
             noise_gain,
             clamp: weights.conv_clamp.map(|limit| limit * scale as f32),
         };
@@ -355,8 +394,8 @@ struct StyledConv {
     demodulation: ops::Demodulation,
     /// `[outputs]`, times the gain
     bias: Tensor<1>,
-    /// `[1, 1, r, r]`, times strength and gain
-    noise_const: Tensor<4>,
+    /// `[1, 1, height, width]`, times strength and gain
+    noise_const: Option<Tensor<4>>,
     /// strength times gain
     noise_gain: f64,
     clamp: Option<f32>,
@@ -365,17 +404,18 @@ struct StyledConv {
 enum ModulatedConv {
     Same(ops::Conv),
     Up(ops::ConvUp),
+    Interpolated(Upsample, ops::Conv),
 }
 
 impl StyledConv {
-    /// `[N, inputs, h, w]`, w `[N, w_dim]` -> `[N, outputs, r, r]`
+    /// `[N, inputs, h, w]`, w `[N, w_dim]` -> `[N, outputs, height, width]`
     fn forward(&self, x: Tensor<4>, w: Tensor<2>, noise: LayerNoise) -> Tensor<4> {
         let style = self.style.forward(w);
         let after = After {
             scale: Some(self.demodulation.forward(style.clone())),
             bias: Some(self.bias.clone()),
             noise: match noise {
-                LayerNoise::Const => Some(self.noise_const.clone()),
+                LayerNoise::Const => self.noise_const.clone(),
                 LayerNoise::None => None,
                 LayerNoise::Given(noise) => Some(noise.mul_scalar(self.noise_gain)),
             },
@@ -386,6 +426,7 @@ impl StyledConv {
         match &self.op {
             ModulatedConv::Same(conv) => conv.forward(x, Some(style), &after),
             ModulatedConv::Up(conv) => conv.forward(x, Some(style), &after),
+            ModulatedConv::Interpolated(upsample, conv) => conv.forward(upsample.forward(x), Some(style), &after),
         }
     }
 }
@@ -399,7 +440,7 @@ struct ToRgb {
 }
 
 impl ToRgb {
-    /// `[N, inputs, r, r]`, w `[N, w_dim]` -> `[N, picture channels, r, r]`, with the smaller picture up-sampled and added
+    /// `[N, inputs, h, w]`, w `[N, w_dim]` -> `[N, picture channels, h, w]`, with the smaller picture up-sampled and added
     fn forward(&self, x: Tensor<4>, w: Tensor<2>, smaller: Option<Tensor<4>>, upsample: &Upsample) -> Tensor<4> {
         let style = Some(self.style.forward(w));
         match smaller {

@@ -36,6 +36,8 @@ const PICTURE_GAIN: f64 = 0.25;
 pub(super) struct Config {
     mapping: MappingConfig,
     input_channels: usize,
+    /// Samples of the first layer per unit of the picture's longer side, the same along both axes.
+    rate: usize,
     layers: Vec<LayerConfig>,
 }
 
@@ -45,9 +47,10 @@ struct LayerConfig {
     inputs: usize,
     outputs: usize,
     kernel: usize,
-    /// Width and height of the output.
-    size: usize,
-    resampling: Resampling,
+    /// Of the output.
+    size: Size,
+    /// Along y and along x.
+    resampling: [Resampling; 2],
 }
 
 impl Config {
@@ -62,17 +65,19 @@ impl Config {
                 format!("expected layers L0 to at most L{}, one of each, found {}", limits::LAYERS - 1, named.len());
             return Err(problem(weights, "synthesis.L0_*.bias", what));
         }
+        let first = named[0].1;
+        let Some((rate, to_height)) = sampling(first) else {
+            let what = format!("expected a first layer of more than {} pixels, found {first}", 2 * MARGIN);
+            return Err(problem(weights, &named[0].2, what));
+        };
         let mut layers: Vec<LayerConfig> = Vec::new();
-        for (_, size, prefix) in named {
+        for (_, width, prefix) in named {
+            let size = Size::new(width, width.saturating_mul(to_height));
             let (inputs, input_size) =
                 layers.last().map_or((input_channels, size), |before| (before.outputs, before.size));
             layers.push(LayerConfig::read(weights, prefix, inputs, [input_size, size])?);
         }
-        if layers[0].size <= 2 * MARGIN {
-            let what = format!("expected a first layer of more than {} pixels, found {}", 2 * MARGIN, layers[0].size);
-            return Err(problem(weights, &layers[0].prefix, what));
-        }
-        Ok(Config { mapping, input_channels, layers })
+        Ok(Config { mapping, input_channels, rate, layers })
     }
 
     fn last(&self) -> &LayerConfig {
@@ -80,7 +85,19 @@ impl Config {
     }
 }
 
-/// Number, size and prefix of the layer whose bias has this name, such as "synthesis.L3_52_128.bias".
+/// The sampling rate of a first layer of that width, and its height in widths. Rates are powers of two, and a square network's
+/// layer has the margin on both sides; in a portrait of twice the width (StyleGAN-Human), half of it is left along x. `None` if
+/// there is no room for a margin.
+fn sampling(width: usize) -> Option<(usize, usize)> {
+    let rate = |side: usize| side.checked_sub(2 * MARGIN).filter(|&rate| rate > 0);
+    let portrait = || width.checked_mul(2).and_then(rate).filter(|rate| rate.is_power_of_two());
+    match rate(width) {
+        Some(square) if square.is_power_of_two() => Some((square, 1)),
+        square => portrait().map(|rate| (rate, 2)).or(square.map(|rate| (rate, 1))),
+    }
+}
+
+/// Number, width and prefix of the layer whose bias has this name, such as "synthesis.L3_52_128.bias".
 fn parse_layer(name: &str) -> Option<(usize, usize, String)> {
     let prefix = name.strip_suffix(".bias")?;
     let mut parts = prefix.strip_prefix("synthesis.L")?.split('_');
@@ -95,7 +112,7 @@ impl LayerConfig {
         weights: &Weights,
         prefix: String,
         inputs: usize,
-        [input_size, size]: [usize; 2],
+        [input_size, size]: [Size; 2],
     ) -> Result<Self, LayoutError> {
         let [outputs, _, kernel, _] = weights.dims::<4>(&format!("{prefix}.weight"))?;
         let taps = |filter: &str| -> Result<usize, LayoutError> {
@@ -112,12 +129,17 @@ impl LayerConfig {
         };
         let taps = [taps("up_filter")?, taps("down_filter")?];
         let factors = taps.map(|taps| (taps / TAPS_PER_FACTOR).max(1));
-        let fits = size <= limits::SIDE + 2 * MARGIN
+        let fits = size.larger() <= limits::SIDE + 2 * MARGIN
             && matches!(kernel, 1 | 3)
             && factors.iter().all(|&factor| factor <= limits::RESAMPLING);
-        let resampling = fits.then(|| Resampling::new([input_size + kernel - 1, size], factors, taps)).flatten();
-        match resampling {
-            Some(resampling) => Ok(LayerConfig { prefix, inputs, outputs, kernel, size, resampling }),
+        let along = |[input, output]: [usize; 2]| Resampling::new([input + kernel - 1, output], factors, taps);
+        let along_y = along([input_size.height, size.height]).filter(|_| fits);
+        let along_x = along([input_size.width, size.width]).filter(|_| fits);
+        match along_y.zip(along_x) {
+            Some((along_y, along_x)) => {
+                let resampling = [along_y, along_x];
+                Ok(LayerConfig { prefix, inputs, outputs, kernel, size, resampling })
+            }
             None => {
                 let what = format!(
                     "expected sizes that the filters can make, found {input_size} to {size} pixels with filters of {taps:?} taps"
@@ -128,22 +150,24 @@ impl LayerConfig {
     }
 }
 
+impl LayerConfig {
+    /// Pixels of one up-sampled channel.
+    fn up_sampled(&self) -> u64 {
+        self.resampling.iter().map(|axis| axis.length() as u64).product()
+    }
+}
+
 impl Blueprint for Config {
     fn facts(&self) -> Facts {
-        let input = LayerInfo {
-            index: 0,
-            name: "synthesis.input".into(),
-            size: Size::square(self.layers[0].size),
-            channels: 4,
-        };
+        let input = LayerInfo { index: 0, name: "synthesis.input".into(), size: self.layers[0].size, channels: 4 };
         let of_layer = |(i, layer): (usize, &LayerConfig)| LayerInfo {
             index: i + 1,
             name: layer.prefix.clone(),
-            size: Size::square(layer.size),
+            size: layer.size,
             channels: layer.inputs,
         };
         Facts {
-            size: Size::square(self.last().size),
+            size: self.last().size,
             channels: self.last().outputs,
             z_dim: self.mapping.z_dim,
             w_dim: Some(self.mapping.w_dim),
@@ -151,6 +175,7 @@ impl Blueprint for Config {
             classes: self.mapping.classes(),
             default_truncation: Some(Truncation::default()),
             has_noise: false,
+            stores_noise: false,
             slider_range: 15.0,
         }
     }
@@ -158,9 +183,9 @@ impl Blueprint for Config {
     /// Filters work in pieces of at least one channel, so the largest maps are those around them, or one up-sampled channel.
     fn map_bytes(&self) -> Vec<u64> {
         let of_layer = |layer: &LayerConfig| {
-            let side = (layer.size + layer.kernel - 1) as u64;
-            let around = layer.inputs.max(layer.outputs) as u64 * side.pow(2);
-            4 * around.max((layer.resampling.length() as u64).pow(2))
+            let bordered = |side: usize| (side + layer.kernel - 1) as u64;
+            let around = bordered(layer.size.width) * bordered(layer.size.height);
+            4 * (layer.inputs.max(layer.outputs) as u64 * around).max(layer.up_sampled())
         };
         self.layers.iter().map(of_layer).collect()
     }
@@ -168,10 +193,12 @@ impl Blueprint for Config {
     /// Convolutions, and the taps of the filters: those of an up-sampled row have gaps, radial ones are squares.
     fn multiply_adds(&self, _: &Weights) -> u64 {
         let of_layer = |layer: &LayerConfig| {
-            let side = (layer.size + layer.kernel - 1) as u64;
-            let conv = (layer.inputs * layer.kernel.pow(2)) as u64 * side.pow(2);
-            let up = (2 * TAPS_PER_FACTOR) as u64 * (layer.resampling.length() as u64).pow(2);
-            let down = (layer.resampling.down * TAPS_PER_FACTOR).pow(2) as u64 * (layer.size as u64).pow(2);
+            let bordered = |side: usize| (side + layer.kernel - 1) as u64;
+            let around = bordered(layer.size.width) * bordered(layer.size.height);
+            let conv = (layer.inputs * layer.kernel.pow(2)) as u64 * around;
+            let up = (2 * TAPS_PER_FACTOR) as u64 * layer.up_sampled();
+            let [along_y, _] = layer.resampling;
+            let down = (along_y.down * TAPS_PER_FACTOR).pow(2) as u64 * layer.size.pixels() as u64;
             (layer.outputs as u64).saturating_mul(conv.saturating_add(up).saturating_add(down))
         };
         self.layers.iter().map(of_layer).fold(0, u64::saturating_add)
@@ -213,7 +240,7 @@ impl Network for StyleGan3 {
     fn stages(&self) -> Vec<Stage> {
         let input = Stage { name: "input".into(), layers: vec![0], ..Stage::default() };
         let of_layer = |(i, layer): (usize, &Layer)| Stage {
-            name: format!("L{i} {0}x{0}", layer.size),
+            name: format!("L{i} {}", layer.size.name()),
             layers: vec![i + 1],
             ..Stage::default()
         };
@@ -261,11 +288,13 @@ struct FourierInput {
     phases: Tensor<3>,
     /// `[1, 3, 3]`, inverse transform of the picture
     transform: Tensor<3>,
-    /// x, y and 1 of every pixel, `[1, 3, size * size]`
+    /// x, y and 1 of every pixel, `[1, 3, height * width]`
     grid: Tensor<3>,
     /// Of every pixel's features, 1x1.
     mixing: ops::Conv,
-    size: usize,
+    size: Size,
+    /// Samples per unit.
+    rate: usize,
 }
 
 impl FourierInput {
@@ -278,22 +307,25 @@ impl FourierInput {
         let mut mixing = get("weight", &[channels, channels])?;
         mixing.iter_mut().for_each(|x| *x /= (channels as f32).sqrt());
         let (affine, bias) = (get("affine.weight", &[4, w_dim])?, get("affine.bias", &[4])?);
-        let rate = (size - 2 * MARGIN) as f64;
-        let at = |pixel: usize| ((pixel as f64 + 0.5 - size as f64 / 2.0) / rate) as f32;
-        let pixels = || (0..size).flat_map(|y| (0..size).map(move |x| (x, y)));
-        let grid = pixels().map(|(x, _)| at(x)).chain(pixels().map(|(_, y)| at(y))).chain(pixels().map(|_| 1.0));
+        let Size { width, height } = size;
+        let rate = config.rate as f64;
+        let at = |pixel: usize, side: usize| ((pixel as f64 + 0.5 - side as f64 / 2.0) / rate) as f32;
+        let pixels = || (0..height).flat_map(|y| (0..width).map(move |x| (x, y)));
+        let x = pixels().map(|(x, _)| at(x, width));
+        let grid = x.chain(pixels().map(|(_, y)| at(y, height))).chain(pixels().map(|_| 1.0));
         Ok(FourierInput {
             affine: Linear::new(affine, bias, (1.0 / (w_dim as f64).sqrt(), 1.0), device),
             frequencies: tensor(frequencies, [1, channels, 2], device),
             phases: tensor(phases, [1, channels, 1], device),
             transform: tensor(transform, [1, 3, 3], device),
-            grid: tensor(grid.collect(), [1, 3, size * size], device),
-            mixing: ops::Conv::for_side(&mixing, [channels, channels, 1], size, device),
+            grid: tensor(grid.collect(), [1, 3, size.pixels()], device),
+            mixing: ops::Conv::for_side(&mixing, [channels, channels, 1], size.larger(), device),
             size,
+            rate: config.rate,
         })
     }
 
-    /// w `[N, w_dim]` -> `[N, C, size, size]`
+    /// w `[N, w_dim]` -> `[N, C, height, width]`
     fn forward(&self, w: Tensor<2>) -> Tensor<4> {
         let t = self.affine.forward(w);
         let n = t.dims()[0];
@@ -311,14 +343,14 @@ impl FourierInput {
         let frequencies = waves.clone().narrow(2, 0, 2);
         let phases = waves.narrow(2, 2, 1) + self.phases.clone();
         // Frequencies that a transform has driven beyond what the grid can show fade out.
-        let rate = (self.size - 2 * MARGIN) as f64;
+        let rate = self.rate as f64;
         let norms = frequencies.clone().square().sum_dim(2).sqrt();
         let amplitudes =
             norms.sub_scalar(BANDWIDTH).div_scalar(-(rate / 2.0 - BANDWIDTH)).add_scalar(1.0).clamp(0.0, 1.0);
         let turns = Tensor::cat(vec![frequencies, phases], 2).matmul(self.grid.clone().repeat(&[n, 1, 1]));
         let turns = turns.clone() - turns.round();
         let features = turns.mul_scalar(TAU).sin() * amplitudes;
-        self.mixing.forward(features.reshape([n, channels, self.size, self.size]), None, &After::default())
+        self.mixing.forward(features.reshape([n, channels, self.size.height, self.size.width]), None, &After::default())
     }
 }
 
@@ -333,7 +365,7 @@ struct Layer {
     /// Input magnitude's reciprocal.
     gain: f64,
     activation: FilteredActivation,
-    size: usize,
+    size: Size,
 }
 
 impl Layer {
@@ -375,7 +407,7 @@ impl Layer {
             let sums = weight.chunks_exact(kernel * kernel).map(|kernel| kernel.iter().map(|x| x * x).sum()).collect();
             demodulation = Some(ops::Demodulation::new(sums, [outputs, inputs], 1.0, device));
         }
-        let conv = ops::Conv::for_side(&weight, [outputs, inputs, kernel], *size, device);
+        let conv = ops::Conv::for_side(&weight, [outputs, inputs, kernel], size.larger(), device);
         let clamp = weights.conv_clamp;
         let activation =
             FilteredActivation::new(*resampling, up.as_deref(), down.as_ref(), bias, is_last, clamp, device);
@@ -384,7 +416,7 @@ impl Layer {
         Ok((layer, StyleRows { values: rows, dim: w_dim }))
     }
 
-    /// `[N, inputs, h, h]`, w `[N, w_dim]` -> `[N, outputs, size, size]`
+    /// `[N, inputs, h, w]`, w `[N, w_dim]` -> `[N, outputs, height, width]`
     fn forward(&self, x: Tensor<4>, w: Tensor<2>) -> Tensor<4> {
         let mut style = self.style.forward(w);
         let mut after = After { is_picture: self.demodulation.is_none(), ..After::default() };

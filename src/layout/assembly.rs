@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::conventions::Conventions;
 use super::entry::{Canonical, Change, Entry, SpectralNorm, Vectors};
 use super::error::{LayoutProblem, Names};
 use super::state_dict::StateDict;
@@ -19,6 +20,9 @@ pub(super) struct Assembled {
     /// Tensors that no part of the network uses.
     pub(super) unused: Vec<String>,
     pub(super) warnings: Vec<String>,
+    pub(super) conventions: Conventions,
+    /// What the layout only makes likely: the key of metadata that would tell, and what is said if it does not.
+    pub(super) guesses: Vec<(&'static str, &'static str)>,
     pub(super) conv_clamp: Option<f32>,
     /// The file could have a clamp that it has no place to tell of.
     pub(super) clamp_unknown: bool,
@@ -103,6 +107,17 @@ impl<'a> Assembly<'a> {
         self.tensors.insert(canonical, entry);
     }
 
+    pub(super) fn canonical_shape(&self, canonical: &str) -> Option<&[usize]> {
+        self.tensors.get(canonical).map(|entry| entry.shape.as_slice())
+    }
+
+    /// Further changes of a tensor that was taken over.
+    pub(super) fn change(&mut self, canonical: &str, changes: Vec<Change>) {
+        if let Some(entry) = self.tensors.get_mut(canonical) {
+            entry.changes.extend(changes);
+        }
+    }
+
     /// A tensor that is known and of no use.
     pub(super) fn pass_over(&mut self, name: String) {
         self.used.insert(name);
@@ -161,6 +176,8 @@ impl<'a> Assembly<'a> {
             unused: unused.map(String::from).collect(),
             tensors: self.tensors,
             warnings: Vec::new(),
+            conventions: Conventions::default(),
+            guesses: Vec::new(),
             conv_clamp: None,
             clamp_unknown: false,
             batch_norm_epsilon: BATCH_NORM_EPSILON,

@@ -5,6 +5,7 @@
 //! convolutions of a discriminator or an encoder store `[out, in, k, k]` and do not chain that way.
 
 use super::assembly::{Assembled, BATCH_NORM_EPSILON};
+use super::conventions::Conventions;
 use super::entry::{Canonical, Entry};
 use super::error::{LayoutProblem, Names};
 use super::state_dict::StateDict;
@@ -94,6 +95,8 @@ pub(super) fn assemble(state: &StateDict) -> Result<Match, LayoutProblem> {
         tensors,
         unused: Vec::new(),
         warnings: Vec::new(),
+        conventions: Conventions::default(),
+        guesses: Vec::new(),
         conv_clamp: None,
         clamp_unknown: false,
         batch_norm_epsilon: epsilons.first().map_or(BATCH_NORM_EPSILON, |eps| *eps as f32),

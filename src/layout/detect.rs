@@ -7,7 +7,10 @@ use super::foreign::{refuse_foreign, unknown};
 use super::state_dict::StateDict;
 use super::unwrap::{Network, unwrap};
 use super::weights::{FORMAT, Weights, family_of};
-use super::{biggan, biggan_deep, dcgan, genforce, nvidia, pggan, rosinality, stylegan, stylegan3, tensorflow};
+use super::{
+    basicsr, biggan, biggan_deep, dcgan, genforce, mmgeneration, nvidia, pggan, rosinality, stylegan, stylegan3,
+    tensorflow,
+};
 use crate::checkpoint::{Checkpoint, Container, Tensor, Unreadable};
 use crate::generator::Family;
 use crate::limits;
@@ -51,6 +54,7 @@ fn recognise(checkpoint: Checkpoint) -> Result<Weights, LayoutProblem> {
         carries_code: checkpoint.carries_code,
         ignored,
         warnings: assembled.warnings,
+        conventions: assembled.conventions,
         conv_clamp: assembled.conv_clamp,
         batch_norm_epsilon: assembled.batch_norm_epsilon,
         tensors: assembled.tensors,
@@ -79,13 +83,15 @@ fn assemble(network: &mut Network) -> Result<Assembled, LayoutProblem> {
         return Ok(with_mean(nvidia::assemble(state)?));
     }
     if state.has(genforce::SPELLING.constant) {
-        return Ok(with_mean(genforce::SPELLING.assemble(state)?));
+        return Ok(with_mean(genforce::SPELLING.assemble(genforce::unified(state).as_ref().unwrap_or(state))?));
     }
     for spelling in [stylegan::GENFORCE, stylegan::TENSORFLOW] {
         if spelling.matches(state) {
             return Ok(with_mean(spelling.assemble(state)?));
         }
     }
+    let unified = tensorflow::unified(state)?;
+    let state = unified.as_ref().unwrap_or(state);
     if state.has(tensorflow::STYLEGAN2.constant) {
         let mut assembled = with_mean(tensorflow::STYLEGAN2.assemble(state)?);
         assembled.conv_clamp = nvidia::conv_clamp(state)?;
@@ -93,8 +99,22 @@ fn assemble(network: &mut Network) -> Result<Assembled, LayoutProblem> {
         assembled.unused.retain(|name| name != "lod");
         return Ok(assembled);
     }
+    if state.has(mmgeneration::SPELLING.constant) {
+        let mut assembled = mmgeneration::SPELLING.assemble(mmgeneration::unified(state).as_ref().unwrap_or(state))?;
+        assembled.guesses.push(mmgeneration::COLOURS);
+        return Ok(with_mean(assembled));
+    }
+    if let Some(spelling) = basicsr::spelling(state) {
+        take_mean(network)?;
+        let mut assembled = spelling.assemble(&network.state)?;
+        if !basicsr::is_clean(spelling) {
+            assembled.guesses.push(basicsr::UPSAMPLING);
+        }
+        return Ok(with_mean(assembled));
+    }
     if state.has(rosinality::SPELLING.constant) && state.has("conv1.conv.weight") {
-        return rosinality_with_mean(network);
+        take_mean(network)?;
+        return Ok(with_mean(rosinality::assemble(&network.state)?));
     }
     for spelling in [pggan::GENFORCE, pggan::TENSORFLOW] {
         if spelling.matches(state) {
@@ -134,11 +154,12 @@ fn with_mean(mut assembled: Assembled) -> Assembled {
 }
 
 /// The mean w lies beside the network, not in it.
-fn rosinality_with_mean(network: &mut Network) -> Result<Assembled, LayoutProblem> {
+fn take_mean(network: &mut Network) -> Result<(), LayoutProblem> {
     if let Some(mean) = network.mean_w.as_ref() {
-        network.state.insert(rosinality::MEAN_W.into(), one_mean(mean)?.unwrap_or_else(|| mean.clone()));
+        let one = one_mean(mean)?.unwrap_or_else(|| mean.clone());
+        network.state.insert(rosinality::MEAN_W.into(), one);
     }
-    Ok(with_mean(rosinality::SPELLING.assemble(&network.state)?))
+    Ok(())
 }
 
 /// `latent_avg` as one vector, if it is. Encoder bundles have a row per layer, usually the same one.
@@ -183,6 +204,10 @@ fn apply_metadata(assembled: &mut Assembled, checkpoint: &Checkpoint) -> Result<
     if matches!(assembled.family, Family::StyleGan2 | Family::StyleGan3) {
         assembled.conv_clamp = if converted { clamp } else { assembled.conv_clamp.or(clamp) };
     }
+    let misread = assembled.conventions.apply(&checkpoint.metadata);
+    assembled.warnings.extend(misread);
+    let guesses = std::mem::take(&mut assembled.guesses).into_iter().filter(|(key, _)| text(key).is_none());
+    assembled.warnings.extend(guesses.map(|(_, warning)| warning.to_owned()));
     if assembled.clamp_unknown && !converted && assembled.conv_clamp.is_none() {
         let warning =
             "the file does not say whether activations are clamped (conv_clamp is kept in .pkl files only): none is";

@@ -3,7 +3,7 @@
 use super::error::{LayoutProblem, Names};
 use super::state_dict::StateDict;
 use super::stylegan2::Spelling;
-use super::{genforce, nvidia, rosinality, tensorflow};
+use super::{basicsr, genforce, mmgeneration, nvidia, rosinality, tensorflow};
 use crate::checkpoint::{Tree, Value};
 
 /// A network by some of its tensors: prefixes that all occur.
@@ -13,7 +13,8 @@ struct Sign {
 }
 
 /// Networks that are met under the same extensions, or with some of the same names.
-const FOREIGN: [Sign; 8] = [
+const FOREIGN: [Sign; 9] = [
+    Sign { prefixes: &["stylegan_decoder.", "conv_body"], network: "a GFPGAN, which restores given pictures of faces" },
     Sign { prefixes: &["GAN.GE.", "GAN.SE."], network: "a StyleGAN2 of lucidrains' code, another network" },
     Sign { prefixes: &["GE.", "S.net."], network: "a StyleGAN2 of lucidrains' code, another network" },
     Sign { prefixes: &["backbone.synthesis.b4."], network: "an EG3D, which draws scenes in space" },
@@ -62,8 +63,14 @@ pub(super) fn refuse_counters(tree: &Tree, value: Value) -> Result<(), LayoutPro
     Ok(())
 }
 
-const STYLEGAN2: [&Spelling; 4] =
-    [&nvidia::SPELLING, &genforce::SPELLING, &rosinality::SPELLING, &tensorflow::STYLEGAN2];
+const STYLEGAN2: [&Spelling; 6] = [
+    &nvidia::SPELLING,
+    &genforce::SPELLING,
+    &rosinality::SPELLING,
+    &tensorflow::STYLEGAN2,
+    &mmgeneration::SPELLING,
+    &basicsr::SPELLING,
+];
 
 /// Says what was seen, and which layout comes closest.
 pub(super) fn unknown(state: &StateDict, remark: Option<String>) -> LayoutProblem {

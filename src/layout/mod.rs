@@ -5,8 +5,10 @@
 //! from the tables of the public models.
 
 mod assembly;
+mod basicsr;
 mod biggan;
 mod biggan_deep;
+mod conventions;
 mod dcgan;
 mod detect;
 mod entry;
@@ -14,6 +16,7 @@ mod error;
 mod foreign;
 mod genforce;
 mod mapping;
+mod mmgeneration;
 mod nvidia;
 mod pggan;
 mod rosinality;
@@ -25,6 +28,7 @@ mod tensorflow;
 mod unwrap;
 mod weights;
 
+pub use conventions::{ChannelOrder, Conventions, LatentNorm, Upsampling};
 pub use detect::detect;
 pub use error::{LayoutError, LayoutProblem, Names};
 pub use weights::Weights;

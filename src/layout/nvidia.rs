@@ -2,6 +2,7 @@
 //! are the canonical ones.
 
 use super::assembly::Assembled;
+use super::conventions::Conventions;
 use super::error::LayoutProblem;
 use super::mapping::{Mapping, pair};
 use super::state_dict::StateDict;
@@ -24,6 +25,8 @@ pub(super) const SPELLING: Spelling = Spelling {
     filter: ("resample_filter", 1.0),
     up_kernels_reversed: false,
     style_bias_lacks_one: false,
+    is_folded: false,
+    conventions: Conventions::DEFAULT,
 };
 
 fn layer(name: &str, noisy: bool) -> Layer {
@@ -52,7 +55,9 @@ pub(super) fn tells_clamp(state: &StateDict) -> bool {
 
 /// The clamp that pickled modules tell of: one for the whole network.
 pub(super) fn conv_clamp(state: &StateDict) -> Result<Option<f32>, LayoutProblem> {
-    let mut clamps = state.attributes.iter().filter(|(name, _)| name.ends_with(".conv_clamp"));
+    // Shortcuts of the residual architecture are never clamped, and say so.
+    let of_layer = |name: &str| name.ends_with(".conv_clamp") && !name.ends_with(".skip.conv_clamp");
+    let mut clamps = state.attributes.iter().filter(|(name, _)| of_layer(name));
     let Some((first, clamp)) = clamps.next() else { return Ok(None) };
     if let Some((other, _)) = clamps.find(|(_, other)| other != clamp) {
         return Err(LayoutProblem::unsupported(format!(

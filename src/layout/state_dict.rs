@@ -122,6 +122,21 @@ impl StateDict {
         self.entries.len()
     }
 
+    /// The same network with every tensor under another name, or its axes in another order.
+    pub(super) fn mapped(&self, change: impl Fn(&str, &Tensor) -> (String, Tensor)) -> StateDict {
+        let mut mapped = StateDict {
+            attributes: self.attributes.clone(),
+            class: self.class.clone(),
+            stated: self.stated.clone(),
+            ..StateDict::default()
+        };
+        for (name, tensor) in self.iter() {
+            let (name, tensor) = change(name, tensor);
+            mapped.insert(name, tensor);
+        }
+        mapped
+    }
+
     /// Keeps the tensors whose names start with `prefix`, and takes it off; gives the names of the others.
     pub(super) fn keep_prefix(&mut self, prefix: &str) -> Vec<String> {
         let mut dropped = Vec::new();

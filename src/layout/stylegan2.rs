@@ -1,22 +1,26 @@
 //! What the StyleGAN2 layouts have in common: the same tensors under other names, with small differences of convention.
 
+use std::f32::consts::FRAC_1_SQRT_2;
+
 use super::assembly::{Assembled, Assembly, check_picture};
+use super::conventions::Conventions;
 use super::entry::Change;
 use super::error::{LayoutProblem, Names};
 use super::mapping::Mapping;
 use super::state_dict::StateDict;
-use crate::generator::Family;
+use crate::generator::{Family, Size};
 
-/// Blocks of the largest network: 8192 pixels.
+/// Width and height of the largest network.
+const MAX_PIXELS: usize = 8192;
 const MAX_BLOCKS: usize = 12;
 
 /// Where a layout keeps each tensor, and how its conventions differ from the canonical ones.
 pub(super) struct Spelling {
-    /// "nvidia", "genforce", "rosinality", "tensorflow".
+    /// Such as "nvidia".
     pub(super) layout: &'static str,
     pub(super) constant: &'static str,
     pub(super) mapping: Mapping,
-    /// Tensors of style layer n: 0 is the 4x4 convolution, odd ones up-sample.
+    /// Tensors of style layer n: 0 is the first block's convolution, odd ones up-sample.
     pub(super) conv: fn(usize) -> Layer,
     /// Tensors of the RGB layer of block b.
     pub(super) rgb: fn(usize) -> Layer,
@@ -28,6 +32,9 @@ pub(super) struct Spelling {
     pub(super) up_kernels_reversed: bool,
     /// The 1 of the style is added by the code instead of being part of the bias.
     pub(super) style_bias_lacks_one: bool,
+    /// Scales by the number of inputs, and the gains of activations, are part of the stored numbers.
+    pub(super) is_folded: bool,
+    pub(super) conventions: Conventions,
 }
 
 /// Names of the tensors of one style layer.
@@ -48,12 +55,21 @@ impl Layer {
 
 /// Canonical prefix of style layer n.
 pub(super) fn conv_name(n: usize) -> String {
-    format!("synthesis.b{}.conv{}", resolution(n), if n == 0 { 1 } else { (n + 1) % 2 })
+    format!("{}.conv{}", block_name(n.div_ceil(2)), if n == 0 { 1 } else { (n + 1) % 2 })
 }
 
-/// Width and height of the output of style layer n.
-fn resolution(n: usize) -> usize {
-    4 << n.div_ceil(2)
+/// Canonical prefix of a block: as if the network started from 4x4, which most do.
+fn block_name(block: usize) -> String {
+    format!("synthesis.b{}", 4usize << block)
+}
+
+/// The noise inputs that a file has tensors for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Noise {
+    None,
+    /// How strong it is, but no pictures of it.
+    Strengths,
+    Pictures,
 }
 
 /// What the picture is made of.
@@ -72,6 +88,7 @@ struct Extent {
     blocks: usize,
     dense: usize,
     architecture: Architecture,
+    noise: Noise,
 }
 
 impl Extent {
@@ -93,12 +110,32 @@ impl Spelling {
         } else {
             Architecture::Original
         };
-        Extent { blocks, dense: self.mapping.layers(state), architecture }
+        let noise = |part: usize| {
+            let mut names = (0..2 * blocks - 1).filter_map(|n| (self.conv)(n).noise);
+            names.any(|parts| state.has(&parts[part]))
+        };
+        let noise = match [noise(0), noise(1)] {
+            [_, false] => Noise::None,
+            [false, true] => Noise::Strengths,
+            [true, true] => Noise::Pictures,
+        };
+        Extent { blocks, dense: self.mapping.layers(state), architecture, noise }
     }
 
     /// Names of all tensors that a network of this extent needs.
     fn required(&self, extent: &Extent) -> Vec<String> {
-        let convs = (0..2 * extent.blocks - 1).map(self.conv).flat_map(Layer::names);
+        let conv = |n: usize| {
+            let mut layer = (self.conv)(n);
+            let noise = layer.noise.take().into_iter().flatten();
+            // Pictures come first.
+            let noise = noise.skip(match extent.noise {
+                Noise::Pictures => 0,
+                Noise::Strengths => 1,
+                Noise::None => 2,
+            });
+            layer.names().chain(noise)
+        };
+        let convs = (0..2 * extent.blocks - 1).flat_map(conv);
         let rgbs = (0..extent.blocks).filter(|&block| extent.has_rgb(block)).map(self.rgb).flat_map(Layer::names);
         let skips = self.skip.filter(|_| extent.architecture == Architecture::Residual);
         let skips = skips.into_iter().flat_map(|skip| (1..extent.blocks).map(skip));
@@ -116,53 +153,92 @@ impl Spelling {
 
     /// The canonical network.
     pub(super) fn assemble(&self, state: &StateDict) -> Result<Assembled, LayoutProblem> {
-        let extent = self.extent(state);
-        if extent.blocks > MAX_BLOCKS {
-            return Err(LayoutProblem::unsupported(format!("a StyleGAN2 ({}) of more than 8192 pixels", self.layout)));
-        }
+        let mut extent = self.extent(state);
         let mut assembly = Assembly::new(state, Family::StyleGan2, self.layout);
-        assembly.require(self.required(&extent))?;
-        let w_dim = self.synthesis(&mut assembly, &extent)?;
+        if extent.blocks <= MAX_BLOCKS {
+            assembly.require(self.required(&extent))?;
+        }
+        let [_, height, width] = assembly.axes(self.constant)?;
+        let base = Size::new(width, height);
+        if extent.blocks > MAX_BLOCKS || base.larger() > MAX_PIXELS >> (extent.blocks - 1) {
+            let what = format!("a StyleGAN2 ({}) of more than {MAX_PIXELS} pixels", self.layout);
+            return Err(LayoutProblem::unsupported(what));
+        }
+        let mut warning = self.misfit_of_noise(&mut assembly, &mut extent, base);
+        let w_dim = self.synthesis(&mut assembly, &extent, base)?;
         self.mapping.put(&mut assembly, "mapping.fc", w_dim)?;
+        if self.is_folded {
+            self.unfold_mapping(&mut assembly, extent.dense);
+        }
         self.mapping.put_mean(&mut assembly, "mapping.w_avg", 2 * extent.blocks, w_dim)?;
-        self.check_filters(state)?;
-        Ok(assembly.finish(|name| self.is_filter(name)))
+        self.check_filters(state, &extent)?;
+        if extent.noise == Noise::Strengths {
+            let without = "pictures are drawn without noise, and random noise can be chosen";
+            let why = warning.take().unwrap_or_else(|| "the file holds no noise pictures".into());
+            warning = Some(format!("{why}: {without}"));
+        }
+        let mut assembled = assembly.finish(|name| self.is_filter(name));
+        assembled.conventions = self.conventions;
+        assembled.warnings.extend(warning);
+        Ok(assembled)
+    }
+
+    /// Noise pictures of another size than their layers serve no purpose (stylegan2-surgery keeps square ones for oblong
+    /// networks). Passes over them all, and says why.
+    fn misfit_of_noise(&self, assembly: &mut Assembly<'_>, extent: &mut Extent, base: Size) -> Option<String> {
+        if extent.noise != Noise::Pictures {
+            return None;
+        }
+        let names = || (0..2 * extent.blocks - 1).filter_map(|n| Some((n, (self.conv)(n).noise?[0].clone())));
+        let misfit = names().find_map(|(n, name)| {
+            // What is no picture at all is a fault, and reported as such.
+            let [height, width] = assembly.axes(&name).ok()?;
+            let (found, expected) = (Size::new(width, height), base.doubled(n.div_ceil(2)));
+            (found != expected).then(|| {
+                format!("the noise pictures are not of the layers' sizes ({name} is {found}, its layer {expected})")
+            })
+        })?;
+        let all: Vec<String> = names().map(|(_, name)| name).collect();
+        all.into_iter().for_each(|name| assembly.pass_over(name));
+        extent.noise = Noise::Strengths;
+        Some(misfit)
     }
 
     /// Takes the synthesis network over; gives the width of w.
-    fn synthesis(&self, assembly: &mut Assembly<'_>, extent: &Extent) -> Result<usize, LayoutProblem> {
-        let [mut channels, height, width] = assembly.axes(self.constant)?;
-        if height != width {
-            let what = format!("a StyleGAN2 for oblong pictures ({} is {height}x{width})", self.constant);
-            return Err(LayoutProblem::foreign(what, "Only square networks, which start from 4x4, can be opened"));
-        }
-        assembly.put(self.constant, "synthesis.b4.const".into(), &[channels, 4, 4])?;
+    fn synthesis(&self, assembly: &mut Assembly<'_>, extent: &Extent, base: Size) -> Result<usize, LayoutProblem> {
+        let [mut channels, ..] = assembly.axes::<3>(self.constant)?;
+        assembly.put(self.constant, "synthesis.b4.const".into(), &[channels, base.height, base.width])?;
         let [_, w_dim] = assembly.axes(&(self.conv)(0).style_weight)?;
         let last_rgb = (self.rgb)(extent.blocks - 1).weight;
         let [picture, ..] = assembly.axes::<4>(&last_rgb)?;
         check_picture(picture, &last_rgb, &assembly.shape(&last_rgb))?;
         for n in 0..2 * extent.blocks - 1 {
-            let (layer, name, size) = ((self.conv)(n), conv_name(n), resolution(n));
+            let (layer, name, block) = ((self.conv)(n), conv_name(n), block_name(n.div_ceil(2)));
+            let size = base.doubled(n.div_ceil(2));
             let [out, ..] = assembly.axes::<4>(&layer.weight)?;
             let reversed = n % 2 == 1 && self.up_kernels_reversed;
             let kernel = if reversed { vec![Change::Flip] } else { Vec::new() };
             if let Some(skip) = self.skip.filter(|_| n % 2 == 1 && extent.architecture == Architecture::Residual) {
                 // The shortcut ends where the block does.
                 let [block_out, ..] = assembly.axes::<4>(&(self.conv)(n + 1).weight)?;
-                let canonical = format!("synthesis.b{size}.skip.weight");
+                let canonical = format!("{block}.skip.weight");
                 assembly.put(&skip(n / 2 + 1), canonical, &[block_out, channels, 1, 1])?;
             }
             assembly.put_changed(&layer.weight, format!("{name}.weight"), &[out, channels, 3, 3], kernel)?;
-            assembly.put(&layer.bias, format!("{name}.bias"), &[out])?;
+            let gain = Change::scale(if self.is_folded { FRAC_1_SQRT_2 } else { 1.0 });
+            assembly.put_changed(&layer.bias, format!("{name}.bias"), &[out], gain.clone())?;
             self.put_style(assembly, &layer, &name, channels, w_dim)?;
-            if let Some([noise, strength]) = &layer.noise {
-                assembly.put(noise, format!("{name}.noise_const"), &[size, size])?;
-                assembly.put(strength, format!("{name}.noise_strength"), &[])?;
+            if let Some([noise, strength]) = layer.noise.as_ref().filter(|_| extent.noise != Noise::None) {
+                assembly.put_changed(strength, format!("{name}.noise_strength"), &[], gain)?;
+                if extent.noise == Noise::Pictures {
+                    assembly.put(noise, format!("{name}.noise_const"), &[size.height, size.width])?;
+                }
             }
             channels = out;
             if n % 2 == 0 && extent.has_rgb(n / 2) {
-                let (rgb, name) = ((self.rgb)(n / 2), format!("synthesis.b{size}.torgb"));
-                assembly.put(&rgb.weight, format!("{name}.weight"), &[picture, channels, 1, 1])?;
+                let (rgb, name) = ((self.rgb)(n / 2), format!("{block}.torgb"));
+                let unfold = self.unfold(channels);
+                assembly.put_changed(&rgb.weight, format!("{name}.weight"), &[picture, channels, 1, 1], unfold)?;
                 assembly.put(&rgb.bias, format!("{name}.bias"), &[picture])?;
                 self.put_style(assembly, &rgb, &name, channels, w_dim)?;
             }
@@ -178,9 +254,24 @@ impl Spelling {
         channels: usize,
         w_dim: usize,
     ) -> Result<(), LayoutProblem> {
-        assembly.put(&layer.style_weight, format!("{name}.affine.weight"), &[channels, w_dim])?;
+        let (weight, unfold) = (format!("{name}.affine.weight"), self.unfold(w_dim));
+        assembly.put_changed(&layer.style_weight, weight, &[channels, w_dim], unfold)?;
         let bias = if self.style_bias_lacks_one { vec![Change::AddOne] } else { Vec::new() };
         assembly.put_changed(&layer.style_bias, format!("{name}.affine.bias"), &[channels], bias)
+    }
+
+    fn unfold_mapping(&self, assembly: &mut Assembly<'_>, layers: usize) {
+        for i in 0..layers {
+            let name = format!("mapping.fc{i}.weight");
+            if let Some(inputs) = assembly.canonical_shape(&name).and_then(|shape| shape.last().copied()) {
+                assembly.change(&name, self.unfold(inputs));
+            }
+        }
+    }
+
+    /// Takes the scale by the number of inputs out of a stored weight, if it is in there.
+    fn unfold(&self, inputs: usize) -> Vec<Change> {
+        Change::scale(if self.is_folded { (inputs as f32).sqrt() } else { 1.0 })
     }
 
     fn is_filter(&self, name: &str) -> bool {
@@ -188,10 +279,14 @@ impl Spelling {
     }
 
     /// The renderer has the taps [1,3,3,1] built in, as all public models do.
-    fn check_filters(&self, state: &StateDict) -> Result<(), LayoutProblem> {
+    fn check_filters(&self, state: &StateDict, extent: &Extent) -> Result<(), LayoutProblem> {
         const TAPS: [f32; 4] = [1.0, 3.0, 3.0, 1.0];
         let gain = self.filter.1;
-        for (name, tensor) in state.iter().filter(|(name, _)| self.is_filter(name)) {
+        // Some forks keep a filter for every convolution; those that do not double the size have no use for it.
+        let idle = (0..extent.blocks).map(|block| (self.conv)(2 * block).weight);
+        let idle: Vec<String> = idle.map(|name| name.trim_end_matches("weight").to_owned()).collect();
+        let is_idle = |name: &str| idle.iter().any(|module| name.starts_with(module.as_str()));
+        for (name, tensor) in state.iter().filter(|(name, _)| self.is_filter(name) && !is_idle(name)) {
             if !tensor.shape().ends_with(&[4, 4]) || tensor.len() != 16 {
                 return Err(LayoutProblem::shape(name, &[4, 4], tensor.shape()));
             }

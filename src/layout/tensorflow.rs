@@ -1,6 +1,7 @@
 //! Networks that NVIDIA's TensorFlow code pickled (`dnnlib.tflib.network.Network`, `tfutil.Network`): variables by slashed
 //! names, and the arguments that the network was built with.
 
+use super::conventions::Conventions;
 use super::error::LayoutProblem;
 use super::mapping::{Mapping, pair};
 use super::state_dict::StateDict;
@@ -166,6 +167,41 @@ fn in_pytorch_order(name: &str, tensor: Tensor) -> Tensor {
     tensor.permuted(order).unwrap_or(tensor)
 }
 
+/// Oblong networks (aydao/stylegan2-surgery) name their scopes after sizes, some of which are not even theirs: under the names
+/// of a square network, by the order of their sizes. `None` for other networks.
+///
+/// # Errors
+/// The network has layers that are not drawn here.
+pub(super) fn unified(state: &StateDict) -> Result<Option<StateDict>, LayoutProblem> {
+    if let Some(name) = state.names().find(|name| name.starts_with("synthesis/") && name.contains("/SelfAtten")) {
+        let what = format!("a StyleGAN2 with self-attention (stylegan2-surgery's option; it has {name:.80})");
+        return Err(LayoutProblem::unsupported(what));
+    }
+    let mut scopes: Vec<[usize; 2]> = state.names().filter_map(|name| Some(scope(name)?.0)).collect();
+    scopes.sort_by_key(|&[height, width]| (height.saturating_mul(width), height));
+    scopes.dedup();
+    let has_constant = |[height, width]: &[usize; 2]| state.has(&format!("synthesis/{height}x{width}/Const/const"));
+    let is_oblong = scopes.first().is_some_and(has_constant) && !state.has(STYLEGAN2.constant);
+    if !is_oblong || scopes.len() > MAX_SCOPES {
+        return Ok(None);
+    }
+    let renamed = |name: &str| {
+        let (size, part) = scope(name)?;
+        let block = scopes.iter().position(|&scope| scope == size)?;
+        Some(format!("synthesis/{0}x{0}/{part}", 4usize << block))
+    };
+    Ok(Some(state.mapped(|name, tensor| (renamed(name).unwrap_or_else(|| name.into()), tensor.clone()))))
+}
+
+const MAX_SCOPES: usize = 16;
+
+/// Height, width and the rest of a name such as "synthesis/8x12/Conv1/bias".
+fn scope(name: &str) -> Option<([usize; 2], &str)> {
+    let (size, part) = name.strip_prefix("synthesis/")?.split_once('/')?;
+    let (height, width) = size.split_once('x')?;
+    Some(([height.parse().ok()?, width.parse().ok()?], part))
+}
+
 /// StyleGAN2 and StyleGAN2-ADA.
 pub(super) const STYLEGAN2: Spelling = Spelling {
     layout: "tensorflow",
@@ -191,6 +227,8 @@ pub(super) const STYLEGAN2: Spelling = Spelling {
     filter: ("", 1.0),
     up_kernels_reversed: true,
     style_bias_lacks_one: true,
+    is_folded: false,
+    conventions: Conventions::DEFAULT,
 };
 
 fn layer(name: &str, noise: Option<usize>) -> Layer {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::conventions::Conventions;
 use super::entry::Canonical;
 use super::error::{LayoutError, LayoutProblem};
 use crate::checkpoint::Container;
@@ -14,8 +15,9 @@ use crate::generator::Family;
 ///
 /// * PGGAN: `layer{n}.weight` are `[out, in, 3, 3]` kernels for nearest up-sampling and correlation, fused files' too.
 /// * StyleGAN: kernels of the layers that reach 128 pixels or more are reversed by the network (genforce's convention).
-/// * StyleGAN2: `synthesis.b4.const` is `[C, 4, 4]`, `noise_const` `[r, r]`, `noise_strength` `[]`. Kernels of `conv0` are those
-///   of a transposed convolution, style biases contain the 1. `mapping.embed.*` is normalised by itself,
+/// * StyleGAN2: `synthesis.b4.const` is `[C, h, w]`, mostly 4 by 4; the block called `b{4 n}` is n times as large.
+///   `noise_const` is `[height, width]`, `noise_strength` `[]`; all layers have both, the strength alone, or neither.
+///   Kernels of `conv0` are those of a transposed convolution, style biases contain the 1. `mapping.embed.*` is normalised by itself,
 ///   `mapping.label_weight` `[classes, n]` together with z. `skip.weight`: residual architecture.
 /// * BigGAN and BigGAN-deep: spectral norms are divided out. `generator.gen_z.weight` is `[4*4*C, z + e]`, its rows in the
 ///   order (y, x, channel), z before the embedding; statistics are `[S, C]`, S = 1 if there is one set.
@@ -35,6 +37,8 @@ pub struct Weights {
     /// Parts of the file that were not used.
     pub ignored: Vec<String>,
     pub warnings: Vec<String>,
+    /// StyleGAN2: what its code has built in and no tensor tells.
+    pub conventions: Conventions,
     /// StyleGAN2 and 3: every activation is clamped to +-this; `None` means no clamp.
     pub conv_clamp: Option<f32>,
     /// BigGAN, BigGAN-deep and DCGAN: added to the variances of batch norms.
@@ -138,6 +142,7 @@ impl Weights {
         if matches!(self.family, Family::BigGan | Family::BigGanDeep | Family::Dcgan) {
             settings.push(("batch_norm_epsilon", self.batch_norm_epsilon.to_string()));
         }
+        settings.extend(self.conventions.settings());
         settings.into_iter().map(|(key, value)| (key.to_string(), value)).collect()
     }
 

@@ -150,7 +150,9 @@ impl Conv {
         after: &After,
     ) -> Tensor<4> {
         match &self.0 {
-            Form::Gpu(conv) if conv.is_to_rgb() => conv.to_rgb(x, style, after, Some(smaller)),
+            Form::Gpu(conv) if conv.is_to_rgb() && !upsample.is_bilinear() => {
+                conv.to_rgb(x, style, after, Some(smaller))
+            }
             _ => upsample.forward(smaller) + self.forward(x, style, after),
         }
     }
@@ -260,13 +262,13 @@ pub fn bordered(x: Tensor<4>, border: usize) -> Tensor<4> {
     Tensor::from_data(TensorData::new(values, [n, channels, height + 2 * border, width + 2 * border]), &device)
 }
 
-/// StyleGAN3's filtered activation, on the CPU only: x `[N, C, h, h]`, one bias per channel -> `[N, C, H, H]`.
+/// StyleGAN3's filtered activation, on the CPU only: x `[N, C, h, w]`, one bias per channel -> `[N, C, H, W]`.
 pub fn filtered_on_cpu(x: Tensor<4>, bias: &[f32], plan: &FilterPlan) -> Tensor<4> {
-    let [n, channels, side, _] = x.dims();
-    let device = x.device();
+    let [n, channels, height, width] = x.dims();
+    let (device, [up_height, up_width]) = (x.device(), plan.output());
     let x = Host::of(x);
-    let values = each_sample(n, |sample| cpu::filtered(x.sample(sample, n), side, bias, plan));
-    Tensor::from_data(TensorData::new(values, [n, channels, plan.output(), plan.output()]), &device)
+    let values = each_sample(n, |sample| cpu::filtered(x.sample(sample, n), [height, width], bias, plan));
+    Tensor::from_data(TensorData::new(values, [n, channels, up_height, up_width]), &device)
 }
 
 /// True if tensors of this device lie in the host's memory.

@@ -1,18 +1,43 @@
-//! Up-sampling by two with the filter [1,3,3,1] x [1,3,3,1] (StyleGAN2, `upsample_2d`).
+//! Up-sampling by two with the filter [1,3,3,1] x [1,3,3,1] (StyleGAN2, `upsample_2d`), and bilinear up-sampling, which differs
+//! at the border only.
 
+use burn::tensor::ops::PadMode;
 use burn::tensor::{Device, Tensor};
 
 use super::{After, ConvTranspose, gpu};
 
-/// Doubles a picture; zeros outside it.
+/// Doubles a picture.
 pub struct Upsample {
+    border: Border,
     /// Absent where a kernel does it.
     conv: Option<ConvTranspose>,
 }
 
+/// What lies outside a picture.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Border {
+    Zeros,
+    /// The nearest pixel.
+    Repeated,
+}
+
 impl Upsample {
+    /// With zeros outside the picture.
     pub fn new(device: &Device) -> Self {
-        Upsample { conv: (!gpu::is_able(device)).then(|| Self::plain(device)) }
+        Self::with(Border::Zeros, device)
+    }
+
+    /// Bilinear interpolation whose corners are not aligned (PyTorch's `align_corners=False`).
+    pub fn bilinear(device: &Device) -> Self {
+        Self::with(Border::Repeated, device)
+    }
+
+    fn with(border: Border, device: &Device) -> Self {
+        Upsample { border, conv: (!gpu::is_able(device)).then(|| Self::plain(device)) }
+    }
+
+    pub(super) fn is_bilinear(&self) -> bool {
+        self.border == Border::Repeated
     }
 
     fn plain(device: &Device) -> ConvTranspose {
@@ -24,10 +49,53 @@ impl Upsample {
 
     /// `[N, C, H, W]` -> `[N, C, 2H, 2W]`
     pub fn forward(&self, picture: Tensor<4>) -> Tensor<4> {
+        if !self.is_bilinear() {
+            return self.filtered(picture);
+        }
+        let [_, _, height, width] = picture.dims();
+        // One more pixel on each side becomes two.
+        let doubled = self.filtered(picture.pad((1, 1, 1, 1), PadMode::Edge));
+        doubled.narrow(2, 2, 2 * height).narrow(3, 2, 2 * width)
+    }
+
+    fn filtered(&self, picture: Tensor<4>) -> Tensor<4> {
         let Some(conv) = &self.conv else { return gpu::upsample(picture) };
         let [n, channels, height, width] = picture.dims();
         // Channels go through as pictures of their own, so that the convolution needs no groups.
         let planes = picture.reshape([n * channels, 1, height, width]);
         conv.forward(planes, &After::default()).reshape([n, channels, 2 * height, 2 * width])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{assert_equal, numbers};
+    use super::*;
+    use burn::tensor::TensorData;
+
+    #[test]
+    fn bilinear_up_sampling_equals_its_definition() {
+        let device = Device::flex();
+        let (height, width) = (3, 5);
+        let picture = numbers([2, 3, height, width], 1, &device);
+        let values: Vec<f32> = picture.clone().into_data().try_into_vec().unwrap();
+        // The source of a pixel lies half a pixel off; outside the picture is its border.
+        let along = |at: usize, length: usize| {
+            let source = ((at as f32 + 0.5) / 2.0 - 0.5).clamp(0.0, (length - 1) as f32);
+            let low = source.floor() as usize;
+            (low, (low + 1).min(length - 1), source - source.floor())
+        };
+        let mut expected = Vec::new();
+        for plane in values.chunks_exact(height * width) {
+            for y in 0..2 * height {
+                for x in 0..2 * width {
+                    let ((y0, y1, b), (x0, x1, a)) = (along(y, height), along(x, width));
+                    let row = |y: usize| plane[y * width + x0] * (1.0 - a) + plane[y * width + x1] * a;
+                    expected.push(row(y0) * (1.0 - b) + row(y1) * b);
+                }
+            }
+        }
+        let expected = Tensor::from_data(TensorData::new(expected, [2, 3, 2 * height, 2 * width]), &device);
+        assert_equal(Upsample::bilinear(&device).forward(picture), expected);
     }
 }

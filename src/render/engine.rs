@@ -1,7 +1,7 @@
 //! The engine: one open generator on one device, and everything that is remembered between two renders.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -131,11 +131,24 @@ impl Engine {
 
     /// Opens a model in place of the present one, which stays if this fails or is cancelled.
     pub fn open(&mut self, source: &Source, report: Report) -> Result<Arc<ModelInfo>, RenderError> {
+        self.open_as(source, &BTreeMap::new(), report)
+    }
+
+    /// As [`Engine::open`], of a file as if its metadata said `statements` too: what [`Weights::settings`] would write.
+    ///
+    /// [`Weights::settings`]: layout::Weights::settings
+    pub fn open_as(
+        &mut self,
+        source: &Source,
+        statements: &BTreeMap<String, String>,
+        report: Report,
+    ) -> Result<Arc<ModelInfo>, RenderError> {
         let name = source.short_name();
-        let checkpoint = match source {
+        let mut checkpoint = match source {
             Source::File(path) => Checkpoint::open(path, report)?,
             Source::Example(example) => Checkpoint::from_static(example.bytes(), example.name())?,
         };
+        checkpoint.metadata.extend(statements.clone());
         let weights = layout::detect(checkpoint)?;
         let label = self.device.label();
         let limits = (label.as_str(), self.device.max_tensor_bytes());
@@ -214,7 +227,8 @@ impl Engine {
                 && enough()
                 && let Some(preview) = model.preview(stage)
             {
-                return Ok(Picture { tensor: preview, stages_run: (stage + 1 - first, stages), is_exact: false });
+                let (order, stages_run) = (model.generator.info.channel_order, (stage + 1 - first, stages));
+                return Ok(Picture { tensor: preview, order, stages_run, is_exact: false });
             }
         }
         model.picture(stages - first)
@@ -355,6 +369,7 @@ impl Model {
         let tensor = last.1.picture.clone().ok_or(RenderError::NoModel)?;
         // Nobody reads the features of the last stage; at 1024 pixels they are 128 MiB.
         last.1.features = tensor.clone();
-        Ok(Picture { tensor, stages_run: (ran, self.stages.len()), is_exact: true })
+        let order = self.generator.info.channel_order;
+        Ok(Picture { tensor, order, stages_run: (ran, self.stages.len()), is_exact: true })
     }
 }

@@ -8,10 +8,13 @@ use burn::tensor::Tensor;
 use super::RenderError;
 use crate::edit::Edit;
 use crate::generator::read_back;
+use crate::layout::ChannelOrder;
 
 /// A rendered picture, still on the device: `[1, channels, height, width]`, nominally -1..=1, not clipped.
 pub struct Picture {
+    /// As the network makes it.
     pub(super) tensor: Tensor<4>,
+    pub(super) order: ChannelOrder,
     /// Stages that ran, of all stages.
     pub(super) stages_run: (usize, usize),
     pub(super) is_exact: bool,
@@ -20,7 +23,7 @@ pub struct Picture {
 impl Picture {
     /// A picture that is not the engine's: `[1, channels, height, width]`.
     pub fn new(tensor: Tensor<4>) -> Self {
-        Picture { tensor, stages_run: (0, 0), is_exact: true }
+        Picture { tensor, order: ChannelOrder::Rgb, stages_run: (0, 0), is_exact: true }
     }
 
     pub fn channels(&self) -> usize {
@@ -49,7 +52,24 @@ impl Picture {
         &self.tensor
     }
 
-    /// Values as rendered, planar `[channels, height, width]`, unclipped. Waits for the device.
+    /// What the channels are; that of [`Picture::to_f32`].
+    pub fn order(&self) -> ChannelOrder {
+        self.order
+    }
+
+    /// The picture with red first, as screens show it.
+    pub(super) fn in_rgb(&self) -> Tensor<4> {
+        match (self.order, self.channels()) {
+            (ChannelOrder::Bgr, 3 | 4) => {
+                let order = [2, 1, 0, 3];
+                let planes = order[..self.channels()].iter().map(|&channel| self.tensor.clone().narrow(1, channel, 1));
+                Tensor::cat(planes.collect(), 1)
+            }
+            _ => self.tensor.clone(),
+        }
+    }
+
+    /// Values as the network makes them, planar `[channels, height, width]`, unclipped. Waits for the device.
     pub fn to_f32(&self) -> Result<Vec<f32>, RenderError> {
         Ok(read_back(self.tensor.clone())?)
     }
@@ -61,7 +81,7 @@ impl Picture {
         if !values.iter().all(|x| x.is_finite()) {
             return Err(RenderError::NotFinite);
         }
-        Ok(Pixels::from_planar(&values, self.channels(), self.height(), self.width()))
+        Ok(Pixels::from_planar(&values, self.channels(), self.height(), self.width()).in_rgb(self.order))
     }
 }
 
@@ -88,6 +108,14 @@ impl Pixels {
             }
         }
         Pixels { width, height, channels, data }
+    }
+
+    /// The same picture with red first, where `order` says otherwise.
+    pub fn in_rgb(mut self, order: ChannelOrder) -> Self {
+        if order == ChannelOrder::Bgr && self.channels >= 3 {
+            self.data.chunks_exact_mut(self.channels).for_each(|pixel| pixel.swap(0, 2));
+        }
+        self
     }
 
     /// The same picture as opaque RGBA (grey repeated), for screens.

@@ -40,7 +40,7 @@ impl Screen {
     /// Converts `picture` and waits until the texture is complete.
     pub fn show(&mut self, picture: &Picture) -> Result<Arc<wgpu::Texture>, ReadBackError> {
         let failed = |cause: &dyn std::fmt::Debug| ReadBackError::new(cause);
-        let tensor = picture.tensor().clone().try_into_primitive::<CubeBackend>().map_err(|error| failed(&error))?;
+        let tensor = picture.in_rgb().try_into_primitive::<CubeBackend>().map_err(|error| failed(&error))?;
         let strides = tensor.meta.strides().to_vec();
         // Submits the pending work of the tensor first, so that ours comes after it.
         let managed = (tensor.client)

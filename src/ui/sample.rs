@@ -152,13 +152,19 @@ fn noise_ui(ui: &mut Ui, info: &ModelInfo, edit: &mut Edit, commands: &mut Vec<C
     let random = edit.noise.mode == NoiseMode::Random;
     ui.add_enabled_ui(info.has_noise, |ui| {
         row(ui, "Noise", |ui| {
-            let missing = "This model has no noise inputs";
-            let segments = NOISE.map(|(mode, text, tooltip)| Segment {
-                text,
-                name: text,
-                tooltip: if info.has_noise { tooltip } else { missing },
-                enabled: info.has_noise,
-                on: info.has_noise && edit.noise.mode == mode,
+            let segments = NOISE.map(|(mode, text, tooltip)| {
+                let missing = match mode {
+                    _ if !info.has_noise => Some("This model has no noise inputs"),
+                    NoiseMode::Const if !info.stores_noise => Some("The file holds no noise"),
+                    _ => None,
+                };
+                Segment {
+                    text,
+                    name: text,
+                    tooltip: missing.unwrap_or(tooltip),
+                    enabled: missing.is_none(),
+                    on: info.has_noise && info.noise_mode(edit.noise.mode) == mode,
+                }
             });
             let spare = if random { style::ROW + style::GRID } else { 0.0 };
             if let Some(clicked) = segments_ui(ui, ui.available_width() - spare, &segments) {

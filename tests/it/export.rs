@@ -12,6 +12,7 @@ use sefa_studio::edit::{Code, Edit, LayerSet, Move, Sample, Weighting};
 use sefa_studio::export::{self, ExportError, FrameWriter, Latents, Space, Sweep};
 use sefa_studio::generator::{Family, ModelInfo, Size};
 use sefa_studio::gpu::RenderDevice;
+use sefa_studio::layout::ChannelOrder;
 use sefa_studio::names::DirectionNames;
 use sefa_studio::progress::{self, Cancelled, Progress};
 use sefa_studio::project::{ModelIdentity, Project, ProjectError, VERSION};
@@ -267,6 +268,8 @@ fn info() -> ModelInfo {
         direction_names: DirectionNames::default(),
         default_truncation: None,
         has_noise: false,
+        stores_noise: false,
+        channel_order: ChannelOrder::Rgb,
         slider_range: 1.0,
     }
 }

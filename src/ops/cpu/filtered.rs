@@ -13,13 +13,13 @@ use super::kernel::{Input, POSITIONS, accumulate_few, widest};
 use super::memory::Buffer;
 use super::phases::Passes;
 
-/// What is done to every plane; both axes alike.
+/// What is done to every plane; both axes alike but for their lengths. Pairs are of y and x.
 pub struct Plan {
     pub up: usize,
     pub down: usize,
-    /// First sample of the up-sampled axis, counted in the full transposed convolution, and their number.
-    pub start: usize,
-    pub length: usize,
+    /// First sample of the up-sampled axes, counted in the full transposed convolution, and their numbers.
+    pub start: [usize; 2],
+    pub length: [usize; 2],
     /// Filter of the up-sampling along an axis, with its gain.
     pub up_taps: Vec<f32>,
     /// Filter of the down-sampling: `[taps]` for each axis, or `[taps, taps]` for both at once.
@@ -35,18 +35,18 @@ impl Plan {
         if self.is_radial { self.down_taps.len().isqrt() } else { self.down_taps.len() }
     }
 
-    /// Length of an axis of the result.
-    pub(crate) fn output(&self) -> usize {
-        (self.length - self.down_count()) / self.down + 1
+    /// Height and width of the result.
+    pub(crate) fn output(&self) -> [usize; 2] {
+        self.length.map(|length| (length - self.down_count()) / self.down + 1)
     }
 }
 
-/// `x` is `[channels, side, side]`, `bias` one summand per channel. Returns `[channels, output, output]`.
-pub(crate) fn filtered(x: &[f32], side: usize, bias: &[f32], plan: &Plan) -> Vec<f32> {
-    let output = plan.output();
-    let mut result = super::fresh(bias.len() * output * output);
-    let passes = Passes::new(plan, side);
-    let planes = result.par_chunks_exact_mut(output * output).zip(x.par_chunks_exact(side * side)).enumerate();
+/// `x` is `[channels, height, width]`, `bias` one summand per channel. Returns `[channels, height, width]` of the result.
+pub(crate) fn filtered(x: &[f32], size: [usize; 2], bias: &[f32], plan: &Plan) -> Vec<f32> {
+    let pixels = plan.output().iter().product();
+    let mut result = super::fresh(bias.len() * pixels);
+    let passes = Passes::new(plan, size);
+    let planes = result.par_chunks_exact_mut(pixels).zip(x.par_chunks_exact(size[0] * size[1])).enumerate();
     planes.for_each(|(channel, (to, from))| {
         BUFFERS.with_borrow_mut(|buffers| filter_plane(&passes, from, bias[channel], buffers, to));
     });
@@ -71,11 +71,11 @@ thread_local! {
     static BUFFERS: RefCell<Buffers> = RefCell::default();
 }
 
-/// Filters one plane, `[side, side]` to `[output, output]`.
+/// Filters one plane.
 fn filter_plane(passes: &Passes, from: &[f32], bias: f32, buffers: &mut Buffers, to: &mut [f32]) {
-    let &Passes { plan, side, outputs, output_run, .. } = passes;
-    let &Plan { up, down, start, length, .. } = plan;
-    let output = plan.output();
+    let &Passes { plan, size: [height, width], outputs, output_run, .. } = passes;
+    let &Plan { up, down, start: [start, _], length: [length, _], .. } = plan;
+    let [output, output_width] = plan.output();
     let Buffers { line, wide, large, low, narrow, offsets } = buffers;
     let row = passes.phases * passes.run;
     let line = line.take(passes.inputs * passes.line);
@@ -92,14 +92,14 @@ fn filter_plane(passes: &Passes, from: &[f32], bias: f32, buffers: &mut Buffers,
     let mut input_row = (start / up).saturating_sub(wide_slots - 1);
     let mut output_row = 0;
     for group in start / up..=(start + length - 1) / up {
-        while input_row < side && input_row <= group {
-            passes.fill_line(&from[input_row * side..][..side], bias, line);
+        while input_row < height && input_row <= group {
+            passes.fill_line(&from[input_row * width..][..width], bias, line);
             let to = &mut wide[input_row % wide_slots * row..][..row];
             sums(line, &passes.up_x_offsets, &passes.up_x, passes.phases, to);
             input_row += 1;
         }
         // Full rows `up * group..` take input row `group - shift` where there is one.
-        let shifts = group.saturating_sub(side - 1)..wide_slots.min(group + 1);
+        let shifts = group.saturating_sub(height - 1)..wide_slots.min(group + 1);
         let weights = &passes.up_y[shifts.start * up..];
         offsets.clear();
         offsets.extend(shifts.map(|shift| ((group - shift) % wide_slots * row) as isize));
@@ -130,7 +130,7 @@ fn filter_plane(passes: &Passes, from: &[f32], bias: f32, buffers: &mut Buffers,
                     sums(large, offsets, &passes.down_y, passes.rows * outputs, narrow);
                 }
             }
-            let to = to[output_row * output..][..rows * output].chunks_exact_mut(output);
+            let to = to[output_row * output_width..][..rows * output_width].chunks_exact_mut(output_width);
             to.zip(narrow.chunks_exact(outputs * output_run)).for_each(|(to, phases)| passes.take_row(phases, to));
             output_row += rows;
         }
@@ -161,15 +161,16 @@ mod tests {
     use super::*;
 
     /// Zero-insertion, full correlation and picking, straight from the definition.
-    fn definition(x: &[f32], side: usize, bias: f32, plan: &Plan) -> Vec<f64> {
+    fn definition(x: &[f32], width: usize, bias: f32, plan: &Plan) -> Vec<f64> {
         let taps = &plan.up_taps;
         let at =
             |full: usize, i: usize| full.checked_sub(i * plan.up).and_then(|tap| taps.get(tap)).map(|&t| f64::from(t));
-        let mut large = vec![0.0; plan.length * plan.length];
+        let [rows, columns] = plan.length;
+        let mut large = vec![0.0; rows * columns];
         for (index, sum) in large.iter_mut().enumerate() {
-            let (y, px) = (index / plan.length + plan.start, index % plan.length + plan.start);
+            let (y, px) = (index / columns + plan.start[0], index % columns + plan.start[1]);
             for (i, value) in x.iter().enumerate() {
-                if let (Some(a), Some(b)) = (at(y, i / side), at(px, i % side)) {
+                if let (Some(a), Some(b)) = (at(y, i / width), at(px, i % width)) {
                     *sum += a * b * f64::from(value + bias);
                 }
             }
@@ -180,16 +181,16 @@ mod tests {
                 *sum = sum.clamp(f64::from(-limit), f64::from(limit));
             }
         }
-        let (count, output) = (plan.down_count(), plan.output());
+        let (count, [output_rows, output]) = (plan.down_count(), plan.output());
         let weight = |y: usize, x: usize| match plan.is_radial {
             true => f64::from(plan.down_taps[y * count + x]),
             false => f64::from(plan.down_taps[y]) * f64::from(plan.down_taps[x]),
         };
-        let mut result = vec![0.0; output * output];
+        let mut result = vec![0.0; output_rows * output];
         for (index, sum) in result.iter_mut().enumerate() {
             for (y, px) in (0..count * count).map(|k| (k / count, k % count)) {
                 let (row, column) = (index / output * plan.down + y, index % output * plan.down + px);
-                *sum += large[row * plan.length + column] * weight(y, px);
+                *sum += large[row * columns + column] * weight(y, px);
             }
         }
         result
@@ -197,16 +198,22 @@ mod tests {
 
     #[test]
     fn every_kind_of_resampling_equals_its_definition() {
-        // side, up, down, start, length, up taps, down taps, radial
-        for (side, up, down, start, length, up_count, down_count, is_radial) in [
-            (14, 2, 2, 2, 32, 12, 12, false),
-            (9, 4, 2, 29, 26, 24, 12, false),
-            (11, 2, 2, 0, 30, 12, 12, true),
-            (10, 2, 1, 3, 20, 12, 1, false),
-            (7, 1, 1, 0, 7, 1, 1, false),
-            (20, 1, 2, 0, 20, 1, 12, true),
-            (8, 3, 2, 5, 30, 18, 12, false),
-            (9, 4, 2, 29, 26, 24, 12, true),
+        // height and width, up, down, starts, lengths, up taps, down taps, radial
+        let square = |side: usize, up: usize, down: usize, start: usize, length: usize, up_taps, down_taps, radial| {
+            ([side; 2], up, down, [start; 2], [length; 2], up_taps, down_taps, radial)
+        };
+        for (size @ [height, width], up, down, start, length, up_count, down_count, is_radial) in [
+            square(14, 2, 2, 2, 32, 12, 12, false),
+            square(9, 4, 2, 29, 26, 24, 12, false),
+            square(11, 2, 2, 0, 30, 12, 12, true),
+            square(10, 2, 1, 3, 20, 12, 1, false),
+            square(7, 1, 1, 0, 7, 1, 1, false),
+            square(20, 1, 2, 0, 20, 1, 12, true),
+            square(8, 3, 2, 5, 30, 18, 12, false),
+            square(9, 4, 2, 29, 26, 24, 12, true),
+            ([14, 9], 2, 2, [2, 5], [32, 24], 12, 12, false),
+            ([6, 20], 2, 2, [1, 3], [20, 44], 12, 12, true),
+            ([9, 23], 4, 2, [29, 2], [26, 90], 24, 12, false),
         ] {
             let plan = Plan {
                 up,
@@ -219,13 +226,14 @@ mod tests {
                 activation: Some([0.2, 1.4]),
                 clamp: Some(1.5),
             };
-            let (x, bias) = (numbers(2 * side * side, 3), [0.25, -0.5]);
-            let found = filtered(&x, side, &bias, &plan);
-            let expected: Vec<f64> =
-                (0..2).flat_map(|c| definition(&x[c * side * side..][..side * side], side, bias[c], &plan)).collect();
+            let (x, bias) = (numbers(2 * height * width, 3), [0.25, -0.5]);
+            let found = filtered(&x, size, &bias, &plan);
+            let expected: Vec<f64> = (0..2)
+                .flat_map(|c| definition(&x[c * height * width..][..height * width], width, bias[c], &plan))
+                .collect();
             assert_eq!(found.len(), expected.len());
             for (a, b) in found.iter().zip(&expected) {
-                assert!((f64::from(*a) - b).abs() < 1e-4, "side {side}, up {up}, down {down}: {a} and {b}");
+                assert!((f64::from(*a) - b).abs() < 1e-4, "{height}x{width}, up {up}, down {down}: {a} and {b}");
             }
         }
     }

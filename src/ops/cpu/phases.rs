@@ -7,7 +7,8 @@ use super::kernel::{POSITIONS, widest};
 /// The four filters, and where they find their values. "Full" samples are counted in the full transposed convolution.
 pub(super) struct Passes<'a> {
     pub plan: &'a Plan,
-    pub side: usize,
+    /// Height and width of the input.
+    pub size: [usize; 2],
     /// An input row is kept as `inputs` phases of `line` values each, with `margin` zeros before the first sample.
     pub inputs: usize,
     pub line: usize,
@@ -32,8 +33,10 @@ pub(super) struct Passes<'a> {
 }
 
 impl<'a> Passes<'a> {
-    pub(super) fn new(plan: &'a Plan, side: usize) -> Self {
-        let &Plan { up, down, start, length, .. } = plan;
+    pub(super) fn new(plan: &'a Plan, size: [usize; 2]) -> Self {
+        // Rows are what is sorted by phases, so all lengths are along x.
+        let &Plan { up, down, start: [_, start], length: [_, length], .. } = plan;
+        let ([_, width], [_, output]) = (size, plan.output());
         let count = plan.down_count();
         // The least common multiple: whatever a filter reads is a run of one phase.
         let phases = (1..down).map(|n| n * up).find(|phases| phases % down == 0).unwrap_or(up * down);
@@ -41,13 +44,13 @@ impl<'a> Passes<'a> {
         // Runs begin with full sample `first * phases`.
         let first = start / phases;
         let run = ((start + length - 1) / phases - first + 1).next_multiple_of(POSITIONS);
-        let output_run = plan.output().div_ceil(outputs).next_multiple_of(POSITIONS);
+        let output_run = output.div_ceil(outputs).next_multiple_of(POSITIONS);
         let rows = if plan.is_radial { 4_usize.div_ceil(outputs) } else { 2 };
 
         // Full sample `phases * n + p` takes sample `n - shift` of input phase `q` with tap `phases * shift + p - up * q`.
         let shifts = (plan.up_taps.len() - 1 + up * (inputs - 1)) / phases + 1;
         let margin = (shifts - 1).saturating_sub(first);
-        let line = margin + (first + run).max(side.div_ceil(inputs));
+        let line = margin + (first + run).max(width.div_ceil(inputs));
         let up_tap = |tap: Option<usize>| tap.and_then(|tap| plan.up_taps.get(tap)).copied().unwrap_or(0.0);
         let up_x = weights(inputs * shifts, phases, |term, p| {
             up_tap((phases * (term % shifts) + p).checked_sub(up * (term / shifts)))
@@ -78,7 +81,7 @@ impl<'a> Passes<'a> {
             .collect();
         Passes {
             plan,
-            side,
+            size,
             inputs,
             line,
             margin,

@@ -39,3 +39,5 @@ mod family_tests;
 mod fixture_tests;
 #[cfg(test)]
 mod refusal_tests;
+#[cfg(test)]
+mod style_tests;

@@ -76,21 +76,35 @@ fn tensorflow_networks_built_otherwise_are_refused() {
 }
 
 #[test]
-fn oblong_networks_are_refused() {
-    for (file, constant) in [
-        ("stylegan2_genforce/model.pth", "synthesis.b4.const"),
-        ("stylegan1_genforce/model.pth", "synthesis.layer0.const"),
-    ] {
-        let changed = tensors(&open(file).unwrap()).into_iter().map(|(name, mut shape, mut values)| {
-            if name == constant {
-                *shape.last_mut().unwrap() = 6;
-                values.resize(shape.iter().product(), 0.0);
-            }
-            (name, shape, values)
-        });
-        let message = refusal(changed);
-        assert!(message.contains("for oblong pictures") && message.contains("Only square networks"), "{message}");
-    }
+fn oblong_stylegans_are_refused() {
+    let message = refusal(widened("stylegan1_genforce/model.pth", "synthesis.layer0.const", 6));
+    assert!(message.contains("for oblong pictures") && message.contains("Only square networks"), "{message}");
+}
+
+/// The tensors of a file, of which one is given another last axis.
+pub(super) fn widened(file: &str, tensor: &str, length: usize) -> Vec<NamedTensor> {
+    let widen = |(name, mut shape, mut values): NamedTensor| {
+        if name == tensor {
+            *shape.last_mut().unwrap() = length;
+            values.resize(shape.iter().product(), 0.0);
+        }
+        (name, shape, values)
+    };
+    tensors(&open(file).unwrap()).into_iter().map(widen).collect()
+}
+
+#[test]
+fn networks_beyond_any_use_are_refused_by_their_size() {
+    let message = refusal(widened("stylegan2_genforce/model.pth", "synthesis.b4.const", 2000));
+    assert!(message.contains("a StyleGAN2 (nvidia) of more than 8192 pixels"), "{message}");
+}
+
+#[test]
+fn attention_of_surgery_and_restorers_are_called_by_their_names() {
+    let message = refusal(named(&["synthesis/4x4/Const/const", "synthesis/32x32/SelfAtten/gamma"]));
+    assert!(message.contains("self-attention"), "{message}");
+    let message = refusal(named(&["stylegan_decoder.constant_input.weight", "conv_body_first.weight"]));
+    assert!(message.contains("a GFPGAN, which restores"), "{message}");
 }
 
 #[test]

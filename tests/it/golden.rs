@@ -5,6 +5,7 @@ mod biggan;
 mod dcgan;
 mod half;
 mod pggan;
+mod spellings;
 mod stylegan;
 mod stylegan2;
 mod stylegan3;

@@ -1,0 +1,164 @@
+//! Spellings of StyleGAN2 and 3: what each file gives, what is said of it, and what survives a conversion.
+
+use super::fixture_tests::{NamedTensor, detect_bytes, open, safetensors, tensors, values};
+use super::refusal_tests::widened;
+use super::{ChannelOrder, LatentNorm, Upsampling, Weights};
+use crate::generator::{Family, ModelInfo, Size, describe};
+
+fn info(weights: &Weights) -> ModelInfo {
+    describe(weights, "test").unwrap()
+}
+
+#[test]
+fn every_spelling_is_recognised_with_its_size() {
+    let (portrait, landscape, square) = (Size::new(16, 32), Size::new(24, 16), Size::square(16));
+    for (file, layout, size) in [
+        ("stylegan2_human_oblong/model.pth", "nvidia", portrait),
+        ("stylegan2_human_oblong/model.pkl", "nvidia", portrait),
+        ("rosinality_oblong/model.pt", "rosinality", portrait),
+        ("rosinality_oblong/model_nonoise.pt", "rosinality", portrait),
+        ("stylegan2_init_size/model.pth", "nvidia", landscape),
+        ("stylegan2_init_size/model.pkl", "nvidia", landscape),
+        ("stylegan2_tf_surgery/model.pkl", "tensorflow", landscape),
+        ("stylegan2_no_noise/model.pth", "nvidia", square),
+        ("stylegan2_no_noise/model.pkl", "nvidia", square),
+        ("stylegan2_mmgen/model.pth", "mmgeneration", square),
+        ("stylegan2_mmgen/model_ema.pth", "mmgeneration", square),
+        ("stylegan2_basicsr/model.pth", "basicsr", square),
+        ("stylegan2_bilinear/model.pth", "basicsr", square),
+        ("stylegan2_clean/model.pth", "gfpgan clean", square),
+        ("stylegan3_human_oblong/model.pkl", "nvidia", portrait),
+        ("stylegan3_human_oblong/state_dict.pth", "nvidia", portrait),
+    ] {
+        let weights = open(file).unwrap();
+        let info = info(&weights);
+        assert_eq!((weights.layout, info.size), (layout, size), "{file}");
+        let is_filter = |part: &String| part.contains("kernel") || part.contains("filter");
+        assert!(
+            !weights.ignored.iter().any(|part| part.starts_with("tensors") && !is_filter(part)),
+            "{file}: {:?}",
+            weights.ignored
+        );
+        assert_eq!(info.layers.last().map(|layer| layer.size), Some(size), "{file}");
+    }
+}
+
+#[test]
+fn one_oblong_network_in_two_spellings_gives_the_same_tensors() {
+    for (file, other) in [
+        ("stylegan2_human_oblong/model.pth", "rosinality_oblong/model.pt"),
+        ("stylegan2_human_oblong/model.pth", "stylegan2_human_oblong/model.pkl"),
+        ("stylegan2_init_size/model.pth", "stylegan2_tf_surgery/model.pkl"),
+        ("stylegan2_mmgen/model.pth", "stylegan2_mmgen/model_ema.pth"),
+        ("stylegan3_human_oblong/model.pkl", "stylegan3_human_oblong/state_dict.pth"),
+    ] {
+        let (a, b) = (open(file).unwrap(), open(other).unwrap());
+        for (name, shape) in b.shapes() {
+            assert_eq!(a.shape(name), Some(shape), "{other}: {name}");
+            let worst = values(&a, name).iter().zip(values(&b, name)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(worst <= 1e-6, "{other}: {name} differs by {worst}");
+        }
+    }
+}
+
+#[test]
+fn what_a_file_lacks_of_noise_is_said() {
+    let of = |file: &str| {
+        let weights = open(file).unwrap();
+        let info = info(&weights);
+        (info.has_noise, info.stores_noise, weights.warnings.iter().any(|warning| warning.contains("noise")))
+    };
+    assert_eq!(of("stylegan2_human_oblong/model.pkl"), (true, true, false));
+    assert_eq!(of("stylegan2_no_noise/model.pkl"), (false, false, false));
+    assert_eq!(of("rosinality_oblong/model_nonoise.pt"), (true, false, true));
+    assert_eq!(of("stylegan2_tf_surgery/model.pkl"), (true, false, true));
+    // A constant that the noise of the file does not fit.
+    let weights =
+        detect_bytes(safetensors(widened("stylegan2_genforce/model.pth", "synthesis.b4.const", 6), [])).unwrap();
+    assert_eq!(info(&weights).size, Size::new(48, 32));
+    let said = weights.warnings.iter().find(|warning| warning.contains("noise")).unwrap();
+    assert!(said.contains("synthesis.b4.conv1.noise_const is 4 x 4, its layer 6 x 4"), "{said}");
+    // Some noise pictures, but not all.
+    let some = tensors(&open("stylegan2_genforce/model.pth").unwrap());
+    let some = some.into_iter().filter(|(name, ..)| name != "synthesis.b8.conv0.noise_const");
+    let message = detect_bytes(safetensors(some, [])).unwrap_err().to_string();
+    assert!(message.contains("is missing synthesis.b8.conv0.noise_const"), "{message}");
+}
+
+/// As `convert` does, with what the user says of the file.
+fn converted(file: &str, told: &[(&'static str, &str)]) -> Weights {
+    let weights = open(file).unwrap();
+    let metadata: Vec<(String, String)> = weights.settings().into_iter().collect();
+    let told = told.iter().map(|&(key, text)| (key, text.to_owned()));
+    let known = ["format", "family", "conv_clamp", "upsampling", "latent_norm", "channel_order"];
+    let settings = metadata
+        .into_iter()
+        .filter_map(|(key, text)| known.into_iter().find(|known| *known == key).map(|key| (key, text)));
+    detect_bytes(safetensors(tensors(&weights), settings.chain(told))).unwrap()
+}
+
+#[test]
+fn what_no_tensor_tells_survives_a_conversion() {
+    let clean = converted("stylegan2_clean/model.pth", &[]);
+    assert_eq!((clean.layout, clean.conventions.upsampling), ("nvidia", Upsampling::Bilinear));
+    let mmgen = converted("stylegan2_mmgen/model.pth", &[]);
+    assert_eq!((mmgen.conventions.latent_norm, mmgen.conventions.channel_order), (LatentNorm::Root, ChannelOrder::Bgr));
+    assert_eq!(info(&mmgen).channel_order, ChannelOrder::Bgr);
+    let switched = converted("stylegan2_mmgen/model.pth", &[("channel_order", "rgb")]);
+    assert_eq!(switched.conventions.channel_order, ChannelOrder::Rgb);
+    let bilinear = converted("stylegan2_bilinear/model.pth", &[("upsampling", "bilinear")]);
+    assert_eq!(bilinear.conventions.upsampling, Upsampling::Bilinear);
+    let odd = converted("stylegan2_bilinear/model.pth", &[("upsampling", "cubic")]);
+    assert!(odd.warnings.iter().any(|warning| warning.contains("expected fir or bilinear")), "{:?}", odd.warnings);
+}
+
+#[test]
+fn guesses_are_said() {
+    let says = |file: &str, text: &str| open(file).unwrap().warnings.iter().any(|warning| warning.contains(text));
+    assert!(says("stylegan2_mmgen/model.pth", "blue, green, red"));
+    assert!(says("stylegan2_basicsr/model.pth", "--upsampling bilinear"));
+    assert!(!says("stylegan2_clean/model.pth", "--upsampling"));
+}
+
+/// A first mapping layer that is wider than w is what converters leave of a network with classes.
+#[test]
+fn classes_that_a_conversion_lost_are_said() {
+    let renamed = |(name, shape, values): NamedTensor| -> NamedTensor {
+        let rosinality = [
+            ("synthesis.b4.const", "input.input"),
+            ("synthesis.b4.conv1.weight", "conv1.conv.weight"),
+            ("synthesis.b4.conv1.affine", "conv1.conv.modulation"),
+            ("synthesis.b4.conv1.bias", "conv1.activate.bias"),
+            ("synthesis.b4.torgb.weight", "to_rgb1.conv.weight"),
+            ("synthesis.b4.torgb.affine", "to_rgb1.conv.modulation"),
+            ("synthesis.b4.torgb.bias", "to_rgb1.bias"),
+            ("mapping.fc0", "style.1"),
+        ];
+        let found = rosinality.iter().find_map(|(ours, theirs)| Some(format!("{theirs}{}", name.strip_prefix(ours)?)));
+        (found.unwrap_or(name), shape, values)
+    };
+    let with_inputs = |inputs: usize| {
+        let tensor = |name: &str, shape: &[usize]| -> NamedTensor {
+            (name.into(), shape.to_vec(), vec![0.5; shape.iter().product()])
+        };
+        let network = [
+            tensor("synthesis.b4.const", &[4, 4, 4]),
+            tensor("synthesis.b4.conv1.weight", &[4, 4, 3, 3]),
+            tensor("synthesis.b4.conv1.affine.weight", &[4, 8]),
+            tensor("synthesis.b4.conv1.affine.bias", &[4]),
+            tensor("synthesis.b4.conv1.bias", &[4]),
+            tensor("synthesis.b4.torgb.weight", &[3, 4, 1, 1]),
+            tensor("synthesis.b4.torgb.affine.weight", &[4, 8]),
+            tensor("synthesis.b4.torgb.affine.bias", &[4]),
+            tensor("synthesis.b4.torgb.bias", &[3]),
+            tensor("mapping.fc0.weight", &[8, inputs]),
+            tensor("mapping.fc0.bias", &[8]),
+        ];
+        detect_bytes(safetensors(network.into_iter().map(renamed), [])).unwrap()
+    };
+    let lost =
+        |weights: &Weights| weights.warnings.iter().any(|warning| warning.contains("what stood for the class is lost"));
+    let weights = with_inputs(16);
+    assert_eq!((weights.family, weights.layout), (Family::StyleGan2, "rosinality"));
+    assert!(lost(&weights) && !lost(&with_inputs(8)));
+}

@@ -343,18 +343,14 @@ impl LayerLoader<'_, '_> {
         let strength = strength.and_then(|strength| strength.first().copied()).unwrap_or(0.0);
         let noise_gain = f64::from(strength) * gain;
         let sums = weight.as_chunks::<9>().0.iter().map(|kernel| kernel.iter().map(|x| x * x).sum()).collect();
+        let is_interpolated = up && self.config.upsampling == Upsampling::Bilinear;
         let conv = StyledConv {
             style,
-            op: match (up, self.config.upsampling) {
+            interpolation: is_interpolated.then(|| Upsample::bilinear(device)),
+            op: match up && !is_interpolated {
                 // The stored weight is the kernel of the transposed convolution as it is (NVIDIA's convention).
-                (true, Upsampling::Fir) => {
-                    ModulatedConv::Up(ops::ConvUp::for_side(&weight, [outputs, inputs], side / 2, device))
-                }
-                (true, Upsampling::Bilinear) => ModulatedConv::Interpolated(
-                    Upsample::bilinear(device),
-                    ops::Conv::for_side(&weight, [outputs, inputs, 3], side, device),
-                ),
-                (false, _) => ModulatedConv::Same(ops::Conv::for_side(&weight, [outputs, inputs, 3], side, device)),
+                true => ModulatedConv::Up(ops::ConvUp::for_side(&weight, [outputs, inputs], side / 2, device)),
+                false => ModulatedConv::Same(ops::Conv::for_side(&weight, [outputs, inputs, 3], side, device)),
             },
             demodulation: ops::Demodulation::new(sums, [outputs, inputs], gain, device),
             bias: tensor(bias, [outputs], device).mul_scalar(gain),
@@ -389,6 +385,8 @@ impl LayerLoader<'_, '_> {
 struct StyledConv {
     /// w -> style, the factors of the input channels.
     style: Linear,
+    /// Doubles the size before an ordinary convolution.
+    interpolation: Option<Upsample>,
     op: ModulatedConv,
     /// Times the gain of the activation: sqrt(2), or 1 in a residual block.
     demodulation: ops::Demodulation,
@@ -404,7 +402,6 @@ struct StyledConv {
 enum ModulatedConv {
     Same(ops::Conv),
     Up(ops::ConvUp),
-    Interpolated(Upsample, ops::Conv),
 }
 
 impl StyledConv {
@@ -423,10 +420,13 @@ impl StyledConv {
             clamp: self.clamp,
             is_picture: false,
         };
+        let x = match &self.interpolation {
+            Some(interpolation) => interpolation.forward(x),
+            None => x,
+        };
         match &self.op {
             ModulatedConv::Same(conv) => conv.forward(x, Some(style), &after),
             ModulatedConv::Up(conv) => conv.forward(x, Some(style), &after),
-            ModulatedConv::Interpolated(upsample, conv) => conv.forward(upsample.forward(x), Some(style), &after),
         }
     }
 }

@@ -377,6 +377,32 @@ mod tests {
         }
     }
 
+    /// Forms are chosen by the longer side; the shorter one may be next to nothing.
+    #[test]
+    fn oblong_maps_are_convolved_in_every_form() {
+        let device = Device::flex();
+        for (height, width, inputs, outputs) in
+            [(4, 2, 5, 3), (4, 7, 16, 20), (48, 24, 32, 20), (64, 2, 17, 24), (3, 130, 24, 16), (40, 5, 66, 70)]
+        {
+            let (side, style) = (height.max(width), Some(numbers([1, inputs], 2, &device)));
+            let x = numbers([1, inputs, height, width], 1, &device);
+            let after = |scale: usize| After {
+                noise: Some(numbers([1, 1, scale * height, scale * width], 5, &device)),
+                ..everything(1, outputs, 1, &device)
+            };
+            let weight = weights(outputs * inputs * 9);
+            let same = Conv::for_side(&weight, [outputs, inputs, 3], side, &device);
+            let plain = Conv::of_tensors(&weight, [outputs, inputs, 3], &device);
+            assert_equal(
+                same.forward(x.clone(), style.clone(), &after(1)),
+                plain.forward(x.clone(), style.clone(), &after(1)),
+            );
+            let double = ConvUp::for_side(&weight, [outputs, inputs], side, &device);
+            let plain = ConvUp::of_tensors(&weight, [outputs, inputs], &device);
+            assert_equal(double.forward(x.clone(), style.clone(), &after(2)), plain.forward(x, style, &after(2)));
+        }
+    }
+
     #[test]
     fn fast_transposed_convolutions_equal_plain_ones() {
         let device = Device::flex();

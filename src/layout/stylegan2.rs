@@ -283,9 +283,9 @@ impl Spelling {
         const TAPS: [f32; 4] = [1.0, 3.0, 3.0, 1.0];
         let gain = self.filter.1;
         // Some forks keep a filter for every convolution; those that do not double the size have no use for it.
-        let idle = (0..extent.blocks).map(|block| (self.conv)(2 * block).weight);
-        let idle: Vec<String> = idle.map(|name| name.trim_end_matches("weight").to_owned()).collect();
-        let is_idle = |name: &str| idle.iter().any(|module| name.starts_with(module.as_str()));
+        let weights: Vec<String> = (0..extent.blocks).map(|block| (self.conv)(2 * block).weight).collect();
+        let idle: Vec<&str> = weights.iter().filter_map(|name| Some(&name[..=name.rfind('.')?])).collect();
+        let is_idle = |name: &str| idle.iter().any(|module| name.starts_with(module));
         for (name, tensor) in state.iter().filter(|(name, _)| self.is_filter(name) && !is_idle(name)) {
             if !tensor.shape().ends_with(&[4, 4]) || tensor.len() != 16 {
                 return Err(LayoutProblem::shape(name, &[4, 4], tensor.shape()));

@@ -27,7 +27,7 @@ pub struct Weights {
     /// The file's name, for messages.
     pub file: String,
     pub family: Family,
-    /// Naming scheme of the file: "nvidia", "genforce", "rosinality", "tensorflow", "huggingface", "ajbrock" or "sequential".
+    /// Naming scheme of the file, such as "nvidia", "rosinality" or "sequential".
     pub layout: &'static str,
     pub container: Container,
     /// Bytes of the file.

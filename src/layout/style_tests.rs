@@ -1,9 +1,14 @@
 //! Spellings of StyleGAN2 and 3: what each file gives, what is said of it, and what survives a conversion.
 
+use std::path::PathBuf;
+
 use super::fixture_tests::{NamedTensor, detect_bytes, open, safetensors, tensors, values};
 use super::refusal_tests::widened;
-use super::{ChannelOrder, LatentNorm, Upsampling, Weights};
+use super::state_dict::StateDict;
+use super::{ChannelOrder, LatentNorm, Upsampling, Weights, nvidia};
+use crate::checkpoint::Checkpoint;
 use crate::generator::{Family, ModelInfo, Size, describe};
+use crate::progress::silent;
 
 fn info(weights: &Weights) -> ModelInfo {
     describe(weights, "test").unwrap()
@@ -161,4 +166,65 @@ fn classes_that_a_conversion_lost_are_said() {
     let weights = with_inputs(16);
     assert_eq!((weights.family, weights.layout), (Family::StyleGan2, "rosinality"));
     assert!(lost(&weights) && !lost(&with_inputs(8)));
+}
+
+/// The tensors of genforce's file as its first version has them.
+#[test]
+fn genforces_first_version_gives_the_same_network() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/stylegan2_genforce/model.pth");
+    let tree = Checkpoint::open(&path, &mut silent).unwrap().tree;
+    let state = StateDict::collect(&tree, tree.get(tree.root(), "generator_smooth").unwrap()).unwrap();
+    let first_version = state.iter().map(|(name, tensor)| {
+        let is_linear = name.ends_with("style.weight") || name.starts_with("mapping.dense") && name.ends_with("weight");
+        let name = if is_linear { name.replace(".weight", ".fc.weight") } else { name.to_owned() };
+        let kernel = name.ends_with(".weight") && tensor.shape().len() == 4;
+        let tensor = if kernel { tensor.permuted(&[2, 3, 1, 0]).unwrap() } else { tensor.clone() };
+        (name, tensor.shape().to_vec(), tensor.to_f32().unwrap())
+    });
+    let weights = detect_bytes(safetensors(first_version, [])).unwrap();
+    assert_eq!(weights.layout, "genforce");
+    assert_eq!(weights.identity(), open("stylegan2_genforce/model.pth").unwrap().identity());
+}
+
+/// Shortcuts of the residual architecture carry the attribute too, and are never clamped.
+#[test]
+fn shortcuts_have_no_say_in_the_clamp() {
+    let attribute = |name: &str, value| (format!("synthesis.b8.{name}.conv_clamp"), value);
+    let state = |skip, conv1| {
+        let mut state = StateDict::default();
+        state.attributes.extend([attribute("conv0", Some(256.0)), attribute("skip", skip), attribute("conv1", conv1)]);
+        state
+    };
+    assert_eq!(nvidia::conv_clamp(&state(None, Some(256.0))), Ok(Some(256.0)));
+    assert!(nvidia::conv_clamp(&state(None, None)).is_err());
+}
+
+/// MMGeneration's form with classes counts its mapping layers from 0 and embeds them in a layer of its own.
+#[test]
+fn mmgenerations_classes_are_taken_over() {
+    let weights = open("stylegan2_mmgen/model_ema.pth").unwrap();
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/stylegan2_mmgen/model_ema.pth");
+    let tree = Checkpoint::open(&path, &mut silent).unwrap().tree;
+    let state = StateDict::collect(&tree, tree.get(tree.root(), "state_dict").unwrap()).unwrap();
+    let conditional = state.iter().map(|(name, tensor)| {
+        let (mut name, mut shape, mut values) = (name.to_owned(), tensor.shape().to_vec(), tensor.to_f32().unwrap());
+        let layer = name.strip_prefix("style_mapping.").and_then(|rest| rest.split_once('.'));
+        if let Some((i, part)) = layer.map(|(i, part)| (i.to_owned(), part.to_owned())) {
+            name = format!("style_mapping.{}.{part}", i.parse::<usize>().unwrap() - 1);
+            if i == "1" && part != "bias" {
+                // As many inputs again, for the class.
+                shape[1] *= 2;
+                values.resize(shape.iter().product(), 0.25);
+            }
+        }
+        (name, shape, values)
+    });
+    let embedding: [NamedTensor; 2] = [
+        ("embed.linear.weight_orig".into(), vec![16, 5], vec![0.5; 80]),
+        ("embed.bias".into(), vec![16], vec![0.0; 16]),
+    ];
+    let found = detect_bytes(safetensors(conditional.chain(embedding), [])).unwrap();
+    assert_eq!(info(&found).classes, Some(5));
+    assert_eq!(found.shape("mapping.fc0.weight"), Some(&[16, 32][..]));
+    assert_eq!(values(&found, "mapping.fc7.weight"), values(&weights, "mapping.fc7.weight"));
 }

@@ -104,7 +104,7 @@ fn classes(info: &ModelInfo) -> String {
 }
 
 /// Text from a file, for a terminal: its lines are indented, and signs that would steer the terminal are left out.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     let lines = text.lines().map(|line| line.chars().filter(|c| !c.is_control()).collect::<String>());
     lines.collect::<Vec<_>>().join("\n              ")
 }

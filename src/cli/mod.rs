@@ -118,7 +118,7 @@ fn open_window(_: Option<Source>, _: DeviceArguments) -> anyhow::Result<()> {
     anyhow::bail!("this build has no window; `sefa-studio render --out DIR` writes pictures without one")
 }
 
-/// Opens the device and the model, with a progress bar.
+/// Opens the device and the model, with a progress bar, and says what there is to say of it.
 fn open_model(
     source: &Source,
     reading: &ReadingArguments,
@@ -127,6 +127,7 @@ fn open_model(
     let mut engine = Engine::new(device.open()?);
     let info = engine.open_as(source, &reading.statements(), &mut progress::Bar::new().report())?;
     reading.warn_of_no_effect(info.family);
+    info.warnings.iter().for_each(|warning| warn(&info::printable(warning)));
     Ok((engine, info))
 }
 

@@ -38,8 +38,7 @@ enum Architecture {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Config {
     architecture: Architecture,
-    /// What the first block starts from; every other one doubles it.
-    base: Size,
+    base: Size, // of the first block; every other one doubles it
     noise: NoiseInputs,
     upsampling: Upsampling,
     picture_channels: usize,

@@ -132,9 +132,10 @@ impl LayerConfig {
         let fits = size.larger() <= limits::SIDE + 2 * MARGIN
             && matches!(kernel, 1 | 3)
             && factors.iter().all(|&factor| factor <= limits::RESAMPLING);
-        let along = |[input, output]: [usize; 2]| Resampling::new([input + kernel - 1, output], factors, taps);
-        let along_y = along([input_size.height, size.height]).filter(|_| fits);
-        let along_x = along([input_size.width, size.width]).filter(|_| fits);
+        let along = |input: usize, output: usize| {
+            fits.then(|| Resampling::new([input + kernel - 1, output], factors, taps)).flatten()
+        };
+        let (along_y, along_x) = (along(input_size.height, size.height), along(input_size.width, size.width));
         match along_y.zip(along_x) {
             Some((along_y, along_x)) => {
                 let resampling = [along_y, along_x];

@@ -9,10 +9,7 @@ use super::error::{LayoutProblem, Names};
 use super::mapping::Mapping;
 use super::state_dict::StateDict;
 use crate::generator::{Family, Size};
-
-/// Width and height of the largest network.
-const MAX_PIXELS: usize = 8192;
-const MAX_BLOCKS: usize = 12;
+use crate::limits::{DOUBLINGS, SIDE};
 
 /// Where a layout keeps each tensor, and how its conventions differ from the canonical ones.
 pub(super) struct Spelling {
@@ -100,7 +97,7 @@ impl Extent {
 impl Spelling {
     fn extent(&self, state: &StateDict) -> Extent {
         // One past the limit, so that a larger network is seen and refused.
-        let convs = (0..=2 * MAX_BLOCKS).filter(|&n| state.has(&(self.conv)(n).weight)).max().unwrap_or(0);
+        let convs = (0..=2 * DOUBLINGS).filter(|&n| state.has(&(self.conv)(n).weight)).max().unwrap_or(0);
         let blocks = convs.div_ceil(2) + 1;
         let some_rgb = |block| (self.rgb)(block).names().any(|name| state.has(&name));
         let architecture = if (0..blocks - 1).any(some_rgb) || !some_rgb(blocks - 1) {
@@ -155,13 +152,13 @@ impl Spelling {
     pub(super) fn assemble(&self, state: &StateDict) -> Result<Assembled, LayoutProblem> {
         let mut extent = self.extent(state);
         let mut assembly = Assembly::new(state, Family::StyleGan2, self.layout);
-        if extent.blocks <= MAX_BLOCKS {
+        if extent.blocks <= DOUBLINGS {
             assembly.require(self.required(&extent))?;
         }
         let [_, height, width] = assembly.axes(self.constant)?;
         let base = Size::new(width, height);
-        if extent.blocks > MAX_BLOCKS || base.larger() > MAX_PIXELS >> (extent.blocks - 1) {
-            let what = format!("a StyleGAN2 ({}) of more than {MAX_PIXELS} pixels", self.layout);
+        if extent.blocks > DOUBLINGS || base.larger() > SIDE >> (extent.blocks - 1) {
+            let what = format!("a StyleGAN2 ({}) of more than {SIDE} pixels", self.layout);
             return Err(LayoutProblem::unsupported(what));
         }
         let mut warning = self.misfit_of_noise(&mut assembly, &mut extent, base);

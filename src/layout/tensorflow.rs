@@ -7,6 +7,7 @@ use super::mapping::{Mapping, pair};
 use super::state_dict::StateDict;
 use super::stylegan2::{Layer, Spelling};
 use crate::checkpoint::{DType, Tensor, Tree, Value};
+use crate::limits::DOUBLINGS;
 
 const CLASSES: [&str; 3] = ["dnnlib.tflib.network.Network", "tfutil.Network", "network.Network"];
 /// Networks in a file, and parts of one network: mapping and synthesis.
@@ -182,7 +183,7 @@ pub(super) fn unified(state: &StateDict) -> Result<Option<StateDict>, LayoutProb
     scopes.dedup();
     let has_constant = |[height, width]: &[usize; 2]| state.has(&format!("synthesis/{height}x{width}/Const/const"));
     let is_oblong = scopes.first().is_some_and(has_constant) && !state.has(STYLEGAN2.constant);
-    if !is_oblong || scopes.len() > MAX_SCOPES {
+    if !is_oblong || scopes.len() > DOUBLINGS {
         return Ok(None);
     }
     let renamed = |name: &str| {
@@ -192,8 +193,6 @@ pub(super) fn unified(state: &StateDict) -> Result<Option<StateDict>, LayoutProb
     };
     Ok(Some(state.mapped(|name, tensor| (renamed(name).unwrap_or_else(|| name.into()), tensor.clone()))))
 }
-
-const MAX_SCOPES: usize = 16;
 
 /// Height, width and the rest of a name such as "synthesis/8x12/Conv1/bias".
 fn scope(name: &str) -> Option<([usize; 2], &str)> {

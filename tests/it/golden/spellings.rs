@@ -73,7 +73,7 @@ const NETWORKS: [Network; 8] = [
     },
     Network {
         folder: "stylegan2_mmgen",
-        files: &["model.pth", "model_ema.pth"],
+        files: &["model_ema.pth"],
         family: Family::StyleGan2,
         size: Size::square(16),
         stages: &["conv1", "convs.1", "convs.3"],
@@ -96,8 +96,7 @@ const NETWORKS: [Network; 8] = [
         files: &["model.pth"],
         family: Family::StyleGan2,
         size: Size::square(16),
-        // Without the gain that ours have in the activation.
-        stages: &["", "", ""],
+        stages: &BASICSR,
         truncation: None,
         bound: PICTURE,
         groups: FEW_LAYERS,

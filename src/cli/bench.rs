@@ -48,6 +48,10 @@ pub struct Arguments {
     #[arg(long, conflicts_with_all = ["file", "frames"])]
     operators: bool,
 
+    /// Smallest picture side of these
+    #[arg(long, value_name = "PIXELS", default_value = "4", requires = "operators")]
+    smallest: usize,
+
     /// Largest picture side of these
     #[arg(long, value_name = "PIXELS", default_value = "1024", requires = "operators")]
     largest: usize,
@@ -94,7 +98,7 @@ struct StageReport {
 
 pub fn run(arguments: Arguments, device: DeviceArguments) -> anyhow::Result<()> {
     if arguments.operators {
-        return operators::run(device, arguments.largest, arguments.json);
+        return operators::run(device, arguments.smallest..=arguments.largest, arguments.json);
     }
     let source = arguments.file.unwrap_or(Source::Example(Example::default()));
     let report = measure(&source, device, arguments.frames)?;

@@ -1,5 +1,7 @@
 //! `bench --operators`: how fast each convolution is on this device, in all its forms.
 
+use std::ops::RangeInclusive;
+
 use anyhow::Result;
 use serde::Serialize;
 
@@ -16,15 +18,15 @@ struct Report {
     layers: Vec<Layer>,
 }
 
-/// Layers up to `largest` pixels.
-pub fn run(device: DeviceArguments, largest: usize, json: bool) -> Result<()> {
+/// Layers whose sides are in `pixels`.
+pub fn run(device: DeviceArguments, pixels: RangeInclusive<usize>, json: bool) -> Result<()> {
     let device = device.open()?;
     let bar = Bar::new();
     let show = |what: &str, done: usize, total: usize| {
         bar.show(Progress { stage: format!("measuring {what}"), done: done as u64, total: total as u64 });
     };
     let max_bytes = device.max_tensor_bytes().unwrap_or(u64::MAX);
-    let layers = measure::layers(device.place(), largest, max_bytes, show)?;
+    let layers = measure::layers(device.place(), pixels, max_bytes, show)?;
     let ceilings = measure::ceilings(device.place())?;
     drop(bar);
     let report = Report { device: device_line(&device), ceilings, layers };

@@ -1,5 +1,6 @@
 //! How fast the operators are on a device, one by one, in all their forms and with every tile.
 
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use burn::tensor::module::conv2d;
@@ -44,20 +45,21 @@ pub struct DeviceFailed(String);
 const CHANNELS: [(usize, usize); 9] =
     [(4, 512), (8, 512), (16, 512), (32, 512), (64, 512), (128, 256), (256, 128), (512, 64), (1024, 32)];
 
-/// Measures StyleGAN2's layers up to `largest` pixels, in every precision of the device; what needs a tensor of more than
+/// Measures StyleGAN2's layers at the sides in `pixels`, in every precision of the device; what needs a tensor of more than
 /// `max_bytes` is left out. `report` is told what comes next, and how much of all is done.
 pub fn layers(
     place: &Place,
-    largest: usize,
+    pixels: RangeInclusive<usize>,
     max_bytes: u64,
     mut report: impl FnMut(&str, usize, usize),
 ) -> Result<Vec<Layer>, DeviceFailed> {
     let bench = Bench::new(place, max_bytes);
-    let sizes: Vec<_> = CHANNELS.into_iter().filter(|(side, _)| *side <= largest).collect();
+    let sizes: Vec<_> = (0..CHANNELS.len()).filter(|&n| pixels.contains(&CHANNELS[n].0)).collect();
     let mut layers = Vec::new();
-    for (n, &(side, channels)) in sizes.iter().enumerate() {
-        report(&format!("{side}x{side}"), n, sizes.len());
-        if let Some(&(_, inputs)) = n.checked_sub(1).and_then(|before| sizes.get(before)) {
+    for (done, &n) in sizes.iter().enumerate() {
+        let (side, channels) = CHANNELS[n];
+        report(&format!("{side}x{side}"), done, sizes.len());
+        if let Some(&(_, inputs)) = n.checked_sub(1).and_then(|before| CHANNELS.get(before)) {
             layers.push(bench.up(inputs, channels, side / 2)?);
         }
         layers.push(bench.same(channels, side)?);
@@ -137,7 +139,8 @@ impl<'a> Bench<'a> {
         Tensor::random(shape, Distribution::Uniform(-1.0, 1.0), self.device)
     }
 
-    /// Best of three times, in milliseconds; each of as many runs as a tenth of a second holds.
+    /// Best of three times, in milliseconds; each of as many runs as a thirtieth of a second holds: there are hundreds of
+    /// ways, and a lent GPU is lent for minutes.
     fn time<T>(&self, run: impl Fn() -> T) -> Result<f64, DeviceFailed> {
         let runs = |count: u32| {
             let start = Instant::now();
@@ -151,7 +154,7 @@ impl<'a> Bench<'a> {
         if once > Duration::from_millis(500) {
             return Ok(once.as_secs_f64() * 1e3);
         }
-        let count = (0.1 / once.as_secs_f64()).clamp(1.0, 500.0) as u32;
+        let count = (1.0 / 30.0 / once.as_secs_f64()).clamp(1.0, 500.0) as u32;
         let mut best = once;
         for _ in 0..3 {
             best = best.min(runs(count)? / count);

@@ -4,7 +4,7 @@
 
 SeFa here is the closed form of the paper (section 3.2) on the row-normalised style weights of a group of layers. FOLDER receives
 `report.md`, `names.json` (names of directions, for the file's metadata), `samples.jpg`, `directions.jpg`, and `expected.safetensors`
-(z, w and pictures of the unrounded network in float32, for the program's tests).
+(z, w and pictures in float32, for the program's tests).
 """
 
 import argparse
@@ -185,7 +185,7 @@ def report_directions(regressor, generator, known, out):
 
 @torch.no_grad()
 def write_expected(generator, path, count=4):
-    """z, w and pictures of the unrounded network in float32, made on the CPU."""
+    """z, w and pictures in float32, made on the CPU."""
     z = torch.randn(count, generator.z_dim, generator=torch.Generator().manual_seed(0))
     save_file({"z": z, "w": generator.mapping(z).contiguous(), "image": generator(z).contiguous()}, path)
 

@@ -195,12 +195,12 @@ def mapping_weights():
 
 
 def set_mapping(mapping):
-    """Puts the mapping into a `networks.Mapping` of two layers, in its stored scale."""
+    """Puts the mapping into a `networks.Mapping` of two layers, in its stored scale and in numbers that half precision holds."""
     with torch.no_grad():
         for index, (weight, bias) in enumerate(mapping_weights()):
             layer = getattr(mapping, f"fc{index}")
-            layer.weight.copy_(weight / (layer.weight_gain * math.sqrt(2)))
-            layer.bias.copy_(bias / (layer.bias_gain * math.sqrt(2)))
+            layer.weight.copy_((weight / (layer.weight_gain * math.sqrt(2))).half())
+            layer.bias.copy_((bias / (layer.bias_gain * math.sqrt(2))).half())
         z = torch.randn(200_000, WIDTH, generator=torch.Generator().manual_seed(0)).to(mapping.w_avg)
         mapping.w_avg.copy_(mapping(z).mean(0))
 

@@ -3,8 +3,8 @@
     python train_pairs.py --renderer dataset/target/release/toy-heads-dataset --out RUN --seconds 330
 
 A GPU is meant; any length of time gives a generator. Pictures are rendered while it trains. RUN receives `generator.safetensors`
-(moving average, NVIDIA's tensor names), `state.safetensors` (for `--resume`; without the optimisers' moments), `samples.jpg`,
-`pairs.jpg` (rendered above, made below) and `log.jsonl`.
+(moving average, NVIDIA's tensor names, half precision), `state.safetensors` (for `--resume`, without the optimisers' moments),
+`samples.jpg`, `pairs.jpg` (rendered above, made below) and `log.jsonl`.
 
 The loss is L1 + L2 between the pictures, on a pyramid, and more at edges (eyes are small), at 32, then 64, then 128 pixels. From
 `--adversary` of the time on there is also StyleGAN2's discriminator, which compares each picture with its own rendering (relativistic
@@ -42,7 +42,7 @@ WARMING = 0.03  # share of the time in which the adversary, and each resolution 
 R1_INTERVAL, R1_GAMMA = 16, 4.0  # at 128 pixels; with the square of the side
 RIGHT_ANGLES, ANGLES_INTERVAL = 0.01, 4
 EMA_HALF_LIFE = 20_000  # pictures
-GRAIN = 0.01  # noise strength of the finest two blocks, set after the training
+GRAIN = 0.005  # noise strength of the finest two blocks, set after the training
 
 
 def arguments(words=None):
@@ -122,8 +122,8 @@ def make_generator(options, device):
 
 
 def finished(generator):
-    """The generator with w where the training has v: the offset goes into the biases of the styles. The training is without noise,
-    since pictures are what z says; a trace is added, so that the noise inputs are alive.
+    """The generator with w where the training has v (the offset goes into the biases of the styles), in numbers that half precision
+    holds. The training is without noise, since pictures are what z says; a trace is added, so that the noise inputs are alive.
     """
     generator = copy.deepcopy(generator).eval().requires_grad_(False)
     for r in generator.synthesis.resolutions[-2:]:
@@ -132,7 +132,10 @@ def finished(generator):
         block.conv1.noise_strength.fill_(GRAIN)
     offset = pairs.offsets().to(generator.mapping.w_avg)
     for affine, _ in style_layers(generator):
+        affine.weight.copy_(affine.weight.half())  # first, so that its rounding meets v, not w
         affine.bias -= (affine.weight * affine.weight_gain) @ offset / affine.bias_gain
+    for tensor in generator.state_dict().values():
+        tensor.copy_(tensor.half())
     return generator
 
 
@@ -189,9 +192,8 @@ class Training:
             self.load(self.options.out / "state.safetensors")
             return
         generator = finished(self.average)
-        half = {n: t.detach().half() for n, t in self.state().items()}
-        for name, tensors in (("generator.safetensors", generator.state_dict()), ("state.safetensors", half)):
-            save_file({n: t.contiguous().cpu() for n, t in tensors.items()}, self.options.out / (name + ".new"))
+        for name, tensors in (("generator.safetensors", generator.state_dict()), ("state.safetensors", self.state())):
+            save_file({n: t.detach().half().contiguous().cpu() for n, t in tensors.items()}, self.options.out / (name + ".new"))
             os.replace(self.options.out / (name + ".new"), self.options.out / name)
         self.write_sheets(generator, size)
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::fixture_tests::{NamedTensor, detect_bytes, open, safetensors, tensors, values};
 use super::refusal_tests::widened;
 use super::state_dict::StateDict;
-use super::{ChannelOrder, LatentNorm, Upsampling, Weights, nvidia};
+use super::{ChannelOrder, LatentNorm, Upsampling, Weights, nvidia, tensorflow};
 use crate::checkpoint::Checkpoint;
 use crate::generator::{Family, ModelInfo, Size, describe};
 use crate::progress::silent;
@@ -226,4 +226,45 @@ fn mmgenerations_classes_are_taken_over() {
     assert_eq!(info(&found).classes, Some(5));
     assert_eq!(found.shape("mapping.fc0.weight"), Some(&[16, 32][..]));
     assert_eq!(values(&found, "mapping.fc7.weight"), values(&weights, "mapping.fc7.weight"));
+}
+
+/// Where both sides are large, stylegan2-surgery's scopes claim to be larger than they are, and its numbers have gaps.
+#[test]
+fn scopes_of_surgery_need_not_be_sizes() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/stylegan2_tf_surgery/model.pkl");
+    let tree = Checkpoint::open(&path, &mut silent).unwrap().tree;
+    let network = tensorflow::choose(&tree, tree.root()).unwrap();
+    let state = tensorflow::collect(&tree, network).unwrap();
+    let claims = [
+        ("/8x12/", "/32x48/"),
+        ("/16x24/", "/64x96/"),
+        ("noise1", "noise5"),
+        ("noise2", "noise6"),
+        ("noise3", "noise7"),
+        ("noise4", "noise8"),
+    ];
+    let renamed = state.iter().map(|(name, tensor)| {
+        let claim = claims.iter().find(|(real, _)| name.contains(real));
+        let name = claim.map_or_else(|| name.to_owned(), |(real, claimed)| name.replace(real, claimed));
+        (name, tensor.shape().to_vec(), tensor.to_f32().unwrap())
+    });
+    let weights = detect_bytes(safetensors(renamed, [])).unwrap();
+    assert_eq!(weights.identity(), open("stylegan2_tf_surgery/model.pkl").unwrap().identity());
+}
+
+/// Some forks keep a filter for every convolution, which only those that double the size have a use for.
+#[test]
+fn filters_without_a_use_are_passed_over() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/rosinality_oblong/model.pt");
+    let tree = Checkpoint::open(&path, &mut silent).unwrap().tree;
+    let state = StateDict::collect(&tree, tree.get(tree.root(), "g_ema").unwrap()).unwrap();
+    let with = |filter: &str| {
+        let tensors =
+            state.iter().map(|(name, tensor)| (name.to_owned(), tensor.shape().to_vec(), tensor.to_f32().unwrap()));
+        let filter: NamedTensor = (filter.into(), vec![3, 3], vec![1.0; 9]);
+        detect_bytes(safetensors(tensors.filter(|(name, ..)| *name != filter.0).chain([filter.clone()]), []))
+    };
+    let idle = with("convs.1.conv.blur.kernel").unwrap();
+    assert_eq!(idle.ignored, [""; 0]);
+    assert!(with("convs.0.conv.blur.kernel").unwrap_err().to_string().contains("convs.0.conv.blur.kernel"));
 }

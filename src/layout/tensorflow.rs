@@ -186,7 +186,14 @@ pub(super) fn unified(state: &StateDict) -> Result<Option<StateDict>, LayoutProb
     if !is_oblong || scopes.len() > DOUBLINGS {
         return Ok(None);
     }
+    // Layers that the sizes skip leave gaps in the numbers of the noise.
+    let noise = |name: &str| name.strip_prefix("synthesis/noise")?.parse::<usize>().ok();
+    let mut noises: Vec<usize> = state.names().filter_map(noise).collect();
+    noises.sort_unstable();
     let renamed = |name: &str| {
+        if let Some(number) = noise(name) {
+            return Some(format!("synthesis/noise{}", noises.binary_search(&number).ok()?));
+        }
         let (size, part) = scope(name)?;
         let block = scopes.iter().position(|&scope| scope == size)?;
         Some(format!("synthesis/{0}x{0}/{part}", 4usize << block))

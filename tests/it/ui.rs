@@ -496,6 +496,25 @@ fn every_family_opens_shows_a_picture_and_moves() {
 }
 
 #[test]
+fn an_oblong_model_without_noise_shows_both_sides_and_offers_random_noise() {
+    let mut window = fixture_window("rosinality_oblong/model_nonoise.pt");
+    let shown = |window: &Window| match &window.state().frame().expect("a picture").image {
+        FrameImage::Pixels(pixels) => [pixels.width, pixels.height],
+        FrameImage::Texture(_) => panic!("the CPU makes pixels"),
+    };
+    assert_eq!((shown(&window), window.state().frame().unwrap().size), ([16, 32], [16, 32]));
+    assert!(window.query_by_label_contains("StyleGAN2 16x32").is_some(), "the title has both sides");
+    assert!(window.get_by_label("const").accesskit_node().is_disabled());
+    let first = pixels(&window);
+    click(&mut window, "random");
+    assert_ne!(pixels(&window), first);
+    click(&mut window, "none");
+    assert_eq!(pixels(&window), first);
+    drag(&mut window, "Direction 1", 30.0);
+    assert_ne!(pixels(&window), first);
+}
+
+#[test]
 fn a_file_with_code_has_a_shield_and_says_what_was_left_out() {
     let window = fixture_window("stylegan2_ada_skip/model.pkl");
     let title = window.get_by_label_contains("· 8 layers");

@@ -503,7 +503,7 @@ fn an_oblong_model_without_noise_shows_both_sides_and_offers_random_noise() {
         FrameImage::Texture(_) => panic!("the CPU makes pixels"),
     };
     assert_eq!((shown(&window), window.state().frame().unwrap().size), ([16, 32], [16, 32]));
-    assert!(window.query_by_label_contains("StyleGAN2 16x32").is_some(), "the title has both sides");
+    assert!(window.query_by_label("StyleGAN2 16x32").is_some(), "the facts have both sides");
     assert!(window.get_by_label("const").accesskit_node().is_disabled());
     let first = pixels(&window);
     click(&mut window, "random");

@@ -50,6 +50,20 @@ pub const REPEATED: usize = 1 << 20;
 
 // Networks in files.
 
+/// Maps and lists inside each other in which networks are looked for.
+pub const NESTING: usize = 16;
+/// Entries of maps and lists that are looked at, counting a shared map each time. Ends walks through maps that contain
+/// themselves; logs of a training may be kept beside a network, so it is generous.
+pub const LOOKS: usize = 2_000_000;
+/// Entries of a map or list that can hold a network; longer ones are logs.
+pub const ENTRIES: usize = 200_000;
+/// Steps of dotted names that are looked at for words.
+pub const STEPS: usize = 24;
+/// Places that may hold the generator.
+pub const CANDIDATES: usize = 200;
+/// Places whose tensors are compared with the layouts.
+pub const TRIED: usize = 24;
+
 /// Elements of all tensors of a network. Those of one network do not overlap, but those of a hostile file may all be views of
 /// one large storage: then reading each of them would cost far more than the file is long.
 pub const fn elements(file_len: u64) -> u64 {

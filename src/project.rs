@@ -2,6 +2,8 @@
 //!
 //! The same JSON is written to `.json` files and into the text chunk of exported pictures.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -16,6 +18,19 @@ pub const VERSION: u32 = 1;
 
 /// A project file is text; anything larger than this is none of ours (512 moves of 512 numbers take 4 MB).
 pub const MAX_BYTES: u64 = 64 << 20;
+
+/// True if a file is for [`Project::load`], by its first bytes: a PNG picture or JSON. Whether it is sound shows there.
+pub fn is_edit(path: &Path) -> bool {
+    const FIRST: u64 = 64;
+    // Asked before opening, because opening a pipe would wait for somebody to write.
+    if !path.metadata().is_ok_and(|facts| facts.is_file()) {
+        return false;
+    }
+    let mut first = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(FIRST).read_to_end(&mut first));
+    let text = first.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&first).trim_ascii_start();
+    read.is_ok() && (export::is_png(&first) || text.starts_with(b"{"))
+}
 
 /// An edit that can be opened again, on any machine that has the model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -64,6 +64,8 @@ pub struct Checkpoint {
     pub file_len: u64,
     /// What a file with a graph (ONNX, TorchScript, Keras) states of its network; names are those of the tree's tensors.
     pub stated: Stated,
+    /// Path of the network to use, such as "g_ema"; `None`: the likeliest.
+    pub network: Option<String>,
 }
 
 impl Checkpoint {
@@ -133,6 +135,7 @@ impl Checkpoint {
             carries_code,
             file_len,
             stated: Stated::Nothing,
+            network: None,
         })
     }
 }

@@ -79,6 +79,22 @@ pub fn source() -> impl TypedValueParser<Value = Source> {
     })
 }
 
+/// Which network of a file.
+#[derive(Args)]
+pub struct NetworkArgument {
+    /// Network to use of several in the file, by its path there, such as g or state_dict.generator [default: the likeliest
+    /// generator, its average before it; `info` says which]
+    #[arg(long, value_name = "PATH")]
+    network: Option<String>,
+}
+
+impl NetworkArgument {
+    /// The source with that network, if one is asked for.
+    pub fn of(&self, source: Source) -> Source {
+        source.with_network(self.network.clone())
+    }
+}
+
 /// A number that is one: neither NaN nor infinite.
 pub fn finite(text: &str) -> Result<f32, String> {
     let number: Option<f32> = text.parse().ok();

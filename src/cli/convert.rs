@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::ensure;
 use clap::Args;
 
-use super::arguments::{self, ReadingArguments};
+use super::arguments::{self, NetworkArgument, ReadingArguments};
 use super::progress::Bar;
 use super::{open_weights, print};
 use crate::export::{self, Precision};
@@ -29,6 +29,9 @@ pub struct Arguments {
     /// Checkpoint, or example:toy-heads
     #[arg(value_parser = arguments::source())]
     file: Source,
+
+    #[command(flatten)]
+    network: NetworkArgument,
 
     /// File to write; replaced if it exists
     #[arg(value_name = "OUT.safetensors", value_parser = safetensors_path)]
@@ -62,7 +65,8 @@ fn safetensors_path(text: &str) -> Result<PathBuf, String> {
 }
 
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let mut weights = open_weights(&arguments.file, &arguments.reading)?;
+    let source = arguments.network.of(arguments.file);
+    let mut weights = open_weights(&source, &arguments.reading)?;
     if let Some(path) = &arguments.names {
         let Project { model, names, .. } = Project::load(path)?;
         let expected = weights.identity()?;
@@ -72,7 +76,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
             path.display(),
             model.name,
             model.family,
-            arguments.file
+            source
         );
         weights.metadata.insert(names::METADATA_KEY.into(), serde_json::to_string(&names)?);
     }

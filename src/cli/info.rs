@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use clap::Args;
 
-use super::arguments::{self, ReadingArguments};
+use super::arguments::{self, NetworkArgument, ReadingArguments};
 use super::{open_weights, print};
 use crate::classes::Classes;
 use crate::generator::{self, Group, ModelInfo};
@@ -27,6 +27,9 @@ pub struct Arguments {
     file: Option<Source>,
 
     #[command(flatten)]
+    network: NetworkArgument,
+
+    #[command(flatten)]
     reading: ReadingArguments,
 
     /// Print JSON instead of text
@@ -35,7 +38,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let source = arguments.file.unwrap_or(Source::Example(Example::default()));
+    let source = arguments.network.of(arguments.file.unwrap_or(Source::Example(Example::default())));
     let weights = open_weights(&source, &arguments.reading)?;
     let info = generator::describe(&weights, &source.short_name())?;
     match arguments.json {
@@ -50,6 +53,7 @@ fn describe(source: &Source, info: &ModelInfo) -> String {
         let _ = writeln!(text, "  {:<11} {}", printable(name), printable(value));
     };
     line("file", &format!("{source} ({}, {} layout)", info.container, info.layout));
+    line("network", &info.network_taken);
     line("identity", &info.identity);
     let colours = match info.channels {
         1 => "grey".into(),

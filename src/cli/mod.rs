@@ -18,14 +18,14 @@ use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use arguments::{DeviceArguments, ReadingArguments};
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::checkpoint::Checkpoint;
 use crate::generator::ModelInfo;
 use crate::gpu::{self, RenderDevice};
 use crate::layout::{self, Weights};
+use crate::project::{self, Project};
 use crate::render::{Engine, Source};
 
 const EXAMPLES: &str = "\
@@ -124,6 +124,7 @@ fn open_model(
     reading: &ReadingArguments,
     device: DeviceArguments,
 ) -> anyhow::Result<(Engine, Arc<ModelInfo>)> {
+    refuse_edit(source)?;
     let mut engine = Engine::new(device.open()?);
     let info = engine.open_as(source, &reading.statements(), &mut progress::Bar::new().report())?;
     reading.warn_of_no_effect(info.family);
@@ -133,14 +134,27 @@ fn open_model(
 
 /// Reads the tensors of a model without a device.
 fn open_weights(source: &Source, reading: &ReadingArguments) -> anyhow::Result<Weights> {
-    let mut checkpoint = match source {
-        Source::File(path) => Checkpoint::open(path, &mut progress::Bar::new().report())?,
-        Source::Example(example) => Checkpoint::from_static(example.bytes(), example.name())?,
-    };
+    refuse_edit(source)?;
+    let mut checkpoint = source.open(&mut progress::Bar::new().report())?;
     checkpoint.metadata.extend(reading.statements());
     let weights = layout::detect(checkpoint)?;
     reading.warn_of_no_effect(weights.family);
     Ok(weights)
+}
+
+/// Edits are given in the place of generators by mistake; the message says where they belong.
+fn refuse_edit(source: &Source) -> anyhow::Result<()> {
+    let Some(file) = source.file().filter(|file| project::is_edit(file)) else { return Ok(()) };
+    match Project::load(file) {
+        Ok(project) => bail!(
+            "{}: this is an edit of {} ({}), not a generator; `render --edit {0}` renders it, and the window opens it",
+            file.display(),
+            project.model.name,
+            project.model.family
+        ),
+        // The reader of checkpoints says what it is.
+        Err(_) => Ok(()),
+    }
 }
 
 /// The device, and why it is not what one would expect if it is not.

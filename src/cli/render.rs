@@ -6,7 +6,7 @@ use anyhow::bail;
 use clap::Args;
 
 use super::arguments::{
-    self, ClassChoice, ClassList, DeviceArguments, LayerChoice, MAX_FRAMES, Numbers, ReadingArguments,
+    self, ClassChoice, ClassList, DeviceArguments, LayerChoice, MAX_FRAMES, NetworkArgument, Numbers, ReadingArguments,
 };
 use super::progress::Bar;
 use super::{device_line, open_model, print, warn};
@@ -41,6 +41,9 @@ pub struct Arguments {
     /// Generator: a checkpoint, or example:toy-heads [default: the built-in one]
     #[arg(value_parser = arguments::source())]
     file: Option<Source>,
+
+    #[command(flatten)]
+    network: NetworkArgument,
 
     #[command(flatten)]
     reading: ReadingArguments,
@@ -167,6 +170,7 @@ pub fn run(arguments: Arguments, device: DeviceArguments) -> anyhow::Result<()> 
         (None, Some(project)) => Source::from(project.model.source.clone()),
         (None, None) => Source::Example(Example::default()),
     };
+    let source = arguments.network.of(source);
     let (mut engine, info) = match (open_model(&source, &arguments.reading, device), &saved) {
         (Err(error), Some(project)) if arguments.file.is_none() => {
             let model = &project.model;
@@ -195,7 +199,8 @@ pub fn run(arguments: Arguments, device: DeviceArguments) -> anyhow::Result<()> 
     if frames > MAX_FRAMES {
         bail!("{} codes along the sweep are {frames} frames; expected at most {MAX_FRAMES}", starts.len());
     }
-    let source = absolute(source).to_string();
+    // So that a picture can be opened again from any folder.
+    let source = source.absolute().to_string();
     let project = |edit: Edit| Project::new(&info, source.clone(), edit, names.clone());
 
     let sheet = arguments.sheet.then(|| contact_sheet(&starts, sweep.as_ref(), &info));
@@ -226,14 +231,6 @@ fn contact_sheet(starts: &[Shot], sweep: Option<&Sweep>, info: &ModelInfo) -> Co
     let label = shots(starts, sweep).map(|shot| shot.name.len()).max().unwrap_or(0);
     let frames = starts.len() * sweep.map_or(1, |sweep| sweep.values.len());
     ContactSheet::new(frames, columns, [info.size.width, info.size.height], label)
-}
-
-/// So that a picture can be opened again from any folder.
-fn absolute(source: Source) -> Source {
-    match source {
-        Source::File(path) => Source::File(std::path::absolute(&path).unwrap_or(path)),
-        example => example,
-    }
 }
 
 /// The edits that the options ask for, before any sweep.

@@ -37,6 +37,8 @@ pub struct ModelInfo {
     pub classes: Option<usize>,
     /// True if the file carries program code (which is never run).
     pub carries_code: bool,
+    /// Where in the file the network lies, and what is said of it: "g_ema (averaged; beside it: g, d)".
+    pub network_taken: String,
     /// Parts of the file that were not used.
     pub ignored: Vec<String>,
     pub warnings: Vec<String>,

@@ -292,6 +292,7 @@ fn describe_blueprint(blueprint: &dyn Blueprint, weights: &Weights, name: &str) 
         layers: facts.layers,
         classes: facts.classes,
         carries_code: weights.carries_code,
+        network_taken: weights.network_taken.clone(),
         ignored: weights.ignored.clone(),
         warnings,
         metadata,

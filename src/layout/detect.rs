@@ -5,7 +5,7 @@ use super::dcgan::Match;
 use super::error::{LayoutError, LayoutProblem, Names};
 use super::foreign::{refuse_foreign, unknown};
 use super::state_dict::StateDict;
-use super::unwrap::{Network, unwrap};
+use super::unwrap::{self, Network};
 use super::weights::{FORMAT, Weights, family_of};
 use super::{
     basicsr, biggan, biggan_deep, dcgan, genforce, mmgeneration, nvidia, pggan, rosinality, stylegan, stylegan3,
@@ -14,7 +14,6 @@ use super::{
 use crate::checkpoint::{Checkpoint, Container, Tensor, Unreadable};
 use crate::generator::Family;
 use crate::limits;
-use crate::recipe::Stated;
 
 /// Recognises the generator in `checkpoint`.
 ///
@@ -26,21 +25,27 @@ pub fn detect(checkpoint: Checkpoint) -> Result<Weights, LayoutError> {
 }
 
 fn recognise(checkpoint: Checkpoint) -> Result<Weights, LayoutProblem> {
-    let mut network = unwrap(&checkpoint.tree)?;
-    if checkpoint.stated != Stated::Nothing {
-        network.state.stated = checkpoint.stated.clone();
-    }
-    if checkpoint.container == Container::Safetensors {
-        network.state.sort_naturally();
-    }
-    refuse_foreign(&network.state)?;
-    network.strip_prefixes();
-    refuse_foreign(&network.state)?;
-    let assembled = assemble(&mut network);
-    let mut assembled = assembled.map_err(|problem| explain(problem, &network.state))?;
-    check_extent(&assembled, checkpoint.file_len)?;
-    apply_metadata(&mut assembled, &checkpoint)?;
-    let mut ignored = network.ignored;
+    let wanted = checkpoint.network.as_deref();
+    let read = |network: &mut Network| {
+        if checkpoint.container == Container::Safetensors {
+            network.state.sort_naturally();
+        }
+        // What the network is may show in what lies around it, too.
+        for state in [network.surroundings.as_ref(), Some(&network.state)].into_iter().flatten() {
+            refuse_foreign(state)?;
+        }
+        let assembled = assemble(network);
+        let mut assembled = assembled.map_err(|problem| explain(problem, &network.state))?;
+        if network.by_names_only && matches!(assembled.family, Family::Dcgan) {
+            return Err(unknown(&network.state, None));
+        }
+        check_extent(&assembled, checkpoint.file_len)?;
+        apply_metadata(&mut assembled, &checkpoint)?;
+        Ok(assembled)
+    };
+    let (network, assembled) = unwrap::find(&checkpoint.tree, &checkpoint.stated, wanted, read)?;
+    let (mut ignored, mut warnings) = (network.ignored, network.warnings);
+    warnings.extend(assembled.warnings);
     if !assembled.unused.is_empty() {
         ignored.push(format!("tensors {}", Names(assembled.unused)));
     }
@@ -52,8 +57,9 @@ fn recognise(checkpoint: Checkpoint) -> Result<Weights, LayoutProblem> {
         file_len: checkpoint.file_len,
         metadata: checkpoint.metadata,
         carries_code: checkpoint.carries_code,
+        network_taken: network.taken,
         ignored,
-        warnings: assembled.warnings,
+        warnings,
         conventions: assembled.conventions,
         conv_clamp: assembled.conv_clamp,
         batch_norm_epsilon: assembled.batch_norm_epsilon,

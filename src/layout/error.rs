@@ -23,6 +23,9 @@ pub enum LayoutProblem {
     /// Known, and not a network that this program draws.
     #[error("this is {what}. {advice}")]
     Foreign { what: String, advice: &'static str },
+    /// The file has no network at the path that was asked for.
+    #[error("no network {wanted} in the file: {there}")]
+    NoSuchNetwork { wanted: String, there: String },
     #[error("{layout} is missing {names}")]
     Missing { layout: String, names: Names },
     #[error("tensor {tensor}: expected shape {expected}, found {found:?}")]

@@ -38,6 +38,8 @@ mod family_tests;
 #[cfg(test)]
 mod fixture_tests;
 #[cfg(test)]
+mod pickling;
+#[cfg(test)]
 mod refusal_tests;
 #[cfg(test)]
 mod style_tests;

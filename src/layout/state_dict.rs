@@ -32,43 +32,57 @@ pub(super) struct StateDict {
     pub(super) class: Option<String>,
     /// What the file says of the network: all of it, or the modules that the tensors lie in.
     pub(super) stated: Stated,
+    /// Classes of the modules inside, by the prefix of their tensors' names.
+    classes: HashMap<String, String>,
 }
 
 impl StateDict {
-    /// The tensors of a map or of a module; empty if `value` is neither.
-    ///
-    /// # Errors
-    /// The modules contain each other without end.
+    /// The tensors of a map or of a module.
+    #[cfg(test)]
     pub(super) fn collect(tree: &Tree, value: Value) -> Result<StateDict, String> {
         let mut dict = StateDict::default();
-        let mut parts = MAX_PARTS;
-        if let Some(module) = Module::of(tree, value) {
-            dict.class = Some(module.class.to_string());
-            dict.add_modules(tree, module, &mut parts)?;
-        } else {
-            dict.add_map(tree, value, "", &mut parts)?;
+        let mut parts = Parts::default();
+        match Module::of(tree, value) {
+            Some(module) => dict.add_modules(tree, module, "", &mut parts)?,
+            None => dict.add_map(tree, value, "", &mut parts)?,
         }
+        dict.class = dict.classes.get("").cloned();
         Ok(dict)
     }
 
-    fn add_map(&mut self, tree: &Tree, map: Value, prefix: &str, parts: &mut usize) -> Result<(), String> {
+    fn add_map(&mut self, tree: &Tree, map: Value, prefix: &str, parts: &mut Parts) -> Result<(), String> {
         let entries = tree.entries(map).unwrap_or_default();
-        spend(parts, entries.len())?;
+        parts.spend(entries.len())?;
         for &(key, value) in entries {
             if let (Some(name), Some(tensor)) = (tree.text(key).and_then(|key| join(prefix, key)), tree.tensor(value)) {
                 self.insert(name, tensor.clone());
-            } else if let (Some(name), Some(kind)) = (tree.text(key), tree.unread(value))
-                && self.unread.len() < MAX_UNREAD
-            {
-                self.unread.push((format!("{prefix:.80}{name:.80}"), kind.to_owned()));
+            } else if let (Some(name), Some(kind)) = (tree.text(key), tree.unread(value)) {
+                self.add_unread(prefix, name, kind);
             }
         }
         Ok(())
     }
 
-    fn add_modules(&mut self, tree: &Tree, root: Module<'_>, parts: &mut usize) -> Result<(), String> {
-        let mut waiting = vec![(String::new(), root)];
+    /// Notes a tensor of a kind that is not read.
+    pub(super) fn add_unread(&mut self, prefix: &str, name: &str, kind: &str) {
+        if self.unread.len() < MAX_UNREAD
+            && let Some(name) = join(prefix, name)
+        {
+            self.unread.push((name, kind.to_owned()));
+        }
+    }
+
+    /// The tensors of a module and of those inside it, their names behind `prefix`.
+    pub(super) fn add_modules(
+        &mut self,
+        tree: &Tree,
+        root: Module<'_>,
+        prefix: &str,
+        parts: &mut Parts,
+    ) -> Result<(), String> {
+        let mut waiting = vec![(prefix.to_string(), root)];
         while let Some((prefix, module)) = waiting.pop() {
+            self.classes.insert(prefix.clone(), format!("{:.120}", module.class));
             for part in ["_parameters", "_buffers"] {
                 if let Some(map) = tree.get(module.state, part) {
                     self.add_map(tree, map, &prefix, parts)?;
@@ -80,7 +94,7 @@ impl StateDict {
                 }
             }
             let children = tree.get(module.state, "_modules").and_then(|map| tree.entries(map)).unwrap_or_default();
-            spend(parts, children.len())?;
+            parts.spend(children.len())?;
             // Reversed, so that the first child is taken from the stack first.
             for &(key, child) in children.iter().rev() {
                 let name = tree.text(key).and_then(|key| join(&prefix, key));
@@ -137,25 +151,26 @@ impl StateDict {
         mapped
     }
 
-    /// Keeps the tensors whose names start with `prefix`, and takes it off; gives the names of the others.
-    pub(super) fn keep_prefix(&mut self, prefix: &str) -> Vec<String> {
-        let mut dropped = Vec::new();
-        self.index.clear();
-        for (name, tensor) in std::mem::take(&mut self.entries) {
-            match name.strip_prefix(prefix) {
-                Some(rest) => self.insert(rest.into(), tensor),
-                None => dropped.push(name),
+    /// The tensors numbered `members` and what else is known of them, their names without `prefix`, which they all have.
+    pub(super) fn part(&self, prefix: &str, members: &[usize]) -> StateDict {
+        let mut part = StateDict { class: self.classes.get(prefix).cloned(), ..StateDict::default() };
+        for (name, tensor) in members.iter().filter_map(|&at| self.entries.get(at)) {
+            if let Some(rest) = name.strip_prefix(prefix) {
+                part.insert(rest.into(), tensor.clone());
             }
         }
-        if let Stated::Modules { modules, .. } = &mut self.stated {
-            // The module that the prefix names becomes the root.
-            modules.retain_mut(|module| {
-                let rest =
-                    format!("{}.", module.name).strip_prefix(prefix).map(|rest| rest.trim_end_matches('.').into());
-                rest.map(|rest| module.name = rest).is_some()
-            });
-        }
-        dropped
+        let below = |name: &str| name.strip_prefix(prefix).map(str::to_string);
+        let attributes = self.attributes.iter().filter_map(|(name, value)| Some((below(name)?, *value)));
+        part.attributes = attributes.collect();
+        part.stated = self.stated.below(prefix);
+        part.unread = self.unread.iter().filter_map(|(name, kind)| Some((below(name)?, kind.clone()))).collect();
+        part.classes = self.classes.iter().filter_map(|(name, class)| Some((below(name)?, class.clone()))).collect();
+        part
+    }
+
+    /// Name and tensor by number, in the order of the file.
+    pub(super) fn at(&self, number: usize) -> Option<(&str, &Tensor)> {
+        self.entries.get(number).map(|(name, tensor)| (name.as_str(), tensor))
     }
 
     /// For files that do not keep the order of modules: `main.10` after `main.4`.
@@ -166,20 +181,31 @@ impl StateDict {
 }
 
 /// Prefix and name together, unless that is longer than any real name. Checked before anything is copied.
-fn join(prefix: &str, name: &str) -> Option<String> {
+pub(super) fn join(prefix: &str, name: &str) -> Option<String> {
     (prefix.len() + name.len() <= MAX_NAME).then(|| format!("{prefix}{name}"))
 }
 
-fn spend(parts: &mut usize, count: usize) -> Result<(), String> {
-    let left = parts.checked_sub(count);
-    *parts =
-        left.ok_or_else(|| format!("more than {MAX_PARTS} tensors and modules, or modules that contain themselves"))?;
-    Ok(())
+/// Counts down while tensors and modules are collected.
+pub(super) struct Parts(usize);
+
+impl Default for Parts {
+    fn default() -> Self {
+        Parts(MAX_PARTS)
+    }
+}
+
+impl Parts {
+    pub(super) fn spend(&mut self, count: usize) -> Result<(), String> {
+        let left = self.0.checked_sub(count);
+        self.0 = left
+            .ok_or_else(|| format!("more than {MAX_PARTS} tensors and modules, or modules that contain themselves"))?;
+        Ok(())
+    }
 }
 
 /// A pickled torch module.
 #[derive(Clone, Copy)]
-struct Module<'a> {
+pub(super) struct Module<'a> {
     class: &'a str,
     state: Value,
 }
@@ -187,7 +213,7 @@ struct Module<'a> {
 impl<'a> Module<'a> {
     /// Either NVIDIA's `_reconstruct_persistent_obj(meta)`, whose meta holds class name and state, or any object with the
     /// attributes of a `torch.nn.Module`.
-    fn of(tree: &'a Tree, value: Value) -> Option<Module<'a>> {
+    pub(super) fn of(tree: &'a Tree, value: Value) -> Option<Module<'a>> {
         let object = tree.object(value)?;
         let small = |map: &Value| tree.entries(*map).is_some_and(|entries| entries.len() <= MAX_ATTRIBUTES);
         let module = if object.class.ends_with("._reconstruct_persistent_obj") {

@@ -72,13 +72,6 @@ pub(super) fn name(tree: &Tree, network: Value) -> &str {
     name.and_then(|name| tree.text(name)).filter(|name| name.len() <= 80).unwrap_or("another network")
 }
 
-/// The network to use of a list of them, (G, D, Gs): the averaged one, which is named so or comes last.
-pub(super) fn choose(tree: &Tree, list: Value) -> Option<Value> {
-    let items = tree.items(list).filter(|items| items.len() <= MAX_COMPONENTS)?;
-    let named = |item: &&Value| is_network(tree, **item) && name(tree, **item) == "Gs";
-    items.iter().find(named).or_else(|| items.iter().rev().find(|&&item| is_network(tree, item))).copied()
-}
-
 /// The variables of a network and of its parts, with the axes in PyTorch's order: `[out, in, height, width]`, `[out, in]`.
 pub(super) fn collect(tree: &Tree, network: Value) -> Result<StateDict, LayoutProblem> {
     let mut dict = StateDict::default();

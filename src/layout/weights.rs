@@ -34,6 +34,8 @@ pub struct Weights {
     pub file_len: u64,
     pub metadata: BTreeMap<String, String>,
     pub carries_code: bool,
+    /// Where in the file the network lies, and what is said of it: "g_ema (averaged; beside it: g, d)".
+    pub network_taken: String,
     /// Parts of the file that were not used.
     pub ignored: Vec<String>,
     pub warnings: Vec<String>,

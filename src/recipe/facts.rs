@@ -65,6 +65,21 @@ pub enum StatedValue {
     Text(String),
 }
 
+impl Stated {
+    /// What is said of the modules whose names begin with `prefix`, which is taken off ("" or "module.").
+    pub fn below(&self, prefix: &str) -> Stated {
+        let Stated::Modules { modules, by } = self else { return self.clone() };
+        let root = prefix.strip_suffix('.').unwrap_or(prefix);
+        let inside = modules.iter().filter_map(|module| {
+            let is_root = module.name == root;
+            let name = if is_root { "" } else { module.name.strip_prefix(prefix)? };
+            Some(StatedModule { name: name.into(), ..module.clone() })
+        });
+        let modules: Vec<StatedModule> = inside.collect();
+        if modules.is_empty() { Stated::Nothing } else { Stated::Modules { modules, by: by.clone() } }
+    }
+}
+
 impl StatedModule {
     pub fn setting(&self, name: &str) -> Option<&StatedValue> {
         self.settings.iter().find(|(key, _)| key == name).map(|(_, value)| value)

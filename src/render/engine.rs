@@ -9,7 +9,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rayon::prelude::{IntoParallelIterator, ParallelExtend, ParallelIterator};
 
 use super::{Picture, Source};
-use crate::checkpoint::{Checkpoint, CheckpointError};
+use crate::checkpoint::CheckpointError;
 use crate::edit::{Code, Edit, LayerSet, Noise, NoiseMode, Weighting};
 use crate::generator::{
     Activation, Conditions, Generator, Label, LoadError, ModelInfo, NoiseInput, Prior, ReadBackError, Size, Stage,
@@ -144,10 +144,7 @@ impl Engine {
         report: Report,
     ) -> Result<Arc<ModelInfo>, RenderError> {
         let name = source.short_name();
-        let mut checkpoint = match source {
-            Source::File(path) => Checkpoint::open(path, report)?,
-            Source::Example(example) => Checkpoint::from_static(example.bytes(), example.name())?,
-        };
+        let mut checkpoint = source.open(report)?;
         checkpoint.metadata.extend(statements.clone());
         let weights = layout::detect(checkpoint)?;
         let label = self.device.label();

@@ -50,6 +50,7 @@ pub fn summary_ui(ui: &mut Ui, info: &ModelInfo) {
         format!("{} {}{classes}", info.family, info.size.brief()),
         format!("{}, {} layout", info.container, info.layout),
     ];
+    lines.push(format!("network: {}", info.network_taken));
     let licence = info.metadata.get("license").or_else(|| info.metadata.get("licence"));
     lines.extend(licence.map(|text| format!("licence: {}", shortened(text).replace('\n', " "))));
     if !info.ignored.is_empty() {
@@ -85,6 +86,7 @@ fn facts(info: &ModelInfo) -> Vec<(&'static str, String)> {
     let mut facts = vec![
         ("family", info.family.to_string()),
         ("file", format!("{}, {} layout", info.container, info.layout)),
+        ("network", info.network_taken.clone()),
         ("picture", format!("{} × {}, {colours}", info.size.width, info.size.height)),
         ("latent", format!("{latent}, {} {plural}", info.num_layers)),
     ];

@@ -68,7 +68,7 @@ impl Recent {
 impl Preferences {
     /// Puts a model that was just opened in front. Examples have their own place in the menu.
     pub fn remember(&mut self, source: &Source, info: &ModelInfo) {
-        let Source::File(path) = source else { return };
+        let Some(path) = source.file() else { return };
         self.folder = path.parent().map(Into::into);
         self.recent.retain(|recent| recent.source != *source);
         let recent = Recent {

@@ -16,18 +16,15 @@ use crate::edit::{Code, NoiseMode};
 use crate::generator::ModelInfo;
 use crate::gpu::Precision;
 use crate::progress::Progress;
-use crate::project::Project;
+use crate::project::{self, Project};
 use crate::render::Source;
 use crate::worker::Job;
 
 impl App {
     /// Opens a model, a saved edit, or an exported picture.
     pub(super) fn open(&mut self, source: Source, ctx: &Context) {
-        let is_edit = |path: &Path| {
-            path.extension().is_some_and(|end| end.eq_ignore_ascii_case("json") || end.eq_ignore_ascii_case("png"))
-        };
         match source {
-            Source::File(path) if is_edit(&path) => self.read_project(path, ctx),
+            Source::File(path) if project::is_edit(&path) => self.read_project(path, ctx),
             source => {
                 self.pending = None;
                 self.open_model(source);
@@ -264,15 +261,7 @@ impl App {
     fn project(&self) -> Option<Box<Project>> {
         let model = self.model.as_ref()?;
         let Document { edit, names } = self.document.clone();
-        Some(Box::new(Project::new(&model.info, absolute(&model.source), edit, names)))
-    }
-}
-
-/// The source as it can be found from any folder.
-fn absolute(source: &Source) -> String {
-    match source {
-        Source::File(path) => std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string(),
-        Source::Example(_) => source.to_string(),
+        Some(Box::new(Project::new(&model.info, model.source.absolute().to_string(), edit, names)))
     }
 }
 

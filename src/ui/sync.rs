@@ -136,7 +136,7 @@ impl App {
         let names = self.preferences.names_of(&info);
         let seed = match &source {
             Source::Example(example) => example.first_seed(),
-            Source::File(_) => 0,
+            Source::File(_) | Source::Network { .. } => 0,
         };
         self.document = Document { edit: info.start(seed), names };
         let fitting = self.pending.take_if(|(_, project)| project.model.identity == info.identity);
@@ -153,7 +153,7 @@ impl App {
             let causes = vec![format!("it was at {}", model.source)];
             self.failure = Some(Failure { headline, causes });
         }
-        if let Source::File(_) = source {
+        if source.file().is_some() {
             self.show_toast(ToastOf::Opened(info.clone()), ctx);
         }
         self.history = History::new(&self.document);

@@ -201,6 +201,7 @@ fn info_has_the_promised_keys() {
         "layers",
         "classes",
         "carries_code",
+        "network_taken",
         "warnings",
     ];
     let rosinality = fixture("stylegan2_rosinality/model.pt");
@@ -353,6 +354,40 @@ fn classes_of_imagenet_have_names() {
     let message = shell.fails(&format!("render {file} --out none --classes 3 --mix-class unicorn"), 1);
     assert!(message.contains("--mix-class") && message.contains("unicorn"), "{message}");
     assert!(!shell.path("none").exists());
+}
+
+#[test]
+fn info_says_which_network_was_taken_and_another_can_be() {
+    let shell = Shell::new();
+    let file = fixture("stylegan2_rosinality/model_train.pt");
+    let file = file.display();
+    let averaged = shell.json(&format!("info {file} --json"));
+    assert_eq!(averaged["network_taken"], "g_ema (averaged; beside it: g, d)");
+    assert!(shell.ok(&format!("info {file}")).contains("network     g_ema (averaged; beside it: g, d)"));
+    let training = shell.json(&format!("info {file} --json --network g"));
+    assert!(training["network_taken"].as_str().unwrap().starts_with("g (beside it: g_ema"), "{training}");
+    assert_ne!(training["identity"], averaged["identity"]);
+    // The choice travels with the picture, without the option.
+    shell.ok(&format!("render {file} --network g --out first --seeds 3"));
+    shell.ok("render --out second --edit first/frame_0000.png");
+    assert_eq!(shell.pixels("second/frame_0000.png"), shell.pixels("first/frame_0000.png"));
+    shell.ok(&format!("convert {file} --network g g.safetensors"));
+    assert_eq!(shell.json("info g.safetensors --json")["identity"], training["identity"]);
+    let message = shell.fails(&format!("info {file} --network generator"), 1);
+    assert!(message.contains("no network generator in the file: there are g_ema, g"), "{message}");
+}
+
+#[test]
+fn edits_given_as_generators_are_told_where_they_belong() {
+    let shell = Shell::new();
+    shell.ok("render --out out --seeds 9");
+    // By content: the name says nothing.
+    fs::rename(shell.path("out/frame_0000.png"), shell.path("picture.pt")).unwrap();
+    for line in ["info picture.pt", "render picture.pt --out again", "factorize picture.pt"] {
+        let message = shell.fails(line, 1);
+        assert!(message.contains("picture.pt: this is an edit of") && message.contains("--edit"), "{message}");
+    }
+    shell.ok("render --out again --edit picture.pt");
 }
 
 #[test]

@@ -262,6 +262,7 @@ fn info() -> ModelInfo {
         layers: Vec::new(),
         classes: None,
         carries_code: false,
+        network_taken: "the whole file".into(),
         ignored: Vec::new(),
         warnings: Vec::new(),
         metadata: BTreeMap::new(),

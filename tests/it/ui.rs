@@ -182,8 +182,13 @@ fn an_exported_picture_opens_again_as_the_same_edit() {
         assert_eq!(pixels(&window), picture);
     }
     drop(window);
-    let window = self::window(Source::File(png), []);
-    assert_eq!(edit(&window), saved, "a picture must open at start, with the model it needs");
+    // By content: a picture that was renamed carries its edit all the same.
+    let renamed = png.with_extension("jpeg");
+    std::fs::copy(&png, &renamed).unwrap();
+    for picture in [png, renamed] {
+        let window = self::window(Source::File(picture), []);
+        assert_eq!(edit(&window), saved, "a picture must open at start, with the model it needs");
+    }
 }
 
 #[test]

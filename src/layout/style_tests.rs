@@ -233,7 +233,8 @@ fn mmgenerations_classes_are_taken_over() {
 fn scopes_of_surgery_need_not_be_sizes() {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/stylegan2_tf_surgery/model.pkl");
     let tree = Checkpoint::open(&path, &mut silent).unwrap().tree;
-    let network = tensorflow::choose(&tree, tree.root()).unwrap();
+    let networks = tree.items(tree.root()).unwrap();
+    let network = *networks.iter().find(|&&network| tensorflow::name(&tree, network) == "Gs").unwrap();
     let state = tensorflow::collect(&tree, network).unwrap();
     let claims = [
         ("/8x12/", "/32x48/"),

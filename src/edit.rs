@@ -3,11 +3,15 @@
 //! The picture is a pure function of (checkpoint, [`Edit`]). Undo, project files, export, the render request and the
 //! command line all use this value; what does not change the picture (zoom, open panels) never enters it.
 
+mod seed;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+pub use seed::{Seed, SeedKind};
 
 /// A picture's recipe: where it starts in latent space, and how far it was moved along which directions.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -58,9 +62,8 @@ pub struct ClassMix {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Code {
-    /// z is drawn by this seed from the distribution that the network was trained for: a standard normal one
-    /// (`latent::z_from_seed`), or for BigGAN a truncated one times psi (`latent::truncated_z_from_seed`).
-    Seed(u64),
+    /// z is drawn by this seed (`latent::z_of_seed`); for BigGAN it is then multiplied by psi.
+    Seed(Seed),
     /// z as it is, length `z_dim`.
     Z(Vec<f32>),
     /// w as it is, before truncation, length `w_dim`.
@@ -71,7 +74,7 @@ pub enum Code {
 
 impl Default for Code {
     fn default() -> Self {
-        Code::Seed(0)
+        Code::Seed(Seed::default())
     }
 }
 
@@ -281,6 +284,6 @@ mod tests {
         let json = serde_json::to_string(&edit).unwrap();
         assert_eq!(serde_json::from_str::<Edit>(&json).unwrap(), edit);
         let old: Sample = serde_json::from_str(r#"{"code":{"seed":7},"class":3}"#).unwrap();
-        assert_eq!(old, Sample { code: Code::Seed(7), class: Some(3), mix: None });
+        assert_eq!(old, Sample { code: Code::Seed(Seed::studio(7)), class: Some(3), mix: None });
     }
 }

@@ -440,11 +440,12 @@ impl Event {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::edit::{Code, Sample};
+    use crate::edit::{Code, Sample, Seed};
     use crate::render::Example;
 
     fn render(seed: u64) -> Job {
-        let edit = Edit { sample: Sample { code: Code::Seed(seed), class: None, mix: None }, ..Edit::default() };
+        let edit =
+            Edit { sample: Sample { code: Code::Seed(Seed::studio(seed)), class: None, mix: None }, ..Edit::default() };
         Job::Render { edit, purpose: Purpose::Edit }
     }
 

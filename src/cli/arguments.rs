@@ -9,7 +9,7 @@ use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use crate::classes::Classes;
-use crate::edit::LayerSet;
+use crate::edit::{LayerSet, SeedKind};
 use crate::generator::{Family, Group, ModelInfo};
 use crate::gpu::{DeviceChoice, DeviceError, Precision, RenderDevice};
 use crate::layout::{ChannelOrder, Upsampling};
@@ -129,6 +129,24 @@ impl FromStr for Numbers {
             numbers.extend(first..=last);
         }
         Ok(Numbers(numbers))
+    }
+}
+
+/// Whose seeds are meant; `None` for auto, those of the tool that the model comes from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SeedsOf(pub Option<SeedKind>);
+
+impl FromStr for SeedsOf {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "auto" => Ok(SeedsOf(None)),
+            kind => kind
+                .parse()
+                .map(|kind| SeedsOf(Some(kind)))
+                .map_err(|_| "expected auto, studio, numpy, torch or scipy".into()),
+        }
     }
 }
 

@@ -66,6 +66,7 @@ fn describe(source: &Source, info: &ModelInfo) -> String {
     let w = info.w_dim.map(|w_dim| format!(", w {w_dim}")).unwrap_or_default();
     let plural = if info.num_layers == 1 { "layer" } else { "layers" };
     line("latent", &format!("z {}{w}, {} {plural}", info.z_dim, info.num_layers));
+    line("seeds", &format!("of {}", info.seeds.tool()));
     let group = |group: Group| Some(format!("{} {}", group.name().to_lowercase(), info.group(group)?));
     line(
         "groups",

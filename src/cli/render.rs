@@ -7,10 +7,11 @@ use clap::Args;
 
 use super::arguments::{
     self, ClassChoice, ClassList, DeviceArguments, LayerChoice, MAX_FRAMES, NetworkArgument, Numbers, ReadingArguments,
+    SeedsOf,
 };
 use super::progress::Bar;
 use super::{device_line, open_model, print, warn};
-use crate::edit::{ClassMix, Code, Edit, Move, Noise, NoiseMode, Truncation, Weighting};
+use crate::edit::{ClassMix, Code, Edit, Move, Noise, NoiseMode, Seed, Truncation, Weighting};
 use crate::export::{self, ContactSheet, FrameWriter, Latents, Space};
 use crate::generator::ModelInfo;
 use crate::progress::Progress;
@@ -73,6 +74,12 @@ struct SampleArguments {
     #[arg(long)]
     seeds: Option<Numbers>,
 
+    /// Whose seeds they are: auto (of the tool that the network comes from; `info` says which), studio (this program's own),
+    /// numpy (RandomState(seed).randn(1, z)), torch (manual_seed(seed), randn(1, z) on a CPU) or scipy (truncated normal,
+    /// as Hugging Face's BigGAN) [default: auto]
+    #[arg(long, value_name = "TOOL", conflicts_with = "latents")]
+    seeds_of: Option<SeedsOf>,
+
     /// Latent codes instead of seeds: npy, npz or safetensors, [N,dim], or [N,layers,dim] for one w per layer
     #[arg(long, value_name = "FILE", conflicts_with = "seeds")]
     latents: Option<PathBuf>,
@@ -119,7 +126,7 @@ struct SampleArguments {
     #[arg(
         long,
         value_name = "JSON|PNG",
-        conflicts_with_all = ["seeds", "latents", "classes", "mix_class", "psi", "cutoff", "noise", "noise_seed"]
+        conflicts_with_all = ["seeds", "seeds_of", "latents", "classes", "mix_class", "psi", "cutoff", "noise", "noise_seed"]
     )]
     edit: Option<PathBuf>,
 }
@@ -238,7 +245,13 @@ fn starts(arguments: &SampleArguments, info: &ModelInfo) -> anyhow::Result<Vec<S
     let mut starts: Vec<Shot> = match &arguments.latents {
         None => {
             let seeds = arguments.seeds.as_ref().map_or(&[0][..], |seeds| &seeds.0);
-            seeds.iter().map(|&seed| Shot { name: format!("seed {seed}"), edit: info.start(seed) }).collect()
+            let kind = arguments.seeds_of.and_then(|SeedsOf(kind)| kind).unwrap_or(info.seeds);
+            let shot = |&number: &u64| {
+                let mut edit = info.start(number);
+                edit.sample.code = Code::Seed(Seed { number, kind });
+                Shot { name: format!("seed {number}"), edit }
+            };
+            seeds.iter().map(shot).collect()
         }
         Some(path) => {
             let latents = Latents::read(path, arguments.latents_key.as_deref())?;

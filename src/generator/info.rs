@@ -6,7 +6,7 @@ use std::fmt;
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
-use crate::edit::{Code, Edit, LayerSet, Noise, NoiseMode, Sample, Truncation};
+use crate::edit::{Code, Edit, LayerSet, Noise, NoiseMode, Sample, Seed, SeedKind, Truncation};
 use crate::layout::ChannelOrder;
 use crate::names::DirectionNames;
 
@@ -30,6 +30,8 @@ pub struct ModelInfo {
     pub z_dim: usize,
     /// Width of w; `None` where the latent space is z itself.
     pub w_dim: Option<usize>,
+    /// Whose seeds are meant by the model's seeds: those of the tool that it comes from, unless its file says otherwise.
+    pub seeds: SeedKind,
     pub num_layers: usize,
     /// The layers whose codes can be moved, `num_layers` of them.
     pub layers: Vec<LayerInfo>,
@@ -208,10 +210,15 @@ impl ModelInfo {
         }
     }
 
+    /// A seed as people mean it who speak of this model's seeds: one of the tool that the model comes from.
+    pub fn seed(&self, number: u64) -> Seed {
+        Seed { number, kind: self.seeds }
+    }
+
     /// The edit a newly opened model starts from.
     pub fn start(&self, seed: u64) -> Edit {
         Edit {
-            sample: Sample { code: Code::Seed(seed), class: self.classes.map(|_| 0), mix: None },
+            sample: Sample { code: Code::Seed(self.seed(seed)), class: self.classes.map(|_| 0), mix: None },
             truncation: self.default_truncation.unwrap_or_default(),
             noise: Noise { mode: self.noise_mode(NoiseMode::Const), seed: 0 },
             ..Edit::default()
@@ -239,7 +246,7 @@ impl ModelInfo {
         };
         let w_dim = || self.w_dim.ok_or_else(|| "a code in w, but the model's latent space is z".to_owned());
         match &edit.sample.code {
-            Code::Seed(_) => {}
+            Code::Seed(seed) => seed.check()?,
             Code::Z(z) => width("z", z, self.z_dim)?,
             Code::W(w) => width("w", w, w_dim()?)?,
             Code::WPlus(codes) => {

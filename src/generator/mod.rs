@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
-use crate::edit::{Truncation, Weighting};
+use crate::edit::{SeedKind, Truncation, Weighting};
 use crate::layout::{LayoutError, LayoutProblem, Weights};
 use crate::limits;
 use crate::names;
@@ -249,6 +249,9 @@ impl Tally<'_> {
     }
 }
 
+/// Entry of a file's metadata that says whose seeds its network's seeds are, by the names of [`SeedKind`].
+pub const SEEDS_KEY: &str = "seeds";
+
 /// Facts about the network in a checkpoint, without loading it onto a device. `name` is shown if the file has no title.
 pub fn describe(weights: &Weights, name: &str) -> Result<ModelInfo, LayoutError> {
     describe_blueprint(&*blueprint(weights)?, weights, name)
@@ -276,6 +279,16 @@ fn describe_blueprint(blueprint: &dyn Blueprint, weights: &Weights, name: &str) 
         warnings.push(format!("the names of directions in the metadata are not used: {error}"));
         None
     });
+    let seeds = match metadata.remove(SEEDS_KEY).map(|text| text.parse()) {
+        Some(Ok(kind)) => kind,
+        told => {
+            warnings.extend(
+                told.and_then(Result::err).map(|error: String| format!("{SEEDS_KEY} in the metadata: {error}")),
+            );
+            // A converted file keeps the seeds of the tool that it came from.
+            SeedKind::of_layout(metadata.get("source_layout").map_or(weights.layout, String::as_str))
+        }
+    };
     let slider_range = metadata.get("slider_range").and_then(|text| text.parse().ok());
     let slider_range = slider_range.filter(|range| (1e-3..1e3).contains(range)).unwrap_or(facts.slider_range);
     Ok(ModelInfo {
@@ -288,6 +301,7 @@ fn describe_blueprint(blueprint: &dyn Blueprint, weights: &Weights, name: &str) 
         channels: facts.channels,
         z_dim: facts.z_dim,
         w_dim: facts.w_dim,
+        seeds,
         num_layers: facts.layers.len(),
         layers: facts.layers,
         classes: facts.classes,

@@ -10,7 +10,7 @@ use rayon::prelude::{IntoParallelIterator, ParallelExtend, ParallelIterator};
 
 use super::{Picture, Source};
 use crate::checkpoint::CheckpointError;
-use crate::edit::{Code, Edit, LayerSet, Noise, NoiseMode, Weighting};
+use crate::edit::{Code, Edit, LayerSet, Noise, NoiseMode, Seed, Weighting};
 use crate::generator::{
     Activation, Conditions, Generator, Label, LoadError, ModelInfo, NoiseInput, Prior, ReadBackError, Size, Stage,
 };
@@ -296,12 +296,10 @@ impl Model {
     }
 
     /// z of a seed.
-    fn drawn(&self, seed: u64, psi: f32) -> Vec<f32> {
-        let dim = self.generator.info.z_dim;
-        match self.generator.network.prior() {
-            Prior::Normal => latent::z_from_seed(seed, dim),
-            Prior::TruncatedNormal => latent::truncated_z_from_seed(seed, dim).iter().map(|x| psi * x).collect(),
-        }
+    fn drawn(&self, seed: Seed, psi: f32) -> Vec<f32> {
+        let truncated = self.generator.network.prior() == Prior::TruncatedNormal;
+        let z = latent::z_of_seed(seed, self.generator.info.z_dim, truncated);
+        if truncated { z.iter().map(|x| psi * x).collect() } else { z }
     }
 
     /// The code of z, from the cache if it is the last one's.

@@ -7,6 +7,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{Checkpoint, CheckpointError};
+use crate::edit::SeedKind;
+use crate::generator::SEEDS_KEY;
 use crate::progress::Report;
 
 /// Between a file and the path of a network in it.
@@ -79,7 +81,12 @@ impl Source {
             Source::Network { file, network } => {
                 Ok(Checkpoint { network: Some(network.clone()), ..Checkpoint::open(file, report)? })
             }
-            Source::Example(example) => Checkpoint::from_static(example.bytes(), example.name()),
+            Source::Example(example) => {
+                let mut checkpoint = Checkpoint::from_static(example.bytes(), example.name())?;
+                // Their home is this program: pictures, cards and `first_seed` speak of its own seeds.
+                checkpoint.metadata.insert(SEEDS_KEY.into(), SeedKind::Studio.to_string());
+                Ok(checkpoint)
+            }
         }
     }
 

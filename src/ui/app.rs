@@ -237,7 +237,7 @@ impl App {
 
     fn caption(&self, comparing: bool) -> String {
         let seed = match self.document.edit.sample.code {
-            Code::Seed(seed) => format!("seed {seed}"),
+            Code::Seed(seed) => format!("seed {}", seed.number),
             _ => "code from file".to_owned(),
         };
         let pinned = self.model.as_ref().is_some_and(|model| model.reference.is_some());

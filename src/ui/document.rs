@@ -184,7 +184,7 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::edit::Code;
+    use crate::edit::{Code, Seed};
     use crate::sefa::{StyleRows, factorize, gram};
 
     fn basis(layers: &str) -> Basis {
@@ -194,7 +194,7 @@ mod tests {
 
     fn seeded(seed: u64) -> Document {
         let mut document = Document::default();
-        document.edit.sample.code = Code::Seed(seed);
+        document.edit.sample.code = Code::Seed(Seed::studio(seed));
         document
     }
 

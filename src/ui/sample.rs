@@ -10,7 +10,7 @@ use super::segments::{Segment, segments_ui};
 use super::slider::Slider;
 use super::style;
 use crate::classes::Classes;
-use crate::edit::{Code, Edit, NoiseMode};
+use crate::edit::{Code, Edit, NoiseMode, Seed, SeedKind};
 use crate::generator::ModelInfo;
 
 /// The panel. `refused` holds the text of a seed that is none, until it is corrected.
@@ -24,11 +24,15 @@ pub fn sample_ui(
     style::section(ui, "Sample");
     row(ui, "Seed", |ui| match edit.sample.code {
         Code::Seed(seed) => seed_ui(ui, seed, &mut edit.sample.code, refused, commands),
-        _ => code_ui(ui, &mut edit.sample.code),
+        _ => code_ui(ui, info, &mut edit.sample.code),
     });
     if let Some(text) = refused {
-        let hint = format!("{text:?} is no seed: a whole number from 0 to {}", u64::MAX);
+        let last = if let Code::Seed(seed) = edit.sample.code { seed.kind.last() } else { u64::MAX };
+        let hint = format!("{text:?} is no seed: a whole number from 0 to {last}");
         ui.colored_label(style::palette(ui).warning, egui::RichText::new(hint).size(style::SMALL_TEXT));
+    }
+    if let Code::Seed(seed) = &mut edit.sample.code {
+        row(ui, "of", |ui| kind_ui(ui, info, seed));
     }
     truncation_ui(ui, info, edit);
     noise_ui(ui, info, edit, commands);
@@ -51,15 +55,15 @@ pub fn row<R>(ui: &mut Ui, label: &str, add_controls: impl FnOnce(&mut Ui) -> R)
     .inner
 }
 
-fn seed_ui(ui: &mut Ui, seed: u64, code: &mut Code, refused: &mut Option<String>, commands: &mut Vec<Command>) {
+fn seed_ui(ui: &mut Ui, seed: Seed, code: &mut Code, refused: &mut Option<String>, commands: &mut Vec<Command>) {
     command_icon(ui, Icon::Previous, Command::PreviousSeed, commands);
     let width = ui.available_width() - 2.0 * (style::ROW + style::GRID);
     let field = TextField { name: "Seed", hint: "", width, quiet: false, align: Align::Center };
-    let (response, typed) = field.show(ui, Id::unique("seed"), &seed.to_string());
+    let (response, typed) = field.show(ui, Id::unique("seed"), &seed.number.to_string());
     if let Some(text) = typed {
-        match text.trim().parse() {
-            Ok(seed) => (*code, *refused) = (Code::Seed(seed), None),
-            Err(_) => *refused = Some(text),
+        match text.trim().parse().map(|number| Seed { number, ..seed }) {
+            Ok(seed) if seed.check().is_ok() => (*code, *refused) = (Code::Seed(seed), None),
+            _ => *refused = Some(text),
         }
     } else if response.has_focus() && ui.input(|input| input.events.iter().any(|e| matches!(e, egui::Event::Text(_)))) {
         *refused = None;
@@ -69,13 +73,43 @@ fn seed_ui(ui: &mut Ui, seed: u64, code: &mut Code, refused: &mut Option<String>
     command_icon(ui, Icon::Dice, Command::RandomSeed, commands);
 }
 
+/// Whose seed it is.
+fn kind_ui(ui: &mut Ui, info: &ModelInfo, seed: &mut Seed) {
+    let z = info.z_dim;
+    let kinds = SeedKind::ALL.map(|kind| {
+        let (text, name, meaning) = match kind {
+            SeedKind::Studio => ("Studio", "Seed of SeFa Studio", "This program's own random numbers".to_owned()),
+            SeedKind::Numpy => (
+                "NumPy",
+                "Seed of NumPy",
+                format!("RandomState(seed).randn(1, {z}), as NVIDIA's and genforce's tools draw"),
+            ),
+            SeedKind::Torch => ("torch", "Seed of PyTorch", format!("manual_seed(seed), randn(1, {z}) on a CPU")),
+            SeedKind::Scipy => {
+                ("SciPy", "Seed of SciPy", "truncnorm within -2 to 2, as Hugging Face's BigGAN draws".to_owned())
+            }
+        };
+        let own = if kind == info.seeds { "\nThe tool that this model comes from" } else { "" };
+        (text, name, format!("The picture that this seed stands for there: {meaning}{own}"))
+    });
+    let segments: Vec<Segment> = SeedKind::ALL
+        .into_iter()
+        .zip(&kinds)
+        .map(|(kind, (text, name, tooltip))| Segment { text, name, tooltip, enabled: true, on: seed.kind == kind })
+        .collect();
+    let clicked = segments_ui(ui, ui.available_width(), &segments);
+    if let Some(&kind) = clicked.and_then(|clicked| SeedKind::ALL.get(clicked)) {
+        *seed = seed.of(kind);
+    }
+}
+
 fn command_icon(ui: &mut Ui, icon: Icon, command: Command, commands: &mut Vec<Command>) {
     if icon_button(ui, icon, command.text(), &command.hint(ui.ctx())).clicked() {
         commands.push(command);
     }
 }
 
-fn code_ui(ui: &mut Ui, code: &mut Code) {
+fn code_ui(ui: &mut Ui, info: &ModelInfo, code: &mut Code) {
     let kind = match code {
         Code::Seed(_) | Code::Z(_) => "z",
         Code::W(_) => "w",
@@ -85,7 +119,7 @@ fn code_ui(ui: &mut Ui, code: &mut Code) {
         .on_hover_text("This edit starts from a given latent code, not from a seed");
     let button = ui.button("Use a seed").on_hover_text("Leaves the code from the file and draws one from seed 0");
     if button.clicked() {
-        *code = Code::Seed(0);
+        *code = Code::Seed(info.seed(0));
     }
 }
 

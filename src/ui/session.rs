@@ -12,7 +12,7 @@ use super::document::Document;
 use super::open::{Failure, PathPrompt};
 use super::palette::Palette;
 use super::sweep::SweepDialog;
-use crate::edit::{Code, NoiseMode};
+use crate::edit::{Code, NoiseMode, Seed, SeedKind};
 use crate::generator::ModelInfo;
 use crate::gpu::Precision;
 use crate::progress::Progress;
@@ -141,9 +141,9 @@ impl App {
             Command::Quit => ctx.send_viewport_cmd(ViewportCommand::Close),
             Command::Undo => self.history.undo(&mut self.document),
             Command::Redo => self.history.redo(&mut self.document),
-            Command::PreviousSeed => self.step_seed(u64::wrapping_sub),
-            Command::NextSeed => self.step_seed(u64::wrapping_add),
-            Command::RandomSeed => self.document.edit.sample.code = Code::Seed(draw()),
+            Command::PreviousSeed => self.step_seed(false),
+            Command::NextSeed => self.step_seed(true),
+            Command::RandomSeed => self.draw_seed(),
             Command::RerollNoise => self.document.edit.noise.seed = draw(),
             Command::ResetMoves => self.document.edit.moves.clear(),
             Command::CopyPicture => {
@@ -182,10 +182,18 @@ impl App {
         ctx.request_repaint();
     }
 
-    fn step_seed(&mut self, step: fn(u64, u64) -> u64) {
+    fn step_seed(&mut self, up: bool) {
         if let Code::Seed(seed) = &mut self.document.edit.sample.code {
-            *seed = step(*seed, 1);
+            *seed = seed.step(up);
         }
+    }
+
+    fn draw_seed(&mut self) {
+        let kind = match self.document.edit.sample.code {
+            Code::Seed(seed) => seed.kind,
+            _ => self.model().map_or_else(SeedKind::default, |info| info.seeds),
+        };
+        self.document.edit.sample.code = Code::Seed(Seed { number: draw(), kind });
     }
 
     fn set_reference(&mut self, pinned: bool) {
@@ -279,11 +287,12 @@ fn draw() -> u64 {
     std::collections::hash_map::RandomState::new().build_hasher().finish() % 1_000_000
 }
 
-/// "toy-heads-1042-pose+1.4": model, seed, classes, and at most three moves.
+/// "toy-heads-1042-pose+1.4": model, seed (numpy1042 if it is of another tool than the model), classes, and at most three moves.
 fn file_name(info: &ModelInfo, document: &Document) -> String {
     let mut parts = vec![plain(&info.name)];
     parts.push(match document.edit.sample.code {
-        Code::Seed(seed) => seed.to_string(),
+        Code::Seed(seed) if seed.kind == info.seeds => seed.number.to_string(),
+        Code::Seed(seed) => format!("{}{}", seed.kind, seed.number),
         _ => "code".to_owned(),
     });
     parts.extend(document.edit.sample.class.map(|class| format!("c{class}")));

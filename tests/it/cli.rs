@@ -132,6 +132,33 @@ fn a_frame_can_be_rendered_again_from_itself_and_from_json() {
 }
 
 #[test]
+fn seeds_of_another_tool_are_asked_for_by_name_and_kept_in_the_picture() {
+    let shell = Shell::new();
+    assert_eq!(shell.json("info --json")["seeds"], "studio");
+    for tool in ["auto", "studio", "numpy", "torch", "scipy"] {
+        shell.ok(&format!("render --out {tool} --seeds 5 --seeds-of {tool}"));
+        shell.ok(&format!("render --out {tool}_again --edit {tool}/frame_0000.png"));
+        let again = shell.pixels(&format!("{tool}_again/frame_0000.png"));
+        assert_eq!(shell.pixels(&format!("{tool}/frame_0000.png")), again, "{tool}");
+    }
+    let picture = |tool: &str| shell.pixels(&format!("{tool}/frame_0000.png"));
+    assert_eq!(picture("auto"), picture("studio"));
+    assert!(
+        picture("numpy") != picture("torch")
+            && picture("torch") != picture("scipy")
+            && picture("scipy") != picture("studio")
+    );
+    let message = shell.fails("render --out none --seeds 4294967296 --seeds-of numpy", 1);
+    assert!(message.contains("NumPy takes seeds from 0 to 4294967295"), "{message}");
+    shell.fails("render --out none --seeds-of dice", 2);
+
+    let path = fixture("stylegan2_rosinality/model.pt");
+    let path = path.display();
+    shell.ok(&format!("convert {path} converted.safetensors"));
+    assert_eq!(shell.json("info converted.safetensors --json")["seeds"], "torch", "a converted file keeps its seeds");
+}
+
+#[test]
 fn codes_of_other_tools_are_rendered_as_they_are() {
     let shell = Shell::new();
     let info = shell.json("info --json");

@@ -1,6 +1,6 @@
 //! The engine's caches must never show: a cached render is a fresh one, bit for bit.
 
-use sefa_studio::edit::{Code, Edit, LayerSet, Move, Noise, NoiseMode, Sample, Truncation, Weighting};
+use sefa_studio::edit::{Code, Edit, LayerSet, Move, Noise, NoiseMode, Sample, Seed, Truncation, Weighting};
 use sefa_studio::generator::Group;
 use sefa_studio::gpu::RenderDevice;
 use sefa_studio::progress::{self, Cancelled};
@@ -13,7 +13,7 @@ fn toy_heads() -> Engine {
 }
 
 fn sample(seed: u64) -> Edit {
-    Edit { sample: Sample { code: Code::Seed(seed), class: None, mix: None }, ..Edit::default() }
+    Edit { sample: Sample { code: Code::Seed(Seed::studio(seed)), class: None, mix: None }, ..Edit::default() }
 }
 
 fn moved(engine: &mut Engine, group: Group, value: f32) -> Move {
@@ -104,7 +104,8 @@ fn an_edit_that_does_not_fit_is_refused_with_what_was_expected_and_found() {
     assert_eq!(problem(&mut engine, &code(Code::Z(vec![0.0; 7]))), "z has 7 numbers, expected 128");
     assert_eq!(problem(&mut engine, &code(Code::WPlus(vec![vec![0.0; 128]; 3]))), "w+ has 3 layers, the model has 12");
     assert!(problem(&mut engine, &code(Code::W(vec![f32::NAN; 128]))).contains("not finite"));
-    let class = Edit { sample: Sample { code: Code::Seed(0), class: Some(2), mix: None }, ..Edit::default() };
+    let class =
+        Edit { sample: Sample { code: Code::Seed(Seed::default()), class: Some(2), mix: None }, ..Edit::default() };
     assert_eq!(problem(&mut engine, &class), "class 2, but the model has no classes");
     let mut beyond = moved(&mut engine, Group::Bottom, 1.0);
     beyond.layers = LayerSet::range(8, 14);

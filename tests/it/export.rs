@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use half::f16;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
-use sefa_studio::edit::{Code, Edit, LayerSet, Move, Sample, Weighting};
+use sefa_studio::edit::{Code, Edit, LayerSet, Move, Sample, SeedKind, Weighting};
 use sefa_studio::export::{self, ExportError, FrameWriter, Latents, Space, Sweep};
 use sefa_studio::generator::{Family, ModelInfo, Size};
 use sefa_studio::gpu::RenderDevice;
@@ -258,6 +258,7 @@ fn info() -> ModelInfo {
         channels: 3,
         z_dim: 4,
         w_dim: Some(3),
+        seeds: SeedKind::Numpy,
         num_layers: 2,
         layers: Vec::new(),
         classes: None,

@@ -6,6 +6,7 @@ mod engine;
 mod export;
 mod golden;
 mod screen;
+mod seeds;
 mod structure;
 mod support;
 #[cfg(feature = "gui")]

@@ -8,7 +8,7 @@ use egui::accesskit::Role;
 use egui::{Key, Modifiers, vec2};
 use egui_kittest::kittest::{NodeT, Queryable};
 use egui_kittest::{Harness, Node};
-use sefa_studio::edit::{ClassMix, Code, Edit, LayerSet, Weighting};
+use sefa_studio::edit::{ClassMix, Code, Edit, LayerSet, SeedKind, Weighting};
 use sefa_studio::gpu::{DeviceChoice, RenderDevice, WgpuSetup};
 use sefa_studio::project::Project;
 use sefa_studio::render::{Engine, Example, FrameImage, Source};
@@ -109,7 +109,7 @@ fn click(window: &mut Window, name: &str) {
 
 fn seed(edit: &Edit) -> u64 {
     match edit.sample.code {
-        Code::Seed(seed) => seed,
+        Code::Seed(seed) => seed.number,
         ref code => panic!("expected a seed, found {code:?}"),
     }
 }
@@ -290,6 +290,29 @@ fn seeds_are_stepped_and_typed_and_nonsense_is_refused() {
         assert_eq!(seed(&edit(&window)), expected, "after typing {typed:?}");
     }
     assert!(window.query_by_label_contains("is no seed").is_some());
+}
+
+#[test]
+fn a_seed_is_of_the_tool_that_is_chosen_and_undo_goes_back() {
+    let mut window = fixture_window("stylegan2_ada_skip/model.pth");
+    let kind = |window: &Window| match edit(window).sample.code {
+        Code::Seed(seed) => seed.kind,
+        ref code => panic!("expected a seed, found {code:?}"),
+    };
+    assert_eq!(kind(&window), SeedKind::Numpy, "the file's names are NVIDIA's");
+    press(&mut window, Modifiers::NONE, Key::ArrowRight);
+    click(&mut window, "Seed of PyTorch");
+    assert_eq!((kind(&window), seed(&edit(&window))), (SeedKind::Torch, 1));
+    assert_eq!(window.state().shown_edit(), Some(&edit(&window)));
+    press(&mut window, Modifiers::COMMAND, Key::Z);
+    assert_eq!((kind(&window), seed(&edit(&window))), (SeedKind::Numpy, 1));
+    window.get_by_label("Seed").focus();
+    window.step();
+    window.get_by_label("Seed").type_text("4294967296");
+    window.step();
+    press(&mut window, Modifiers::NONE, Key::Enter);
+    assert!(window.query_by_label_contains("from 0 to 4294967295").is_some());
+    assert_eq!(seed(&edit(&window)), 1);
 }
 
 #[test]

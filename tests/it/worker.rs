@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use sefa_studio::edit::{Code, Edit, LayerSet, Sample, Weighting};
+use sefa_studio::edit::{Code, Edit, LayerSet, Sample, Seed, Weighting};
 use sefa_studio::gpu::{Precision, RenderDevice};
 use sefa_studio::render::{Engine, Example, FrameImage, Source};
 use sefa_studio::worker::{Event, Job, Purpose, Task, Worker};
@@ -32,7 +32,8 @@ fn settle(worker: &Worker) -> Vec<Event> {
 }
 
 fn render(seed: u64) -> Job {
-    let edit = Edit { sample: Sample { code: Code::Seed(seed), class: None, mix: None }, ..Edit::default() };
+    let edit =
+        Edit { sample: Sample { code: Code::Seed(Seed::studio(seed)), class: None, mix: None }, ..Edit::default() };
     Job::Render { edit, purpose: Purpose::Edit }
 }
 
@@ -52,10 +53,10 @@ fn of_many_renders_the_newest_is_always_shown_and_most_are_skipped() {
     }
     let events = settle(&worker);
     let shown = frames(&events);
-    assert_eq!(shown.last().unwrap().sample.code, Code::Seed(199));
+    assert_eq!(shown.last().unwrap().sample.code, Code::Seed(Seed::studio(199)));
     assert!(shown.len() < 100, "{} of 200 renders were made", shown.len());
     assert!(shown.windows(2).all(|pair| match (&pair[0].sample.code, &pair[1].sample.code) {
-        (Code::Seed(a), Code::Seed(b)) => a < b,
+        (Code::Seed(a), Code::Seed(b)) => a.number < b.number,
         _ => false,
     }));
     assert!(wakes.load(Ordering::SeqCst) >= events.len());
@@ -105,7 +106,7 @@ fn a_broken_file_is_reported_and_the_old_model_goes_on() {
         _ => None,
     });
     assert!(failed.expect("a failure").contains("there is no such file.pth"));
-    assert_eq!(frames(&events).last().unwrap().sample.code, Code::Seed(2));
+    assert_eq!(frames(&events).last().unwrap().sample.code, Code::Seed(Seed::studio(2)));
 }
 
 #[test]

@@ -120,7 +120,7 @@ fn psi_drives_the_z_of_a_seed_and_leaves_a_given_z_alone() {
     let mut edit = info.start(3);
     assert_eq!((edit.truncation.psi, edit.sample.class), (0.5, Some(0)));
     let from_seed = engine.render(&edit).unwrap().to_f32().unwrap();
-    let z = latent::truncated_z_from_seed(3, info.z_dim).iter().map(|x| 0.5 * x).collect();
+    let z = latent::z_of_seed(info.seed(3), info.z_dim, true).iter().map(|x| 0.5 * x).collect();
     edit.sample.code = Code::Z(z);
     assert_eq!(engine.render(&edit).unwrap().to_f32().unwrap(), from_seed);
 }

@@ -1,21 +1,40 @@
 //! Latent codes on the host: seed -> z, and the per-layer codes that an edit asks for.
 //!
-//! Everything here gives the same bits on every machine (ChaCha, and logarithm and cosine in software), so that a seed
-//! names one picture everywhere.
+//! Everything here gives the same bits on every machine (integer generators, and logarithm and cosine in software), so that a
+//! seed names one picture everywhere. The generators of other tools are in files of their own.
+
+mod numpy;
+mod scipy;
+mod torch;
 
 use std::f64::consts::TAU;
 
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-use crate::edit::{Move, Truncation};
+use crate::edit::{Move, Seed, SeedKind, Truncation};
 
-/// z of a seed: `dim` independent standard normal numbers.
+/// z of a seed, by the tool that the seed is of. `truncated`: for a network whose z was drawn within -2..=2 (BigGAN), before
+/// the factor psi; other tools' normal numbers stay as they are.
+///
+/// NumPy and SciPy take seeds up to 2^32 - 1 ([`Seed::check`]); of larger ones the lower half counts.
+pub fn z_of_seed(seed: Seed, dim: usize, truncated: bool) -> Vec<f32> {
+    let Seed { number, kind } = seed;
+    match kind {
+        SeedKind::Studio if truncated => truncated_z_from_seed(number, dim),
+        SeedKind::Studio => z_from_seed(number, dim),
+        SeedKind::Numpy => numpy::randn(number as u32, dim),
+        SeedKind::Torch => torch::randn(number, dim),
+        SeedKind::Scipy => scipy::truncated_normal(number as u32, dim),
+    }
+}
+
+/// z of one of this program's own seeds: `dim` independent standard normal numbers.
 pub fn z_from_seed(seed: u64, dim: usize) -> Vec<f32> {
     normal(seed, 0, dim)
 }
 
-/// z of a seed for BigGAN, before the factor psi: standard normal numbers, those outside -2..=2 drawn anew (Brock et al.,
+/// The same for BigGAN, before the factor psi: standard normal numbers, those outside -2..=2 drawn anew (Brock et al.,
 /// 2019, section 3.1).
 pub fn truncated_z_from_seed(seed: u64, dim: usize) -> Vec<f32> {
     normals(seed, 0).filter(|x| x.abs() <= 2.0).take(dim).collect()

@@ -174,6 +174,11 @@ fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
+/// Says what was taken for what, where a person could mean something else.
+fn note(text: &str) {
+    let _ = writeln!(io::stderr(), "note: {text}");
+}
+
 fn warn(text: &str) {
     let _ = writeln!(io::stderr(), "warning: {text}");
 }

@@ -10,9 +10,9 @@ use super::arguments::{
     SeedsOf,
 };
 use super::progress::Bar;
-use super::{device_line, open_model, print, warn};
+use super::{device_line, note, open_model, print, warn};
 use crate::edit::{ClassMix, Code, Edit, Move, Noise, NoiseMode, Seed, Truncation, Weighting};
-use crate::export::{self, ContactSheet, FrameWriter, Latents, Space};
+use crate::export::{self, Codes, ContactSheet, FrameWriter, Latents, Space};
 use crate::generator::ModelInfo;
 use crate::progress::Progress;
 use crate::project::Project;
@@ -80,15 +80,18 @@ struct SampleArguments {
     #[arg(long, value_name = "TOOL", conflicts_with = "latents")]
     seeds_of: Option<SeedsOf>,
 
-    /// Latent codes instead of seeds: npy, npz or safetensors, [N,dim], or [N,layers,dim] for one w per layer
+    /// Latent codes of another tool instead of seeds: npy, npz, safetensors, a PyTorch or pickle file, JSON or a table of
+    /// numbers. Arrays [z] or [N,z], [w] or [N,w], and [layers,w] or [N,layers,w] for one w per layer (w+), with any axes of
+    /// length 1; alone, or in maps and lists, where names such as latent, z, w, w_plus and dlatents are known
     #[arg(long, value_name = "FILE", conflicts_with = "seeds")]
     latents: Option<PathBuf>,
 
-    /// Which array of the file; needed if it has several
+    /// Which array of the file, by its name or its path (photo.jpg/latent); needed if several can be meant
     #[arg(long, value_name = "NAME", requires = "latents")]
     latents_key: Option<String>,
 
-    /// Space of codes of shape [N,dim]: z (as it is; psi truncates the w made from it) or w [default: z]
+    /// Space of the codes: z (as it is; psi truncates the w made from it), w, or w+ (one w per layer) [default: by name and
+    /// shape; z for [N,dim] that can be both]
     #[arg(long, requires = "latents")]
     space: Option<Space>,
 
@@ -255,7 +258,9 @@ fn starts(arguments: &SampleArguments, info: &ModelInfo) -> anyhow::Result<Vec<S
         }
         Some(path) => {
             let latents = Latents::read(path, arguments.latents_key.as_deref())?;
-            let codes = latents.into_codes(arguments.space, info)?;
+            let Codes { codes, reading, doubt } = latents.into_codes(arguments.space, info)?;
+            note(&reading);
+            doubt.iter().for_each(|doubt| warn(doubt));
             codes.into_iter().enumerate().map(|(number, code)| from_code(number, code, info)).collect()
         }
     };

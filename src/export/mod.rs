@@ -14,7 +14,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-pub use latents::{Latents, LatentsError, Space};
+pub use latents::{Codes, Latents, LatentsError, Space};
 pub use npy::write_npy;
 pub use png::{embedded_project, is_png, write_png};
 pub use sequence::{FrameWriter, Sweep, sweep_values, write_sweep};

@@ -34,6 +34,12 @@ pub(super) fn is_npy(bytes: &[u8]) -> bool {
     bytes.starts_with(MAGIC)
 }
 
+/// The pickle in an npy file of Python objects; `None` for every other npy file.
+pub(super) fn pickled_objects(bytes: &[u8]) -> Option<&[u8]> {
+    let (header, data) = split_header(bytes)?;
+    entry(header, "descr")?.starts_with("'|O'").then_some(data)
+}
+
 /// An array of numbers, row-major.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Array {

@@ -1,25 +1,17 @@
-//! Files that leave the program and come back: pictures with their project, latent codes of other tools.
+//! Files that leave the program and come back: pictures with their project.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Cursor, Write};
-use std::path::{Path, PathBuf};
+use std::io::Cursor;
+use std::path::Path;
 
-use half::f16;
-use safetensors::Dtype;
-use safetensors::tensor::TensorView;
-use sefa_studio::edit::{Code, Edit, LayerSet, Move, Sample, SeedKind, Weighting};
-use sefa_studio::export::{self, ExportError, FrameWriter, Latents, Space, Sweep};
-use sefa_studio::generator::{Family, ModelInfo, Size};
+use sefa_studio::edit::{Code, Edit, LayerSet, Move, Sample, Weighting};
+use sefa_studio::export::{self, ExportError, FrameWriter, Sweep};
 use sefa_studio::gpu::RenderDevice;
-use sefa_studio::layout::ChannelOrder;
 use sefa_studio::names::DirectionNames;
 use sefa_studio::progress::{self, Cancelled, Progress};
 use sefa_studio::project::{ModelIdentity, Project, ProjectError, VERSION};
 use sefa_studio::render::{Engine, Example, Pixels, Source};
 use tempfile::TempDir;
-use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, ZipWriter};
 
 fn project() -> Project {
     let layers = "0-1".parse().unwrap();
@@ -240,165 +232,6 @@ fn frames_come_in_order_and_equal_a_single_render() {
         let picture = engine.render(&info.start(seed)).unwrap();
         let name = |extension: &str| folder.path().join(format!("frame_{seed:04}.{extension}"));
         assert_eq!(pixels_of(&fs::read(name("png")).unwrap()), picture.to_pixels().unwrap().data);
-        assert_eq!(fs::read(name("npy")).unwrap()[128..], f32s(&picture.to_f32().unwrap()));
+        assert_eq!(fs::read(name("npy")).unwrap()[128..], crate::latents::f32s(&picture.to_f32().unwrap()));
     }
-}
-
-// ---- latent codes ----
-
-/// A StyleGAN2 with z of 4, w of 3 and two layers.
-fn info() -> ModelInfo {
-    ModelInfo {
-        name: "small".into(),
-        identity: String::new(),
-        family: Family::StyleGan2,
-        layout: String::new(),
-        container: String::new(),
-        size: Size::square(4),
-        channels: 3,
-        z_dim: 4,
-        w_dim: Some(3),
-        seeds: SeedKind::Numpy,
-        num_layers: 2,
-        layers: Vec::new(),
-        classes: None,
-        carries_code: false,
-        network_taken: "the whole file".into(),
-        ignored: Vec::new(),
-        warnings: Vec::new(),
-        metadata: BTreeMap::new(),
-        direction_names: DirectionNames::default(),
-        default_truncation: None,
-        has_noise: false,
-        stores_noise: false,
-        channel_order: ChannelOrder::Rgb,
-        slider_range: 1.0,
-    }
-}
-
-fn npy(descr: &str, shape: &str, data: Vec<u8>) -> Vec<u8> {
-    let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
-    let length = (header.len() as u16).to_le_bytes();
-    [b"\x93NUMPY\x01\x00", &length[..], header.as_bytes(), &data].concat()
-}
-
-fn f32s(values: &[f32]) -> Vec<u8> {
-    values.iter().flat_map(|value| value.to_le_bytes()).collect()
-}
-
-fn npz(members: &[(&str, Vec<u8>)], method: CompressionMethod) -> Vec<u8> {
-    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
-    for (name, bytes) in members {
-        zip.start_file(*name, SimpleFileOptions::default().compression_method(method)).unwrap();
-        zip.write_all(bytes).unwrap();
-    }
-    zip.finish().unwrap().into_inner()
-}
-
-struct Files(TempDir);
-
-impl Files {
-    fn new() -> Self {
-        Files(TempDir::new().unwrap())
-    }
-
-    /// The name tells nothing: files are recognised by content.
-    fn add(&self, bytes: &[u8]) -> PathBuf {
-        let path = self.0.path().join("codes.bin");
-        fs::write(&path, bytes).unwrap();
-        path
-    }
-
-    fn codes(&self, bytes: &[u8], key: Option<&str>, space: Option<Space>) -> Result<Vec<Code>, String> {
-        let chain = |error: &dyn std::error::Error| {
-            let causes = std::iter::successors(Some(error), |error| error.source());
-            causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-        };
-        let latents = Latents::read(&self.add(bytes), key).map_err(|error| chain(&error))?;
-        latents.into_codes(space, &info()).map_err(|error| chain(&error))
-    }
-}
-
-const Z: [f32; 8] = [0.5, -1.0, 2.0, 0.25, 1.0, 1.5, -0.5, 4.0];
-
-#[test]
-fn codes_are_read_from_every_kind_of_file_and_number() {
-    let files = Files::new();
-    let f64s: Vec<u8> = Z.iter().flat_map(|&value| f64::from(value).to_le_bytes()).collect();
-    let f16s: Vec<u8> = Z.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes()).collect();
-    let expected: Vec<Code> = Z.chunks(4).map(|z| Code::Z(z.to_vec())).collect();
-    let array = npy("<f4", "(2, 4)", f32s(&Z));
-    let tensor = |dtype, data: &[u8]| {
-        safetensors::serialize([("z", TensorView::new(dtype, vec![2, 4], data).unwrap())], None).unwrap()
-    };
-    for bytes in [
-        npy("<f4", "(2, 4)", f32s(&Z)),
-        npy("<f8", "(2, 4)", f64s.clone()),
-        npy("<f2", "(2, 4)", f16s.clone()),
-        npz(&[("z.npy", array.clone())], CompressionMethod::Stored),
-        npz(&[("z.npy", array)], CompressionMethod::Deflated),
-        npz(&[("z.npy", npy("<f8", "(2, 4)", f64s.clone()))], CompressionMethod::Deflated),
-        tensor(Dtype::F32, &f32s(&Z)),
-        tensor(Dtype::F64, &f64s),
-        tensor(Dtype::F16, &f16s),
-    ] {
-        assert_eq!(files.codes(&bytes, None, None).unwrap(), expected);
-    }
-}
-
-#[test]
-fn shapes_and_spaces_decide_what_a_code_is() {
-    let files = Files::new();
-    let codes = |shape: &str, values: &[f32], space| files.codes(&npy("<f4", shape, f32s(values)), None, space);
-    assert_eq!(codes("(4,)", &Z[..4], None).unwrap(), [Code::Z(Z[..4].to_vec())]);
-    assert_eq!(codes("(3,)", &Z[..3], Some(Space::W)).unwrap(), [Code::W(Z[..3].to_vec())]);
-    let w_plus = Code::WPlus(vec![Z[..3].to_vec(), Z[3..6].to_vec()]);
-    assert_eq!(codes("(1, 2, 3)", &Z[..6], None).unwrap(), std::slice::from_ref(&w_plus));
-    assert_eq!(codes("(1, 2, 3)", &Z[..6], Some(Space::W)).unwrap(), [w_plus]);
-
-    let error = codes("(2, 3)", &Z[..6], None).unwrap_err();
-    assert!(error.contains("[2, 3]") && error.contains("[N, 4] in z") && error.contains("codes.bin"), "{error}");
-    for (shape, values, space) in [
-        ("(1, 2, 3)", &Z[..6], Some(Space::Z)),
-        ("(1, 3, 2)", &Z[..6], None),
-        ("(0, 4)", &Z[..0], None),
-        ("(1, 1, 1, 4)", &Z[..4], None),
-        ("()", &Z[..1], None),
-    ] {
-        assert!(codes(shape, values, space).unwrap_err().contains("expected"), "{shape} was accepted");
-    }
-}
-
-#[test]
-fn one_of_several_arrays_is_chosen_by_name() {
-    let files = Files::new();
-    let (z, other) = (npy("<f4", "(1, 4)", f32s(&Z[..4])), npy("<f4", "(1, 9)", f32s(&[0.0; 9])));
-    let archive = npz(&[("first.npy", other), ("z.npy", z.clone())], CompressionMethod::Deflated);
-    let error = files.codes(&archive, None, None).unwrap_err();
-    assert!(error.contains("first, z") && error.contains("--latents-key"), "{error}");
-    assert_eq!(files.codes(&archive, Some("z"), None).unwrap(), [Code::Z(Z[..4].to_vec())]);
-    let error = files.codes(&archive, Some("w"), None).unwrap_err();
-    assert!(error.contains("no array named w") && error.contains("first, z"), "{error}");
-    let error = files.codes(&z, Some("w"), None).unwrap_err();
-    assert!(error.contains("without a name"), "{error}");
-}
-
-#[test]
-fn numbers_that_are_none_and_damaged_files_are_refused() {
-    let files = Files::new();
-    for bad in [f32::NAN, f32::INFINITY] {
-        let error = files.codes(&npy("<f4", "(1, 4)", f32s(&[0.0, bad, 0.0, 0.0])), None, None).unwrap_err();
-        assert!(error.contains("position 1") && error.contains("finite"), "{error}");
-    }
-    let archive = npz(&[("z.npy", npy("<f4", "(2, 4)", f32s(&Z)))], CompressionMethod::Deflated);
-    let mut flipped = archive.clone();
-    flipped[60] ^= 0xff;
-    let empty = npz(&[("readme.txt", b"hello".to_vec())], CompressionMethod::Stored);
-    let page = b"<!DOCTYPE html><html>not found</html>".to_vec();
-    for bytes in [Vec::new(), archive[..80].to_vec(), flipped, empty, page, npy("<i8", "(1,)", vec![0; 8])] {
-        let error = files.codes(&bytes, None, None).unwrap_err();
-        assert!(!error.is_empty());
-    }
-    assert!(Latents::read(files.0.path(), None).is_err(), "a folder was accepted");
-    assert!(Latents::read(&files.0.path().join("missing.npy"), None).unwrap_err().to_string().contains("missing.npy"));
 }

@@ -5,6 +5,7 @@ mod cli;
 mod engine;
 mod export;
 mod golden;
+mod latents;
 mod screen;
 mod seeds;
 mod structure;

@@ -36,8 +36,8 @@ pub(super) fn is_npy(bytes: &[u8]) -> bool {
 
 /// The pickle in an npy file of Python objects; `None` for every other npy file.
 pub(super) fn pickled_objects(bytes: &[u8]) -> Option<&[u8]> {
-    let (header, data) = split_header(bytes)?;
-    entry(header, "descr")?.starts_with("'|O'").then_some(data)
+    let header = Header::parse(bytes)?;
+    bytes.get(header.data_at..).filter(|_| header.code() == Some("|O"))
 }
 
 /// An array of numbers, row-major.

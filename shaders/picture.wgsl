@@ -1,5 +1,5 @@
 // Shows a picture tensor: values in -1..1, any strides, 1, 3 or 4 channels -> an opaque RGBA texture.
-// Rounding as in the reference tools: floor(clamp(x * 127.5 + 128, 0, 255)).
+// Rounding as in the reference tools: floor(clamp(x * 127.5 + 128, 0, 255)). Says whether some value is not finite.
 
 struct Shape {
     width: u32,
@@ -17,9 +17,14 @@ struct Shape {
 @group(0) @binding(0) var<uniform> shape: Shape;
 @group(0) @binding(1) var<storage, read> values: array<f32>;
 @group(0) @binding(2) var target_texture: texture_storage_2d<rgba8unorm, write>;
+@group(0) @binding(3) var<storage, read_write> broken: atomic<u32>;
 
 fn level(channel: u32, pixel: u32) -> f32 {
     let x = values[shape.first + channel * shape.stride_channel + pixel];
+    // By its bits, because compilers may take it that comparisons meet no NaN.
+    if ((bitcast<u32>(x) & 0x7f800000u) == 0x7f800000u) {
+        atomicStore(&broken, 1u);
+    }
     return floor(clamp(x * 127.5 + 128.0, 0.0, 255.0)) / 255.0;
 }
 

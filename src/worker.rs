@@ -347,7 +347,7 @@ impl<Notify: Fn(Event)> Desk<Notify> {
             Job::Render { edit, purpose } => {
                 let picture = self.engine.render_until(edit, is_late)?;
                 let image = match &mut self.screen {
-                    Some(screen) => FrameImage::Texture(screen.show(&picture).map_err(RenderError::from)?),
+                    Some(screen) => FrameImage::Texture(screen.show(&picture)?),
                     None => FrameImage::Pixels(Arc::new(picture.to_pixels()?)),
                 };
                 if picture.is_exact() {

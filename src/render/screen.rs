@@ -6,7 +6,7 @@ use burn_wgpu::{AutoCompiler, CubeBackend};
 use cubecl::wgpu::WgpuServer;
 use wgpu::util::DeviceExt;
 
-use super::Picture;
+use super::{Picture, RenderError};
 use crate::generator::ReadBackError;
 use crate::gpu::WgpuSetup;
 
@@ -16,6 +16,8 @@ pub struct Screen {
     queue: wgpu::Queue,
     pipeline: wgpu::ComputePipeline,
     textures: Vec<Arc<wgpu::Texture>>,
+    /// Not 0 if the picture has a value that is not finite; on the device, and where the host reads it.
+    broken: [wgpu::Buffer; 2],
 }
 
 impl Screen {
@@ -34,11 +36,24 @@ impl Screen {
             compilation_options: wgpu::PipelineCompilationOptions::default(),
             cache: None,
         });
-        Screen { device, queue: setup.queue.clone(), pipeline, textures: Vec::new() }
+        let buffer = |usage| {
+            device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("picture is not finite"),
+                size: 4,
+                usage: usage | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            })
+        };
+        let broken =
+            [buffer(wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC), buffer(wgpu::BufferUsages::MAP_READ)];
+        Screen { queue: setup.queue.clone(), pipeline, textures: Vec::new(), broken, device }
     }
 
     /// Converts `picture` and waits until the texture is complete.
-    pub fn show(&mut self, picture: &Picture) -> Result<Arc<wgpu::Texture>, ReadBackError> {
+    ///
+    /// # Errors
+    /// The picture is not finite, or the device failed.
+    pub fn show(&mut self, picture: &Picture) -> Result<Arc<wgpu::Texture>, RenderError> {
         let failed = |cause: &dyn std::fmt::Debug| ReadBackError::new(cause);
         let tensor = picture.in_rgb().try_into_primitive::<CubeBackend>().map_err(|error| failed(&error))?;
         let strides = tensor.meta.strides().to_vec();
@@ -69,6 +84,7 @@ impl Screen {
             usage: wgpu::BufferUsages::UNIFORM,
         });
         let texture = self.texture(width, height);
+        let [on_device, on_host] = &self.broken;
         let view = texture.create_view(&wgpu::TextureViewDescriptor::default());
         let values =
             wgpu::BufferBinding { buffer: &resource.buffer, offset: start, size: std::num::NonZeroU64::new(size) };
@@ -79,22 +95,28 @@ impl Screen {
                 wgpu::BindGroupEntry { binding: 0, resource: uniform.as_entire_binding() },
                 wgpu::BindGroupEntry { binding: 1, resource: wgpu::BindingResource::Buffer(values) },
                 wgpu::BindGroupEntry { binding: 2, resource: wgpu::BindingResource::TextureView(&view) },
+                wgpu::BindGroupEntry { binding: 3, resource: on_device.as_entire_binding() },
             ],
         });
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        encoder.clear_buffer(on_device, 0, None);
         {
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
             pass.set_pipeline(&self.pipeline);
             pass.set_bind_group(0, &bindings, &[]);
             pass.dispatch_workgroups(width.div_ceil(8), height.div_ceil(8), 1);
         }
+        encoder.copy_buffer_to_buffer(on_device, 0, on_host, 0, 4);
         let submission = self.queue.submit([encoder.finish()]);
+        on_host.map_async(wgpu::MapMode::Read, .., |_| {});
         // Waiting here keeps one frame in flight and makes its time honest; the window's thread is another one.
         let wait = wgpu::PollType::Wait { submission_index: Some(submission), timeout: None };
         self.device.poll(wait).map_err(|error| failed(&error))?;
         // Until here the tensor's memory had to stay its own.
         drop(managed);
-        Ok(texture)
+        let is_broken = on_host.get_mapped_range(..).map_err(|error| failed(&error))?.iter().any(|&byte| byte != 0);
+        on_host.unmap();
+        if is_broken { Err(RenderError::NotFinite) } else { Ok(texture) }
     }
 
     /// A texture of this size that nobody shows.

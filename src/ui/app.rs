@@ -65,6 +65,8 @@ pub struct App {
     pub(super) pending: Option<(PathBuf, Project)>,
     pub(super) files: (Sender<FileEvent>, Receiver<FileEvent>),
     pub(super) failure: Option<Failure>,
+    /// Why the newest picture could not be made; gone with the next one that can.
+    pub(super) render_failure: Option<Failure>,
     failure_details: bool,
     pub(super) toast: Option<Toast>,
     pub(super) palette: Option<Palette>,
@@ -135,6 +137,7 @@ impl App {
             pending: None,
             files: channel(),
             failure: None,
+            render_failure: None,
             failure_details: false,
             toast: None,
             palette: None,
@@ -174,7 +177,7 @@ impl App {
 
     /// What the error bar says.
     pub fn failure(&self) -> Option<&Failure> {
-        self.failure.as_ref()
+        self.failure.as_ref().or(self.render_failure.as_ref())
     }
 
     /// True if nothing is being done and the picture and the directions answer the present edit and selection.
@@ -330,13 +333,13 @@ impl eframe::App for App {
         if let Some(source) = asked.open {
             self.open(source, &ctx);
         }
-        if let Some(failure) = &self.failure {
+        if let Some(failure) = self.failure.as_ref().or(self.render_failure.as_ref()) {
             let frame = egui::Frame::new().fill(colours.error_back).inner_margin(egui::Margin::symmetric(12, 4));
             let bar = Panel::top("failure")
                 .frame(frame)
                 .show(ui, |ui| open::failure_ui(ui, failure, &mut self.failure_details));
             if !bar.inner {
-                (self.failure, self.failure_details) = (None, false);
+                (self.failure, self.render_failure, self.failure_details) = (None, None, false);
             }
         }
         let cancelled = Panel::bottom("status").frame(bar).exact_size(style::STATUS_HEIGHT).show(ui, |ui| {

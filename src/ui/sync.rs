@@ -74,6 +74,10 @@ impl App {
             }
             Event::Failed { task, headline, causes } => {
                 self.finish(task);
+                if task == Task::Render {
+                    self.render_failure = Some(Failure { headline, causes });
+                    return;
+                }
                 self.failure = Some(match (&self.pending, task) {
                     (Some((path, project)), Task::Open) => {
                         let model = &project.model;
@@ -109,6 +113,9 @@ impl App {
         if !current {
             return;
         }
+        if purpose == Purpose::Edit {
+            self.render_failure = None;
+        }
         let slot = match purpose {
             Purpose::Edit => &mut self.surface,
             Purpose::Compare => &mut self.comparison,
@@ -130,7 +137,7 @@ impl App {
             (model.asked, model.sent, model.sent_comparison) = (None, None, None);
             return;
         }
-        self.failure = None;
+        (self.failure, self.render_failure) = (None, None);
         self.keep_names();
         self.preferences.remember(&source, &info);
         let names = self.preferences.names_of(&info);

@@ -86,6 +86,12 @@ fn product(values: &[f32], packed: &Packed, mut take: impl FnMut(usize, &[f32]),
     }
 }
 
+/// Unlike `max`, which drops a NaN.
+#[inline(always)]
+fn larger(a: f32, b: f32) -> f32 {
+    if a < b || b.is_nan() { b } else { a }
+}
+
 /// The largest of each 2x2: `[channels, height, width]` -> `[channels, height / 2, width / 2]`
 fn pool(x: &[f32], [height, width]: [usize; 2]) -> Vec<f32> {
     let mut result = Vec::with_capacity(x.len() / 4);
@@ -93,7 +99,7 @@ fn pool(x: &[f32], [height, width]: [usize; 2]) -> Vec<f32> {
         for rows in plane.chunks_exact(2 * width) {
             let (above, below) = rows.split_at(width);
             let pairs = above.as_chunks::<2>().0.iter().zip(below.as_chunks::<2>().0);
-            result.extend(pairs.map(|(a, b)| a[0].max(a[1]).max(b[0].max(b[1]))));
+            result.extend(pairs.map(|(a, b)| larger(larger(a[0], a[1]), larger(b[0], b[1]))));
         }
     }
     result

@@ -27,10 +27,16 @@ impl Source<'_> {
 widest! {
     fn prepare(from: &[f32], scale: f32, offset: Option<f32>, to: &mut [f32]) {
         match offset {
-            Some(offset) => to.iter_mut().zip(from).for_each(|(to, x)| *to = (x * scale + offset).max(0.0)),
+            Some(offset) => to.iter_mut().zip(from).for_each(|(to, x)| *to = relu(x * scale + offset)),
             None => to.iter_mut().zip(from).for_each(|(to, x)| *to = x * scale),
         }
     }
+}
+
+/// Unlike `max`, which takes a NaN for the lower one.
+#[inline(always)]
+pub(super) fn relu(x: f32) -> f32 {
+    if x < 0.0 { 0.0 } else { x }
 }
 
 /// Rows of all channels, with a border of one zero on every side, and room at both ends for the kernels to read over.

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use rayon::prelude::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
 
 use super::kernel::{Input, OUTPUTS, POSITIONS, accumulate, widest};
-use super::memory::{Buffer, Disjoint, fresh};
+use super::memory::{Buffer, Disjoint, fresh, relu};
 use super::{After, Before, Packed};
 
 /// Most pixels of a panel.
@@ -68,7 +68,7 @@ widest! {
                 match before.offset {
                     Some(offset) => {
                         let offset = offset[channel];
-                        to.for_each(|(to, x)| *to = (x * scale + offset).max(0.0));
+                        to.for_each(|(to, x)| *to = relu(x * scale + offset));
                     }
                     None => to.for_each(|(to, x)| *to = x * scale),
                 }

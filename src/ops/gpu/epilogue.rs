@@ -19,7 +19,7 @@ pub(super) struct Epilogue {
     noise: ComptimeOption<Box<[f32]>>,
     /// 1 for none.
     slope: f32,
-    /// The largest number for none.
+    /// Infinity for none.
     clamp: f32,
 }
 
@@ -39,7 +39,7 @@ impl Epilogue {
             after.bias.clone().map(|bias| primitive(bias).into_buffer_arg()).into(),
             after.noise.clone().map(|noise| primitive(noise).into_buffer_arg()).into(),
             after.slope.unwrap_or(1.0),
-            after.clamp.unwrap_or(f32::MAX),
+            after.clamp.unwrap_or(f32::INFINITY),
         )
     }
 }
@@ -70,9 +70,9 @@ pub(super) fn finish<N: Size>(
         }
         x += values;
     }
-    // For slopes of at most 1.
-    x = max(x, x * Vector::new(after.slope));
-    clamp(x, Vector::new(-after.clamp), Vector::new(after.clamp))
+    // For slopes of at most 1. What is no number stays none: plain `max` and `clamp` may give one of their other operands.
+    x = max_nan(x, x * Vector::new(after.slope));
+    clamp_nan(x, Vector::new(-after.clamp), Vector::new(after.clamp))
 }
 
 /// Adds `shares` sums and finishes them. `parts` is `[shares, samples, outputs, pixels]`, `out` one of these.

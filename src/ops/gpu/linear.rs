@@ -67,7 +67,7 @@ fn linear_kernel(
             sum = Vector::new(factor) * (sum + Vector::new(1e-8)).inverse_sqrt();
         } else {
             sum += bias.as_ref().unwrap()[vector];
-            sum = max(sum, Vector::new(factor) * sum);
+            sum = max_nan(sum, Vector::new(factor) * sum);
         }
         out[row * vectors + vector] = sum;
     }

@@ -183,13 +183,15 @@ fn elem_type(dtype: DType) -> ElemType {
     }
 }
 
-/// Values on their way to memory. Those that f16 does not hold become its largest: an infinity would spread over the picture.
+/// Values on their way to memory. Finite ones that f16 does not hold become its largest: an infinity would spread over the
+/// picture, as one that is there already has to.
 #[cube]
 fn stored<T: Float, N: Size>(x: Vector<f32, N>) -> Vector<T, N> {
     let dtype = elem_type_of::<T>();
     if comptime!(dtype == f16::elem_type_native()) {
         let largest = comptime!(f16::MAX.to_f32());
-        Vector::cast_from(clamp(x, Vector::new(-largest), Vector::new(largest)))
+        let held = clamp_nan(x, Vector::new(-largest), Vector::new(largest));
+        Vector::cast_from(select_many(x.is_inf(), x, held))
     } else {
         Vector::cast_from(x)
     }

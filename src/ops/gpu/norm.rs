@@ -62,7 +62,7 @@ fn moments_kernel<S: Float>(
             value += noise.as_ref().unwrap()[pixel] * strength[channel];
         }
         value += bias[channel];
-        value = max(value, 0.2 * value);
+        value = max_nan(value, 0.2 * value);
         out[at] = stored_one::<S>(value);
         if count == 0.0 {
             first = value;
@@ -268,7 +268,7 @@ fn affine_relu_kernel<S: Float, N: Size>(
         let map = ABSOLUTE_POS * lanes / pixels;
         let value = Vector::<f32, N>::cast_from(x[ABSOLUTE_POS]);
         let value = value * Vector::new(factor[map]) + Vector::new(offset[map]);
-        out[ABSOLUTE_POS] = stored::<S, N>(max(value, Vector::new(0.0)));
+        out[ABSOLUTE_POS] = stored::<S, N>(max_nan(value, Vector::new(0.0)));
     }
 }
 

@@ -26,6 +26,9 @@ pub(super) struct Kernel {
     /// As WGSL writes them.
     pub(super) slope: Option<String>,
     pub(super) clamp: Option<String>,
+    /// Bits of the smallest number, less its sign, that is kept as it is: NaNs where the network clamps, infinities as well
+    /// where it does not.
+    pub(super) kept: &'static str,
 }
 
 /// Rows of the map of one parity among those that four rows of results need, which are the map's rows 1 to 7, counted from the
@@ -111,6 +114,7 @@ impl Kernel {
             noise => has("noise"),
             slope => self.slope.clone(),
             clamp => self.clamp.clone(),
+            kept => self.kept,
         };
         let mut environment = minijinja::Environment::new();
         environment.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);

@@ -142,6 +142,7 @@ impl MatrixConv {
             operands,
             slope: now.slope.map(wgsl),
             clamp: limit.map(wgsl),
+            kept: if now.clamp.is_some() { "0x7f800001u" } else { "0x7f800000u" },
         };
         let [columns, rows, parts_of_outputs] =
             tile.grid([shares * n, outputs, height, width]).map(|count| count as u32);

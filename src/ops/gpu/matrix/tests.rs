@@ -37,6 +37,7 @@ fn the_shader_is_valid_in_every_form() {
                 operands,
                 slope: optional(0.2),
                 clamp: optional(65504.0),
+                kept: "0x7f800000u",
             };
             let text = kernel.text().unwrap();
             let module =

@@ -213,7 +213,7 @@ proptest! {
         let mut json = serde_json::json!({});
         for photo in 0..photos {
             // Pictures and noise of a shape that codes have as well.
-            let entry = serde_json::json!({ name.0: code(photo), "noise": code(90), "img": [code(91)], "step": 7 });
+            let entry = serde_json::json!({ name.0: code(photo), "noises": code(90), "img": [code(91)], "step": 7 });
             json[format!("photo {photo}.jpg")] = entry;
         }
         for kind in wrap {
@@ -254,8 +254,9 @@ fn files_of_projectors_and_encoders_are_read() {
         latents.into_codes(space, &info).map_err(|error| chain(&error))
     };
     // {"photo.jpg": {"img": [3, 8, 8], "latent": [16], "noise": [[1, 1, 4, 4]]}}
-    let projector = read("projector.pt", Some(Space::W)).unwrap();
-    assert!(matches!(&projector.codes[..], [Code::W(w)] if w.len() == 16), "{projector:?}");
+    let projector = read("projector.pt", None).unwrap();
+    assert!(matches!(&projector.codes[..], [Code::W(w)] if w.len() == 16), "noise beside it: {projector:?}");
+    assert_eq!(read("projector.pt", Some(Space::W)).unwrap(), projector);
     assert!(projector.reading.contains("photo.jpg/latent"), "{}", projector.reading);
     // A list of two tensors [8, 16].
     let list = read("list_of_latents.pt", None).unwrap();

@@ -4,6 +4,7 @@
 mod cli;
 mod engine;
 mod export;
+mod finite;
 mod golden;
 mod latents;
 mod screen;

@@ -148,7 +148,7 @@ fn looks_like_text(head: &[u8]) -> bool {
     let printable = |byte: &u8| !byte.is_ascii_control() || byte.is_ascii_whitespace();
     let first = head.trim_ascii_start().first();
     head.iter().all(printable)
-        && first.is_some_and(|byte| matches!(byte, b'[' | b'{' | b'-' | b'+' | b'.' | b'0'..=b'9'))
+        && first.is_some_and(|byte| matches!(byte, b'[' | b'{' | b'#' | b'-' | b'+' | b'.' | b'0'..=b'9'))
 }
 
 /// JSON, or a table of numbers; `None` if it is neither.

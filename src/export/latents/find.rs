@@ -12,6 +12,8 @@ pub(super) struct Found {
     /// Names and numbers on the way to it, such as `photo.jpg/latent/0`; empty if the file is the array.
     pub path: Vec<Step>,
     pub numbers: Numbers,
+    /// Noise lies beside it, as in what rosinality's projector writes: its `latent` is in w.
+    beside_noise: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -156,7 +158,10 @@ impl Found {
 
     /// What the innermost telling name says.
     pub(super) fn role(&self) -> Option<Role> {
-        self.keys().rev().find_map(Role::of)
+        match self.keys().rev().find_map(Role::of) {
+            Some(Role::Codes(None)) if self.beside_noise => Some(Role::Codes(Some(Space::W))),
+            role => role,
+        }
     }
 
     /// True inside a list, or under the name of a photo: then each array is one photo's.
@@ -190,24 +195,25 @@ fn is_photo(key: &str) -> bool {
 /// All arrays of a file, in its order.
 pub(super) fn arrays(item: Item) -> Vec<Found> {
     let mut found = Vec::new();
-    collect(item, &mut Vec::new(), &mut found);
+    collect(item, &mut Vec::new(), false, &mut found);
     found
 }
 
-fn collect(item: Item, path: &mut Vec<Step>, found: &mut Vec<Found>) {
+fn collect(item: Item, path: &mut Vec<Step>, beside_noise: bool, found: &mut Vec<Found>) {
     match item {
-        Item::Array(numbers) => found.push(Found { path: path.clone(), numbers }),
+        Item::Array(numbers) => found.push(Found { path: path.clone(), numbers, beside_noise }),
         Item::Map(entries) => {
+            let has_noise = entries.iter().any(|(key, _)| key == "noise");
             for (key, entry) in entries {
                 path.push(Step::Key(key));
-                collect(entry, path, found);
+                collect(entry, path, has_noise, found);
                 path.pop();
             }
         }
         Item::List(items) => {
             for (index, entry) in items.into_iter().enumerate() {
                 path.push(Step::Index(index));
-                collect(entry, path, found);
+                collect(entry, path, beside_noise, found);
                 path.pop();
             }
         }

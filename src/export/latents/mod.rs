@@ -208,13 +208,14 @@ impl Latents {
             [first, ..] => format!("{} arrays such as {} {:?}", chosen.len(), first.name(), first.numbers.shape()),
             [] => UNNAMED.to_owned(),
         };
+        let are = if chosen.len() > 1 { "are" } else { "is" };
         let what = match (codes, space) {
             (1, Space::WPlus) => "1 code with one w per layer (w+)".to_owned(),
             (codes, Space::WPlus) => format!("{codes} codes with one w per layer (w+)"),
             (1, space) => format!("1 code in {space}"),
             (codes, space) => format!("{codes} codes in {space}"),
         };
-        format!("{}: {arrays} is read as {what}", self.path.display())
+        format!("{}: {arrays} {are} read as {what}", self.path.display())
     }
 }
 
@@ -226,7 +227,7 @@ fn are_orthonormal(values: &[f32], shape: &[usize]) -> bool {
     let (Some(&width), true) = (shape.last(), shape.iter().filter(|&&axis| axis != 1).count() == 2) else {
         return false;
     };
-    if width < 2 {
+    if width < 2 || values.len() < 2 * width {
         return false;
     }
     let rows: Vec<&[f32]> = values.chunks_exact(width).take(ROWS).collect();

@@ -20,15 +20,14 @@ use crate::limits::DOUBLINGS;
 use crate::ops::Place;
 use crate::sefa::StyleRows;
 
-const LAST_NORM_EPSILON: f32 = 1e-5;
-
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Config {
     /// Numbers of z that the first layer reads, and each block if z is split.
     chunk: usize,
     is_split: bool,
+    /// Rows of the table of embeddings, and their width; both are 0 if there is none.
+    rows: usize,
     embedding_width: usize,
-    classes: usize,
     picture_channels: usize,
     first_channels: usize,
     blocks: Vec<BlockConfig>,
@@ -45,10 +44,11 @@ struct BlockConfig {
 
 impl Config {
     pub(super) fn read(weights: &Weights) -> Result<Self, LayoutError> {
-        let [classes, embedding_width] = weights.dims::<2>("shared.weight")?;
-        let [rows, chunk] = weights.dims::<2>("linear.weight")?;
+        let has_classes = weights.shape("shared.weight").is_some();
+        let [rows, embedding_width] = if has_classes { weights.dims::<2>("shared.weight")? } else { [0, 0] };
+        let [outputs, chunk] = weights.dims::<2>("linear.weight")?;
         let [picture_channels, ..] = weights.dims::<4>("output_layer.2.weight")?;
-        let first_channels = rows / 16;
+        let first_channels = outputs / 16;
         let mut blocks: Vec<BlockConfig> = Vec::new();
         let mut inputs = first_channels;
         while weights.shape(&format!("blocks.{}.0.conv1.weight", blocks.len())).is_some() {
@@ -76,7 +76,7 @@ impl Config {
                 return Err(problem(weights, name, what));
             }
         };
-        Ok(Config { chunk, is_split, embedding_width, classes, picture_channels, first_channels, blocks })
+        Ok(Config { chunk, is_split, rows, embedding_width, picture_channels, first_channels, blocks })
     }
 
     fn z_dim(&self) -> usize {
@@ -106,7 +106,7 @@ impl Blueprint for Config {
             z_dim: self.z_dim(),
             w_dim: None,
             layers: std::iter::once(first).chain(reading.iter().enumerate().map(of_block)).collect(),
-            classes: Some(self.classes),
+            classes: Embeddings::classes(self.rows),
             default_truncation: Some(Truncation { psi: DEFAULT_PSI, cutoff: None }),
             has_noise: false,
             stores_noise: false,
@@ -121,6 +121,12 @@ impl Blueprint for Config {
             attention.max(4 * block.hidden.max(block.outputs) as u64 * side.pow(2))
         };
         self.blocks.iter().enumerate().map(of_block).collect()
+    }
+
+    /// Attention works in f32.
+    fn wide_bytes(&self) -> u64 {
+        let with_attention = self.blocks.iter().enumerate().filter(|(_, block)| block.has_attention);
+        with_attention.map(|(i, _)| Attention::largest_tensor_bytes(8 << i)).max().unwrap_or(0)
     }
 
     fn load(&self, weights: &Weights, device: &Place, tally: &mut Tally) -> Result<Box<dyn Network>, LoadError> {
@@ -148,7 +154,7 @@ struct Block {
 impl BigGan {
     fn load(config: &Config, weights: &Weights, device: &Place, tally: &mut Tally) -> Result<Self, LoadError> {
         let (c0, chunk, z_dim) = (config.first_channels, config.chunk, config.z_dim());
-        let shared = tally.get(weights, "shared.weight", &[config.classes, config.embedding_width])?;
+        let table = tally.find(weights, "shared.weight", &[config.rows, config.embedding_width])?.unwrap_or_default();
         let linear = tally.get(weights, "linear.weight", &[16 * c0, chunk])?;
         let bias = tally.get(weights, "linear.bias", &[16 * c0])?;
         let mut style_rows = vec![z_rows([&linear], chunk, 0..chunk, 0, z_dim)];
@@ -164,11 +170,11 @@ impl BigGan {
         }
         let channels = config.blocks[config.blocks.len() - 1].outputs;
         let names = ["output_layer.0.stored_mean", "output_layer.0.stored_var"];
-        let statistics = Statistics::load(names, channels, LAST_NORM_EPSILON, weights, device, tally)?;
+        let statistics = Statistics::load(names, channels, weights.last_norm_epsilon, weights, device, tally)?;
         let norm = ["output_layer.0.gain", "output_layer.0.bias"];
         let outputs = config.picture_channels;
         let to_picture = ToPicture::load(statistics, norm, "output_layer.2", outputs, weights, device, tally)?;
-        let embeddings = Embeddings::new(shared, config.embedding_width, device);
+        let embeddings = Embeddings::new(table, config.embedding_width, device);
         Ok(BigGan { config: config.clone(), embeddings, first, blocks, to_picture, style_rows })
     }
 }
@@ -240,7 +246,7 @@ impl Network for BigGan {
         let of_block = |i: usize| Stage {
             name: format!("{0}x{0}", 8 << i),
             layers: if self.config.is_split { vec![i + 1] } else { vec![] },
-            reads_label: true,
+            reads_label: Embeddings::classes(self.config.rows).is_some(),
             ..Stage::default()
         };
         let picture = Stage { name: "picture".into(), ..Stage::default() };
@@ -271,10 +277,8 @@ impl Network for BigGan {
             return Activation { features: picture.clone(), picture: Some(picture) };
         };
         let n = x.dims()[0];
-        let mut condition = self.embeddings.of(&conditions.label, n);
-        if let Some(z) = codes.first() {
-            condition = Tensor::cat(vec![condition, chunk(z)], 1);
-        }
+        let parts = self.embeddings.of(&conditions.label, n).into_iter().chain(codes.first().map(chunk));
+        let condition = Tensor::cat(parts.collect(), 1);
         Activation { features: block.forward(x, &condition), picture: None }
     }
 

@@ -11,9 +11,9 @@ use crate::sefa::StyleRows;
 /// BigGAN's customary truncation.
 pub(super) const DEFAULT_PSI: f32 = 0.5;
 
-/// Class embeddings, one row each.
+/// Class embeddings, one row each. A network without classes has no row, or one that is always taken.
 pub(super) struct Embeddings {
-    /// Row-major `[classes, width]`
+    /// Row-major `[rows, width]`
     table: Vec<f32>,
     width: usize,
     device: Device,
@@ -24,9 +24,19 @@ impl Embeddings {
         Embeddings { table, width, device: device.clone() }
     }
 
-    /// `[n, width]`, the same row n times.
-    pub(super) fn of(&self, label: &Label, n: usize) -> Tensor<2> {
-        tensor(label.embed(&self.table, self.width), [1, self.width], &self.device).repeat(&[n, 1])
+    /// Classes to choose from, of so many rows.
+    pub(super) fn classes(rows: usize) -> Option<usize> {
+        (rows > 1).then_some(rows)
+    }
+
+    /// `[n, width]`, the same row n times; `None` if there is none.
+    pub(super) fn of(&self, label: &Label, n: usize) -> Option<Tensor<2>> {
+        let row = match self.table.len() {
+            0 => return None,
+            length if length == self.width => self.table.clone(),
+            _ => label.embed(&self.table, self.width),
+        };
+        Some(tensor(row, [1, self.width], &self.device).repeat(&[n, 1]))
     }
 }
 

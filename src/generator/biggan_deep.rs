@@ -21,14 +21,12 @@ use crate::limits::DOUBLINGS;
 use crate::ops::Place;
 use crate::sefa::StyleRows;
 
-/// Of the last batch norm in Brock's code, whatever the others have.
-const LAST_NORM_EPSILON: f32 = 1e-5;
-
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Config {
     z_dim: usize,
+    /// Columns of the table of embeddings, and their length; both are 0 if there is none.
+    columns: usize,
     embedding_width: usize,
-    classes: usize,
     picture_channels: usize,
     first_channels: usize,
     /// In the order of the file's list.
@@ -61,7 +59,8 @@ fn prefix(index: usize) -> String {
 
 impl Config {
     pub(super) fn read(weights: &Weights) -> Result<Self, LayoutError> {
-        let [embedding_width, classes] = weights.dims::<2>("embeddings.weight")?;
+        let has_classes = weights.shape("embeddings.weight").is_some();
+        let [embedding_width, columns] = if has_classes { weights.dims::<2>("embeddings.weight")? } else { [0, 0] };
         let [rows, condition] = weights.dims::<2>("generator.gen_z.weight")?;
         let z_dim = condition.checked_sub(embedding_width).filter(|&z_dim| z_dim > 0).ok_or_else(|| {
             let what = format!("expected more inputs than the {embedding_width} of the class, found {condition}");
@@ -96,7 +95,7 @@ impl Config {
         if number == 0 {
             return Err(problem(weights, &prefix(0), "expected a block, found none".into()));
         }
-        Ok(Config { z_dim, embedding_width, classes, picture_channels, first_channels, items })
+        Ok(Config { z_dim, columns, embedding_width, picture_channels, first_channels, items })
     }
 
     fn condition(&self) -> usize {
@@ -138,7 +137,7 @@ impl Blueprint for Config {
             z_dim: self.z_dim,
             w_dim: None,
             layers,
-            classes: Some(self.classes),
+            classes: Embeddings::classes(self.columns),
             default_truncation: Some(Truncation { psi: DEFAULT_PSI, cutoff: None }),
             has_noise: false,
             stores_noise: false,
@@ -162,6 +161,13 @@ impl Blueprint for Config {
         };
         let first = 4 * 16 * self.first_channels as u64 * self.condition() as u64;
         std::iter::once(first).chain(self.items.iter().zip(self.resolutions()).map(of_item)).collect()
+    }
+
+    /// Attention works in f32.
+    fn wide_bytes(&self) -> u64 {
+        let sides = self.items.iter().zip(self.resolutions());
+        let sides = sides.filter(|(item, _)| matches!(item, Item::Attention { .. }));
+        sides.map(|(_, side)| Attention::largest_tensor_bytes(side as u64)).max().unwrap_or(0)
     }
 
     fn load(&self, weights: &Weights, device: &Place, tally: &mut Tally) -> Result<Box<dyn Network>, LoadError> {
@@ -192,8 +198,8 @@ struct Block {
 
 impl BigGanDeep {
     fn load(config: &Config, weights: &Weights, device: &Place, tally: &mut Tally) -> Result<Self, LoadError> {
-        let (classes, width, condition) = (config.classes, config.embedding_width, config.condition());
-        let columns = tally.get(weights, "embeddings.weight", &[width, classes])?;
+        let (classes, width, condition) = (config.columns, config.embedding_width, config.condition());
+        let columns = tally.find(weights, "embeddings.weight", &[width, classes])?.unwrap_or_default();
         let table = (0..classes).flat_map(|c| (0..width).map(move |i| i * classes + c)).map(|at| columns[at]).collect();
         let c0 = config.first_channels;
         let gen_z = tally.get(weights, "generator.gen_z.weight", &[16 * c0, condition])?;
@@ -245,9 +251,7 @@ impl BigGanDeep {
             });
         }
         let names = ["generator.bn.running_means", "generator.bn.running_vars"];
-        let [rows, _] = Statistics::shape(weights, names[0])?;
-        let epsilon = if rows == 1 { LAST_NORM_EPSILON } else { weights.batch_norm_epsilon };
-        let statistics = Statistics::load(names, channels, epsilon, weights, device, tally)?;
+        let statistics = Statistics::load(names, channels, weights.last_norm_epsilon, weights, device, tally)?;
         let norm = ["generator.bn.weight", "generator.bn.bias"];
         let outputs = config.picture_channels;
         let to_picture = ToPicture::load(statistics, norm, "generator.conv_to_rgb", outputs, weights, device, tally)?;
@@ -258,7 +262,7 @@ impl BigGanDeep {
     /// z `[N, z_dim]` -> `[N, z_dim + embedding]`
     fn condition(&self, z: &Tensor<2>, label: &Label) -> Tensor<2> {
         let n = z.dims()[0];
-        Tensor::cat(vec![z.clone(), self.embeddings.of(label, n)], 1)
+        Tensor::cat(std::iter::once(z.clone()).chain(self.embeddings.of(label, n)).collect(), 1)
     }
 }
 
@@ -300,7 +304,8 @@ impl Block {
 
 impl Network for BigGanDeep {
     fn stages(&self) -> Vec<Stage> {
-        let first = Stage { name: "4x4 input".into(), layers: vec![0], reads_label: true, ..Stage::default() };
+        let reads_label = Embeddings::classes(self.config.columns).is_some();
+        let first = Stage { name: "4x4 input".into(), layers: vec![0], reads_label, ..Stage::default() };
         let mut stages = vec![first];
         let mut layer = 0;
         for (item, r) in self.items.iter().zip(self.config.resolutions()) {
@@ -311,7 +316,7 @@ impl Network for BigGanDeep {
                     Stage {
                         name: format!("{r}x{r}"),
                         layers: vec![layer],
-                        reads_label: true,
+                        reads_label,
                         reads_psi: block.norms.iter().any(ConditionalNorm::depends_on_psi),
                         ..Stage::default()
                     }

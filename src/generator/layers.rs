@@ -142,6 +142,11 @@ impl Growth {
         self.lod < self.block_lod(block) + 1.0
     }
 
+    /// True if a block's own picture is part of the result.
+    pub(super) fn shows(&self, block: usize) -> bool {
+        (self.lod - self.block_lod(block)).abs() < 1.0
+    }
+
     /// The picture after a block; `rgb` makes the block's own.
     pub(super) fn picture(
         &self,

@@ -26,7 +26,7 @@ use crate::edit::{SeedKind, Truncation, Weighting};
 use crate::layout::{LayoutError, LayoutProblem, Weights};
 use crate::limits;
 use crate::names;
-use crate::ops::Place;
+use crate::ops::{Place, Precision};
 use crate::progress::{Cancelled, Progress, Report};
 use crate::sefa::StyleRows;
 pub use conditions::{Conditions, Label};
@@ -130,6 +130,11 @@ trait Blueprint {
 
     /// Bytes of the largest map of every stage; what a stage makes stays in memory between edits.
     fn map_bytes(&self) -> Vec<u64>;
+
+    /// Bytes of the largest tensor that is f32 whatever maps are stored in, as far as it is larger than a map in f16.
+    fn wide_bytes(&self) -> u64 {
+        0
+    }
 
     /// Multiplications and additions of a picture, or more: without knowing the sizes of maps, every convolution is taken for one of
     /// the largest size.
@@ -349,7 +354,12 @@ impl Generator {
         let blueprint = blueprint(weights)?;
         let info = describe_blueprint(&*blueprint, weights, name)?;
         check_cost(&*blueprint, weights)?;
-        match (blueprint.map_bytes().into_iter().max().unwrap_or(0), max_tensor_bytes) {
+        let largest_map = blueprint.map_bytes().into_iter().max().unwrap_or(0);
+        let stored = match device.precision() {
+            Precision::F32 => largest_map,
+            Precision::F16 => blueprint.wide_bytes().max(largest_map / 2),
+        };
+        match (stored, max_tensor_bytes) {
             (needed, Some(limit)) if needed > limit => {
                 return Err(LoadError::TooLarge {
                     needed: needed.div_ceil(1 << 20),

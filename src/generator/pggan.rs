@@ -16,7 +16,7 @@ use super::{
     problem, read_back,
 };
 use crate::edit::Weighting;
-use crate::layout::{LayoutError, Weights};
+use crate::layout::{LayoutError, PgganClasses, Weights};
 use crate::limits::DOUBLINGS;
 use crate::ops::{Place, pixel_norm};
 use crate::sefa::StyleRows;
@@ -24,6 +24,7 @@ use crate::sefa::StyleRows;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Config {
     z_dim: usize,
+    classes: Option<PgganClasses>,
     picture_channels: usize,
     /// Output channels of each block, from 4x4 up.
     channels: Vec<usize>,
@@ -38,9 +39,14 @@ impl Config {
         }
         let channels: Result<Vec<usize>, LayoutError> =
             (0..blocks).map(|block| Ok(weights.dims::<1>(&name(block))?[0])).collect();
-        let [_, z_dim, ..] = weights.dims::<4>("layer0.weight")?;
+        let [_, inputs, ..] = weights.dims::<4>("layer0.weight")?;
+        let classes = weights.pggan_classes;
+        let z_dim = inputs.checked_sub(classes.map_or(0, |classes| classes.count)).filter(|&z_dim| z_dim > 0);
+        let z_dim = z_dim.ok_or_else(|| {
+            problem(weights, "layer0.weight", format!("expected more inputs than classes, found {inputs}"))
+        })?;
         let [picture_channels, ..] = weights.dims::<4>(&format!("output{}.weight", blocks - 1))?;
-        Ok(Config { z_dim, picture_channels, channels: channels? })
+        Ok(Config { z_dim, classes, picture_channels, channels: channels? })
     }
 }
 
@@ -58,7 +64,7 @@ impl Blueprint for Config {
                 size: Size::square(4),
                 channels: 16 * self.channels[0],
             }],
-            classes: None,
+            classes: self.classes.map(|classes| classes.count),
             default_truncation: None,
             has_noise: false,
             stores_noise: false,
@@ -77,8 +83,9 @@ impl Blueprint for Config {
 }
 
 struct Pggan {
-    /// z -> the 4x4 map, `[z_dim, channels * 16]`
+    /// z and class -> the 4x4 map, `[z_dim + classes, channels * 16]`
     first: Linear,
+    classes: Option<PgganClasses>,
     blocks: Vec<Block>,
     growth: Growth,
     style_rows: StyleRows,
@@ -95,14 +102,16 @@ struct Block {
 impl Pggan {
     fn load(config: &Config, weights: &Weights, device: &Place, tally: &mut Tally) -> Result<Self, LoadError> {
         let (c0, z_dim) = (config.channels[0], config.z_dim);
-        let stored = tally.get(weights, "layer0.weight", &[c0, z_dim, 4, 4])?;
+        let inputs = z_dim + config.classes.map_or(0, |classes| classes.count);
+        let stored = tally.get(weights, "layer0.weight", &[c0, inputs, 4, 4])?;
         // Row (o, y, x) of the matrix product: the kernel reversed, since it slides over one value with padding 3.
-        let row = |o| (0..16).flat_map(move |at| (0..z_dim).map(move |i| (o * z_dim + i) * 16 + 15 - at));
+        let row = |o| (0..16).flat_map(move |at| (0..inputs).map(move |i| (o * inputs + i) * 16 + 15 - at));
         let rows: Vec<f32> = (0..c0).flat_map(row).map(|at| stored[at]).collect();
         let bias = tally.get(weights, "layer0.bias", &[c0])?.iter().flat_map(|&b| [b; 16]).collect();
-        let gains = (SQRT_2 / (16.0 * z_dim as f64).sqrt(), 1.0);
-        let first = Linear::new(rows.clone(), bias, gains, device);
-        let style_rows = StyleRows { values: rows, dim: z_dim };
+        let gains = (SQRT_2 / (16.0 * inputs as f64).sqrt(), 1.0);
+        let of_z = rows.chunks_exact(inputs).flat_map(|row| &row[..z_dim]).copied().collect();
+        let first = Linear::new(rows, bias, gains, device);
+        let style_rows = StyleRows { values: of_z, dim: z_dim };
         let mut blocks = Vec::new();
         let mut conv = |n: usize, shape @ [outputs, inputs]: [usize; 2], up: bool| -> Result<Conv, LoadError> {
             let weight = tally.get(weights, &format!("layer{n}.weight"), &[outputs, inputs, 3, 3])?;
@@ -129,7 +138,7 @@ impl Pggan {
         }
         let lod = tally.find(weights, "lod", &[])?.and_then(|lod| lod.first().copied()).unwrap_or(0.0);
         let growth = Growth::new(lod, blocks.len());
-        Ok(Pggan { first, blocks, growth, style_rows, device: Device::clone(device) })
+        Ok(Pggan { first, classes: config.classes, blocks, growth, style_rows, device: Device::clone(device) })
     }
 }
 
@@ -138,13 +147,17 @@ impl Network for Pggan {
         let stage = |block: usize| Stage {
             name: format!("{0}x{0}", 4 << block),
             layers: if block == 0 { vec![0] } else { vec![] },
+            reads_label: block == 0 && self.classes.is_some(),
             ..Stage::default()
         };
         (0..self.blocks.len()).map(stage).collect()
     }
 
-    /// Moves start from the sphere that the network was trained on.
+    /// Moves start from the sphere that the network was trained on, unless the class is part of what it normalises.
     fn code_from_z(&self, z: &[f32], _label: &Label) -> Result<Vec<f32>, ReadBackError> {
+        if self.classes.is_some_and(|classes| classes.normalised_with_z) {
+            return Ok(z.to_vec());
+        }
         read_back(pixel_norm(tensor(z.to_vec(), [1, z.len()], &self.device)))
     }
 
@@ -154,12 +167,12 @@ impl Network for Pggan {
         input: Option<&Activation>,
         codes: &[Tensor<2>],
         _noise: &NoiseInput,
-        _conditions: &Conditions,
+        conditions: &Conditions,
     ) -> Activation {
         let block = &self.blocks[stage];
         let (mut x, before) = match input {
             Some(input) => (input.features.clone(), input.picture.clone()),
-            None => (self.first_map(codes[0].clone()), None),
+            None => (self.first_map(codes[0].clone(), &conditions.label), None),
         };
         if self.growth.runs(stage) {
             let layer = |x, conv: &Conv| conv.forward(pixel_norm(x));
@@ -176,9 +189,18 @@ impl Network for Pggan {
 
 impl Pggan {
     /// code `[N, z_dim]` -> `[N, C, 4, 4]`
-    fn first_map(&self, code: Tensor<2>) -> Tensor<4> {
+    fn first_map(&self, code: Tensor<2>, label: &Label) -> Tensor<4> {
         // Once as the network's own first step, once before the layer, as every layer has it.
-        let x = self.first.forward(pixel_norm(pixel_norm(code)));
+        let with_class = |x: Tensor<2>, count: usize| {
+            let class = tensor(label.one_hot(count), [1, count], &self.device).repeat(&[x.dims()[0], 1]);
+            Tensor::cat(vec![x, class], 1)
+        };
+        let x = match self.classes {
+            None => pixel_norm(code),
+            Some(classes) if classes.normalised_with_z => pixel_norm(with_class(code, classes.count)),
+            Some(classes) => with_class(pixel_norm(code), classes.count),
+        };
+        let x = self.first.forward(pixel_norm(x));
         let [n, values] = x.dims();
         lrelu(x.reshape([n, values / 16, 4, 4]))
     }

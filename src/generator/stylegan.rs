@@ -1,7 +1,8 @@
 //! StyleGAN (Karras et al., CVPR 2019, "A Style-Based Generator Architecture for Generative Adversarial Networks").
 //!
 //! Reference: NVlabs/stylegan, `training/networks_stylegan.py` (`G_style`), and genforce/genforce,
-//! `models/stylegan_generator.py` (names). Difference, which does not change the result beyond rounding: nearest up-sampling
+//! `models/stylegan_generator.py` (names); rosinality/style-based-gan-pytorch, `model.py`, for the bias before the blur and the noise
+//! that layers share. Difference, which does not change the result beyond rounding: nearest up-sampling
 //! and the convolution after it are one operator at every resolution. From 128 pixels on the reference does
 //! so too, and thereby reads the kernel reversed.
 
@@ -31,6 +32,7 @@ pub(super) struct Config {
     mapping: MappingConfig,
     /// Output channels of each block, from 4x4 up.
     channels: Vec<usize>,
+    stores_noise: bool,
 }
 
 impl Config {
@@ -44,7 +46,8 @@ impl Config {
             (0..blocks).map(|block| Ok(weights.dims::<1>(&name(block))?[0])).collect();
         let [picture_channels, ..] = weights.dims::<4>(&format!("synthesis.output{}.weight", blocks - 1))?;
         let mapping = MappingConfig::read(weights, "dense")?;
-        Ok(Config { picture_channels, mapping, channels: channels? })
+        let stores_noise = weights.shape("synthesis.layer0.apply_noise.noise").is_some();
+        Ok(Config { picture_channels, mapping, channels: channels?, stores_noise })
     }
 
     fn num_layers(&self) -> usize {
@@ -69,7 +72,7 @@ impl Blueprint for Config {
             classes: self.mapping.classes(),
             default_truncation: Some(Truncation { psi: 0.7, cutoff: Some(8) }),
             has_noise: true,
-            stores_noise: true,
+            stores_noise: self.stores_noise,
             slider_range: 2.0, // SeFa's own interface
         }
     }
@@ -90,13 +93,15 @@ struct StyleGan {
     constant: Tensor<4>,
     blocks: Vec<Block>,
     growth: Growth,
+    noise_of_blocks: bool,
     style_rows: Vec<StyleRows>,
 }
 
 struct Block {
     /// The block's two layers; the first one of the 4x4 block has no convolution.
     layers: [Layer; 2],
-    rgb: Conv,
+    /// Always there in the last block.
+    rgb: Option<Conv>,
 }
 
 impl StyleGan {
@@ -105,6 +110,8 @@ impl StyleGan {
         let w_mean = mapping.means("truncation.w_avg", config.num_layers(), weights, tally)?;
         let c0 = config.channels[0];
         let constant = tally.get(weights, "synthesis.layer0.const", &[1, c0, 4, 4])?;
+        let lod = tally.find(weights, "synthesis.lod", &[])?.and_then(|lod| lod.first().copied()).unwrap_or(0.0);
+        let growth = Growth::new(lod, config.channels.len());
         let mut blocks = Vec::new();
         let mut style_rows = Vec::new();
         for (b, &channels) in config.channels.iter().enumerate() {
@@ -114,16 +121,19 @@ impl StyleGan {
             let (second, second_rows) = loader.layer(2 * b + 1, Some(channels), channels)?;
             style_rows.extend([first_rows, second_rows]);
             let outputs = config.picture_channels;
-            let weight = tally.get(weights, &format!("synthesis.output{b}.weight"), &[outputs, channels, 1, 1])?;
-            let bias = tally.get(weights, &format!("synthesis.output{b}.bias"), &[outputs])?;
-            let gain = 1.0 / (channels as f64).sqrt();
-            let rgb = Conv::new(weight, [outputs, channels, 1], gain, Some(bias), device).for_picture();
+            let name = format!("synthesis.output{b}");
+            let mut rgb = None;
+            if growth.shows(b) || weights.shape(&format!("{name}.weight")).is_some() {
+                let weight = tally.get(weights, &format!("{name}.weight"), &[outputs, channels, 1, 1])?;
+                let bias = tally.get(weights, &format!("{name}.bias"), &[outputs])?;
+                let gain = 1.0 / (channels as f64).sqrt();
+                rgb = Some(Conv::new(weight, [outputs, channels, 1], gain, Some(bias), device).for_picture());
+            }
             blocks.push(Block { layers: [first, second], rgb });
         }
-        let lod = tally.find(weights, "synthesis.lod", &[])?.and_then(|lod| lod.first().copied()).unwrap_or(0.0);
-        let growth = Growth::new(lod, blocks.len());
         let constant = tensor(constant, [1, c0, 4, 4], device);
-        Ok(StyleGan { mapping, w_mean, constant, blocks, growth, style_rows })
+        let noise_of_blocks = weights.noise_of_blocks;
+        Ok(StyleGan { mapping, w_mean, constant, blocks, growth, noise_of_blocks, style_rows })
     }
 }
 
@@ -161,10 +171,12 @@ impl Network for StyleGan {
         };
         if self.growth.runs(stage) {
             for (i, (layer, w)) in block.layers.iter().zip(codes).enumerate() {
-                x = layer.forward(x, w.clone(), noise.of_layer(2 * stage + i, Size::square(4 << stage)));
+                let layer_of_noise = if self.noise_of_blocks { 2 * stage } else { 2 * stage + i };
+                x = layer.forward(x, w.clone(), noise.of_layer(layer_of_noise, Size::square(4 << stage)));
             }
         }
-        let picture = self.growth.picture(stage, before, || block.rgb.forward(x.clone()));
+        let rgb = block.rgb.as_ref();
+        let picture = rgb.and_then(|rgb| self.growth.picture(stage, before, || rgb.forward(x.clone())));
         Activation { features: x, picture }
     }
 
@@ -185,33 +197,35 @@ impl LayerLoader<'_, '_> {
     /// Layer n; `inputs` is `None` for the layer that starts from the constant.
     fn layer(&mut self, n: usize, inputs: Option<usize>, outputs: usize) -> Result<(Layer, StyleRows), LoadError> {
         let (device, r, w_dim) = (self.device, self.resolution, self.w_dim);
-        let mut get =
-            |part: &str, shape: &[usize]| self.tally.get(self.weights, &format!("synthesis.layer{n}.{part}"), shape);
         let up = n.is_multiple_of(2);
+        let name = |part: &str| format!("synthesis.layer{n}.{part}");
+        let early_bias = self.tally.find(self.weights, &name("early_bias"), &[outputs])?;
+        let noise_const = self.tally.find(self.weights, &name("apply_noise.noise"), &[1, 1, r, r])?;
+        let mut get = |part: &str, shape: &[usize]| self.tally.get(self.weights, &name(part), shape);
         let conv = match inputs {
             None => None,
             Some(inputs) => {
                 let weight = get("weight", &[outputs, inputs, 3, 3])?;
                 let gain = SQRT_2 / (9.0 * inputs as f64).sqrt();
                 Some(match up {
-                    false => Conv::for_side(weight, [outputs, inputs, 3], r, gain, None, device),
+                    false => Conv::for_side(weight, [outputs, inputs, 3], r, gain, early_bias, device),
                     true if r < FUSED_FROM => {
-                        Conv::after_nearest_up(weight, [outputs, inputs], r / 2, gain, None, device)
+                        Conv::after_nearest_up(weight, [outputs, inputs], r / 2, gain, early_bias, device)
                     }
-                    true => Conv::fused_up(weight, [outputs, inputs], r / 2, gain, None, device),
+                    true => Conv::fused_up(weight, [outputs, inputs], r / 2, gain, early_bias, device),
                 })
             }
         };
         let bias = get("bias", &[outputs])?;
-        let noise = get("apply_noise.noise", &[1, 1, r, r])?;
         let strength = get("apply_noise.weight", &[outputs])?;
         let style_weight = get("style.weight", &[2 * outputs, w_dim])?;
         let style_bias = get("style.bias", &[2 * outputs])?;
         let rows = StyleRows { values: style_weight.clone(), dim: w_dim };
         let layer = Layer {
-            after: StyleLayer::new(bias, strength, up && conv.is_some(), device),
+            after: StyleLayer::new(bias, strength, up && conv.is_some(), device)
+                .with_epsilon(self.weights.instance_norm_epsilon),
             conv,
-            noise_const: tensor(noise, [1, 1, r, r], device),
+            noise_const: noise_const.map(|noise| tensor(noise, [1, 1, r, r], device)),
             style: Linear::new(style_weight, style_bias, (1.0 / (w_dim as f64).sqrt(), 1.0), device),
         };
         Ok((layer, rows))
@@ -222,8 +236,8 @@ impl LayerLoader<'_, '_> {
 struct Layer {
     conv: Option<Conv>,
     after: StyleLayer,
-    /// `[1, 1, r, r]`
-    noise_const: Tensor<4>,
+    /// `[1, 1, r, r]`, if the file has it
+    noise_const: Option<Tensor<4>>,
     /// w -> factors less 1, then offsets, `[w_dim, 2 * outputs]`
     style: Linear,
 }
@@ -236,7 +250,7 @@ impl Layer {
             None => x,
         };
         let noise = match noise {
-            LayerNoise::Const => Some(self.noise_const.clone()),
+            LayerNoise::Const => self.noise_const.clone(),
             LayerNoise::None => None,
             LayerNoise::Given(noise) => Some(noise),
         };

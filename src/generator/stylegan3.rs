@@ -191,6 +191,11 @@ impl Blueprint for Config {
         self.layers.iter().map(of_layer).collect()
     }
 
+    /// The filters work in f32.
+    fn wide_bytes(&self) -> u64 {
+        self.map_bytes().into_iter().max().unwrap_or(0)
+    }
+
     /// Convolutions, and the taps of the filters: those of an up-sampled row have gaps, radial ones are squares.
     fn multiply_adds(&self, _: &Weights) -> u64 {
         let of_layer = |layer: &LayerConfig| {

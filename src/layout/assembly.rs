@@ -28,10 +28,48 @@ pub(super) struct Assembled {
     pub(super) clamp_unknown: bool,
     /// Added to variances; read by the families that have batch norms.
     pub(super) batch_norm_epsilon: f32,
+    /// Of the batch norm before the picture, in BigGAN and BigGAN-deep.
+    pub(super) last_norm_epsilon: f32,
+    /// Added to the variances of StyleGAN's instance norms.
+    pub(super) instance_norm_epsilon: f32,
+    /// StyleGAN: both layers of a block share one noise picture.
+    pub(super) noise_of_blocks: bool,
+    pub(super) pggan_classes: Option<PgganClasses>,
+}
+
+/// The classes of a PGGAN: as many of the first layer's inputs, the last ones, are a one-hot vector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PgganClasses {
+    pub(crate) count: usize,
+    /// z and class are normalised as one vector (TensorFlow's networks); else z is, before the class comes to it.
+    pub(crate) normalised_with_z: bool,
+}
+
+impl Assembled {
+    pub(super) fn new(family: Family, layout: &'static str, tensors: Canonical) -> Assembled {
+        Assembled {
+            family,
+            layout,
+            tensors,
+            unused: Vec::new(),
+            warnings: Vec::new(),
+            conventions: Conventions::default(),
+            guesses: Vec::new(),
+            conv_clamp: None,
+            clamp_unknown: false,
+            batch_norm_epsilon: BATCH_NORM_EPSILON,
+            last_norm_epsilon: BATCH_NORM_EPSILON,
+            instance_norm_epsilon: INSTANCE_NORM_EPSILON,
+            noise_of_blocks: false,
+            pggan_classes: None,
+        }
+    }
 }
 
 /// PyTorch's own.
 pub(super) const BATCH_NORM_EPSILON: f32 = 1e-5;
+/// StyleGAN's own.
+pub(super) const INSTANCE_NORM_EPSILON: f32 = 1e-8;
 
 /// Canonical tensors in the making.
 pub(super) struct Assembly<'a> {
@@ -40,11 +78,13 @@ pub(super) struct Assembly<'a> {
     layout: &'static str,
     tensors: Canonical,
     used: HashSet<String>,
+    /// Of ajbrock's spectral norms.
+    pub(super) spectral_epsilon: f64,
 }
 
 impl<'a> Assembly<'a> {
     pub(super) fn new(state: &'a StateDict, family: Family, layout: &'static str) -> Assembly<'a> {
-        Assembly { state, family, layout, tensors: Canonical::new(), used: HashSet::new() }
+        Assembly { state, family, layout, tensors: Canonical::new(), used: HashSet::new(), spectral_epsilon: 1e-6 }
     }
 
     /// Fails with all names that are missing, rather than with the first one.
@@ -146,7 +186,7 @@ impl<'a> Assembly<'a> {
         } else if self.state.has(&format!("{module}.u0")) {
             let u = self.checked(&format!("{module}.u0"), &[rows])?.clone();
             self.pass_over(format!("{module}.sv0"));
-            Some(Vectors::Iterated { u })
+            Some(Vectors::Iterated { u, epsilon: self.spectral_epsilon })
         } else {
             None
         };
@@ -170,18 +210,8 @@ impl<'a> Assembly<'a> {
     /// The result; names that are `known` without being used go without saying.
     pub(super) fn finish(self, known: impl Fn(&str) -> bool) -> Assembled {
         let unused = self.state.names().filter(|name| !self.used.contains(*name) && !known(name));
-        Assembled {
-            family: self.family,
-            layout: self.layout,
-            unused: unused.map(String::from).collect(),
-            tensors: self.tensors,
-            warnings: Vec::new(),
-            conventions: Conventions::default(),
-            guesses: Vec::new(),
-            conv_clamp: None,
-            clamp_unknown: false,
-            batch_norm_epsilon: BATCH_NORM_EPSILON,
-        }
+        let unused = unused.map(String::from).collect();
+        Assembled { unused, ..Assembled::new(self.family, self.layout, self.tensors) }
     }
 }
 

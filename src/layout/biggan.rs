@@ -12,6 +12,8 @@ use crate::generator::Family;
 const MAX_BLOCKS: usize = 64;
 /// Classes of a network without a shared embedding, whose one-hot table is made up here.
 const MAX_CLASSES: usize = 2048;
+/// Of the networks on TensorFlow Hub, in ajbrock's names (`TFHub/converter.py`); but not of the last batch norm.
+const HUB_EPSILON: f32 = 1e-4;
 
 pub(super) fn matches(state: &StateDict) -> bool {
     state.has("linear.weight") && state.has("blocks.0.0.conv1.weight") && state.has("blocks.0.0.bn1.gain.weight")
@@ -22,6 +24,17 @@ pub(super) fn is_deep(state: &StateDict) -> bool {
     state.has("blocks.0.0.conv4.weight")
 }
 
+/// Where the gains and biases of batch norms come from.
+#[derive(Clone, Copy, PartialEq)]
+enum Source {
+    /// Layers over the shared embedding of the class, and over a part of z if it is split.
+    Embedding,
+    /// Every batch norm has its own table with a row per class.
+    Tables,
+    /// Layers over z alone: a network without classes.
+    Z,
+}
+
 /// What both kinds of ajbrock's networks have in common.
 pub(super) struct Shared<'a> {
     pub(super) assembly: Assembly<'a>,
@@ -30,19 +43,50 @@ pub(super) struct Shared<'a> {
     pub(super) classes: usize,
     /// Width of what conditions the batch norms.
     pub(super) condition: usize,
-    /// False if every batch norm has its own table of classes instead of a layer over the shared embedding.
-    pub(super) is_shared: bool,
+    source: Source,
+    /// Converted from TensorFlow Hub: variances and spectral norms have another epsilon.
+    is_from_hub: bool,
     /// Channels of the first block's input.
     pub(super) channels: usize,
     pub(super) blocks: usize,
 }
 
+/// Name of the running mean or variance of batch norm `norm`: it depends on how the network was trained.
+fn statistic(state: &StateDict, norm: &str, kind: &str) -> String {
+    let spellings = ["stored_", "bn.stored_", "bn.running_", "running_"].map(|part| format!("{norm}.{part}{kind}"));
+    let found = spellings.iter().find(|name| state.has(name));
+    found.unwrap_or(&spellings[0]).clone()
+}
+
+/// True if gains are computed by layers, `[channels, inputs]`; tables are `[classes, channels]`, and have no spectral norm.
+fn gains_are_layers(state: &StateDict) -> bool {
+    let norms = (0..=MAX_BLOCKS).flat_map(|i| [1, 2].map(|j| format!("blocks.{i}.0.bn{j}")));
+    let tells = |norm: String| {
+        let &[rows, columns] = state.get(&format!("{norm}.gain.weight"))?.shape() else { return None };
+        let channels = state.get(&statistic(state, &norm, "mean"))?.len();
+        (rows != columns).then_some(rows == channels)
+    };
+    state.has("blocks.0.0.bn1.gain.u0") || norms.filter_map(tells).next().unwrap_or(false)
+}
+
 impl<'a> Shared<'a> {
     /// `parts` are the tensors of one block that a complete network has.
     pub(super) fn read(state: &'a StateDict, family: Family, parts: &[&str]) -> Result<Shared<'a>, LayoutProblem> {
-        let assembly = Assembly::new(state, family, "ajbrock");
-        let is_shared = state.has("shared.weight");
-        if !is_shared && family == Family::BigGanDeep {
+        let mut assembly = Assembly::new(state, family, "ajbrock");
+        let has_part = |part: &str| state.names().any(|name| name.ends_with(part));
+        // ajbrock's own code stores both; the converter has no singular values.
+        let is_from_hub = has_part(".u0") && !has_part(".sv0");
+        if is_from_hub {
+            assembly.spectral_epsilon = HUB_EPSILON.into();
+        }
+        let source = if state.has("shared.weight") {
+            Source::Embedding
+        } else if gains_are_layers(state) {
+            Source::Z
+        } else {
+            Source::Tables
+        };
+        if source == Source::Tables && family == Family::BigGanDeep {
             let what = format!("a {family} whose layers embed the class separately (G_shared off, no shared.weight)");
             return Err(LayoutProblem::unsupported(what));
         }
@@ -56,25 +100,25 @@ impl<'a> Shared<'a> {
         let rest = rest.into_iter().chain(["output_layer.2.weight", "output_layer.2.bias"]).map(String::from);
         assembly.require(rest.chain(names))?;
         let gain = assembly.axes("blocks.0.0.bn1.gain.weight")?;
-        let ([channels, condition], [classes, embedding]) =
-            if is_shared { (gain, assembly.axes("shared.weight")?) } else { ([gain[1], gain[0]], [gain[0], gain[0]]) };
-        Ok(Shared { assembly, embedding, classes, condition, is_shared, channels, blocks })
+        let ([channels, condition], [classes, embedding]) = match source {
+            Source::Embedding => (gain, assembly.axes("shared.weight")?),
+            Source::Tables => ([gain[1], gain[0]], [gain[0], gain[0]]),
+            Source::Z => (gain, [0, 0]),
+        };
+        Ok(Shared { assembly, embedding, classes, condition, source, is_from_hub, channels, blocks })
     }
 
-    /// Name of the running mean or variance of batch norm `norm`: it depends on how the network was trained.
-    fn statistic(&self, norm: &str, kind: &str) -> String {
-        let spellings = [format!("{norm}.stored_{kind}"), format!("{norm}.bn.stored_{kind}")];
-        let mut spellings =
-            spellings.into_iter().chain(["bn.running_", "running_"].map(|s| format!("{norm}.{s}{kind}")));
-        let found = spellings.find(|name| self.assembly.state.has(name));
-        found.unwrap_or_else(|| format!("{norm}.stored_{kind}"))
+    pub(super) fn has_classes(&self) -> bool {
+        self.source != Source::Z
     }
 
     /// The embedding of the classes; where there is none, one-hot vectors do the same.
     fn put_classes(&mut self) -> Result<(), LayoutProblem> {
         let (classes, shape) = (self.classes, [self.classes, self.embedding]);
-        if self.is_shared {
-            return self.assembly.put("shared.weight", "shared.weight".into(), &shape);
+        match self.source {
+            Source::Embedding => return self.assembly.put("shared.weight", "shared.weight".into(), &shape),
+            Source::Z => return Ok(()),
+            Source::Tables => {}
         }
         if classes > MAX_CLASSES {
             return Err(LayoutProblem::unsupported(format!(
@@ -97,7 +141,7 @@ impl<'a> Shared<'a> {
     /// The gains or biases of a batch norm, `[channels, condition]`; tables are stored `[classes, channels]`.
     fn put_conditional(&mut self, module: &str, shape: &[usize; 2]) -> Result<(), LayoutProblem> {
         let canonical = format!("{module}.weight");
-        if self.is_shared {
+        if self.source != Source::Tables {
             return self.assembly.put_normed(module, canonical, shape);
         }
         let [channels, classes] = *shape;
@@ -111,8 +155,8 @@ impl<'a> Shared<'a> {
         expected: &[usize],
     ) -> Result<(), LayoutProblem> {
         let [mean, var] = canonical;
-        self.assembly.put(&self.statistic(norm, "mean"), mean, expected)?;
-        self.assembly.put(&self.statistic(norm, "var"), var, expected)
+        self.assembly.put(&statistic(self.assembly.state, norm, "mean"), mean, expected)?;
+        self.assembly.put(&statistic(self.assembly.state, norm, "var"), var, expected)
     }
 
     /// The 3x3 convolution at the end; gives the picture's channels.
@@ -163,7 +207,12 @@ impl<'a> Shared<'a> {
     }
 
     pub(super) fn finish(self) -> Assembled {
-        self.assembly.finish(|name| name.ends_with(".accumulation_counter") || name.ends_with(".num_batches_tracked"))
+        let is_counter = |name: &str| name.ends_with(".accumulation_counter") || name.ends_with(".num_batches_tracked");
+        let mut assembled = self.assembly.finish(is_counter);
+        if self.is_from_hub {
+            assembled.batch_norm_epsilon = HUB_EPSILON;
+        }
+        assembled
     }
 }
 
@@ -187,8 +236,16 @@ pub(super) fn assemble(state: &StateDict) -> Result<Assembled, LayoutProblem> {
     let [_, first] = shared.assembly.axes("linear.weight")?;
     // Either every block has its own part of z beside the embedding, as long as the first layer's, or none has.
     if condition != shared.embedding && condition != shared.embedding.saturating_add(first) {
-        let expected = format!("[{channels}, {} or {}]", shared.embedding, shared.embedding.saturating_add(first));
-        let name = "blocks.0.0.bn1.gain.weight";
+        let (more, with_z) = (shared.embedding, shared.embedding.saturating_add(first));
+        if condition > with_z {
+            let what = format!(
+                "a BigGAN whose blocks take {condition} numbers, {} more than class and z have (instance features, as in an \
+                 IC-GAN?)",
+                condition - with_z
+            );
+            return Err(LayoutProblem::foreign(what, super::foreign::NO_FEATURES));
+        }
+        let (name, expected) = ("blocks.0.0.bn1.gain.weight", format!("[{channels}, {more} or {with_z}]"));
         return Err(LayoutProblem::Shape { tensor: name.into(), expected, found: shared.assembly.shape(name) });
     }
     let rows = channels.saturating_mul(16);

@@ -18,7 +18,7 @@ pub(super) const HUGGING_FACE: &str = "huggingface";
 const ATTENTION: [&str; 4] = ["theta", "phi", "g", "o_conv"];
 
 pub(super) fn matches(state: &StateDict) -> bool {
-    state.has("embeddings.weight") && (state.has("generator.gen_z.weight_orig") || state.has("generator.gen_z.weight"))
+    state.has("generator.gen_z.weight_orig") || state.has("generator.gen_z.weight")
 }
 
 /// Blocks up-sample if their number, attention not counted, is odd: so their number is even, and their width changes
@@ -72,8 +72,12 @@ pub(super) fn assemble(state: &StateDict) -> Result<Assembled, LayoutProblem> {
     }
     assembly.require(names)?;
 
-    let [embedding, classes] = assembly.axes("embeddings.weight")?;
-    assembly.put("embeddings.weight", "embeddings.weight".into(), &[embedding, classes])?;
+    let mut embedding = 0;
+    if state.has("embeddings.weight") {
+        let [width, classes] = assembly.axes("embeddings.weight")?;
+        assembly.put("embeddings.weight", "embeddings.weight".into(), &[width, classes])?;
+        embedding = width;
+    }
     let first = assembly.weight_name("generator.gen_z");
     let [rows, condition] = assembly.axes(&first)?;
     if condition <= embedding {
@@ -124,6 +128,7 @@ pub(super) fn assemble(state: &StateDict) -> Result<Assembled, LayoutProblem> {
     put_picture(&mut assembly, channels)?;
     let mut assembled = assembly.finish(|_| false);
     assembled.batch_norm_epsilon = HUGGING_FACE_EPSILON;
+    assembled.last_norm_epsilon = HUGGING_FACE_EPSILON;
     Ok(assembled)
 }
 
@@ -182,12 +187,14 @@ pub(super) fn assemble_brock(state: &StateDict) -> Result<Assembled, LayoutProbl
         return Err(LayoutProblem::unsupported(what));
     }
     let rotate = || Some(Change::Rotate(embedding));
-    let table = shared.assembly.checked("shared.weight", &[shared.classes, embedding])?;
-    let turned = table.permuted(&[1, 0]);
-    let turned =
-        turned.ok_or_else(|| LayoutProblem::shape("shared.weight", &[shared.classes, embedding], table.shape()))?;
-    let shape = vec![embedding, shared.classes];
-    shared.assembly.insert("embeddings.weight".into(), Entry { tensor: turned, shape, changes: Vec::new() });
+    if shared.has_classes() {
+        let table = shared.assembly.checked("shared.weight", &[shared.classes, embedding])?;
+        let turned = table.permuted(&[1, 0]);
+        let turned =
+            turned.ok_or_else(|| LayoutProblem::shape("shared.weight", &[shared.classes, embedding], table.shape()))?;
+        let shape = vec![embedding, shared.classes];
+        shared.assembly.insert("embeddings.weight".into(), Entry { tensor: turned, shape, changes: Vec::new() });
+    }
 
     let rows = channels.saturating_mul(16);
     let stored: (&str, &[usize]) = ("linear", &[rows, condition]);
@@ -261,6 +268,9 @@ pub(super) fn apply_config(assembled: &mut Assembled, config: &str) -> Result<()
         return Err(LayoutProblem::unsupported(what));
     }
     let epsilon = config.get("eps").and_then(|eps| eps.as_f64()).filter(|eps| (0.0..1.0).contains(eps) && *eps > 0.0);
-    assembled.batch_norm_epsilon = epsilon.map_or(assembled.batch_norm_epsilon, |eps| eps as f32);
+    if let Some(epsilon) = epsilon {
+        assembled.batch_norm_epsilon = epsilon as f32;
+        assembled.last_norm_epsilon = epsilon as f32;
+    }
     Ok(())
 }

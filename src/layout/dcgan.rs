@@ -5,7 +5,6 @@
 //! convolutions of a discriminator or an encoder store `[out, in, k, k]` and do not chain that way.
 
 use super::assembly::{Assembled, BATCH_NORM_EPSILON};
-use super::conventions::Conventions;
 use super::entry::{Canonical, Entry};
 use super::error::{LayoutProblem, Names};
 use super::state_dict::StateDict;
@@ -89,18 +88,9 @@ pub(super) fn assemble(state: &StateDict) -> Result<Match, LayoutProblem> {
             epsilons[0]
         )));
     }
-    Ok(Match::Yes(Assembled {
-        family: Family::Dcgan,
-        layout: "sequential",
-        tensors,
-        unused: Vec::new(),
-        warnings: Vec::new(),
-        conventions: Conventions::default(),
-        guesses: Vec::new(),
-        conv_clamp: None,
-        clamp_unknown: false,
-        batch_norm_epsilon: epsilons.first().map_or(BATCH_NORM_EPSILON, |eps| *eps as f32),
-    }))
+    let assembled = Assembled::new(Family::Dcgan, "sequential", tensors);
+    let batch_norm_epsilon = epsilons.first().map_or(BATCH_NORM_EPSILON, |eps| *eps as f32);
+    Ok(Match::Yes(Assembled { batch_norm_epsilon, ..assembled }))
 }
 
 fn build(chain: &[(&Module<'_>, [usize; 4])], norms: &[&Module<'_>]) -> Result<Canonical, LayoutProblem> {

@@ -1,15 +1,16 @@
 //! Recognises the layout of a generator's tensors, by names and shapes only.
 
-use super::assembly::Assembled;
+use super::assembly::{Assembled, BATCH_NORM_EPSILON};
 use super::dcgan::Match;
+use super::entry::Entry;
 use super::error::{LayoutError, LayoutProblem, Names};
-use super::foreign::{refuse_foreign, unknown};
+use super::foreign::{refuse_foreign, refuse_others, unknown};
 use super::state_dict::StateDict;
 use super::unwrap::{self, Network};
 use super::weights::{FORMAT, Weights, family_of};
 use super::{
-    basicsr, biggan, biggan_deep, dcgan, genforce, mmgeneration, nvidia, pggan, rosinality, stylegan, stylegan3,
-    tensorflow,
+    basicsr, biggan, biggan_deep, dcgan, genforce, interfacegan, lernapparat, mmgeneration, nvidia, pggan, rosinality,
+    style_based, stylegan, stylegan3, tensorflow,
 };
 use crate::checkpoint::{Checkpoint, Container, Tensor, Unreadable};
 use crate::generator::Family;
@@ -63,6 +64,10 @@ fn recognise(checkpoint: Checkpoint) -> Result<Weights, LayoutProblem> {
         conventions: assembled.conventions,
         conv_clamp: assembled.conv_clamp,
         batch_norm_epsilon: assembled.batch_norm_epsilon,
+        last_norm_epsilon: assembled.last_norm_epsilon,
+        instance_norm_epsilon: assembled.instance_norm_epsilon,
+        noise_of_blocks: assembled.noise_of_blocks,
+        pggan_classes: assembled.pggan_classes,
         tensors: assembled.tensors,
     })
 }
@@ -91,10 +96,17 @@ fn assemble(network: &mut Network) -> Result<Assembled, LayoutProblem> {
     if state.has(genforce::SPELLING.constant) {
         return Ok(with_mean(genforce::SPELLING.assemble(genforce::unified(state).as_ref().unwrap_or(state))?));
     }
-    for spelling in [stylegan::GENFORCE, stylegan::TENSORFLOW] {
+    for spelling in [stylegan::GENFORCE, stylegan::TENSORFLOW, interfacegan::STYLEGAN] {
         if spelling.matches(state) {
             return Ok(with_mean(spelling.assemble(state)?));
         }
+    }
+    if let Some(assembled) = lernapparat::assemble(state) {
+        return Ok(with_mean(assembled?));
+    }
+    if style_based::matches(state) {
+        take_mean(network)?;
+        return Ok(with_mean(style_based::assemble(&network.state)?));
     }
     let unified = tensorflow::unified(state)?;
     let state = unified.as_ref().unwrap_or(state);
@@ -122,7 +134,7 @@ fn assemble(network: &mut Network) -> Result<Assembled, LayoutProblem> {
         take_mean(network)?;
         return Ok(with_mean(rosinality::assemble(&network.state)?));
     }
-    for spelling in [pggan::GENFORCE, pggan::TENSORFLOW] {
+    for spelling in [pggan::GENFORCE, pggan::TENSORFLOW, interfacegan::PGGAN] {
         if spelling.matches(state) {
             return spelling.assemble(state);
         }
@@ -133,6 +145,7 @@ fn assemble(network: &mut Network) -> Result<Assembled, LayoutProblem> {
     if biggan::matches(state) {
         return if biggan::is_deep(state) { biggan_deep::assemble_brock(state) } else { biggan::assemble(state) };
     }
+    refuse_others(state)?;
     match dcgan::assemble(state)? {
         Match::Yes(assembled) => Ok(assembled),
         Match::Nearly(remark) => Err(unknown(state, Some(remark))),
@@ -206,7 +219,21 @@ fn apply_metadata(assembled: &mut Assembled, checkpoint: &Checkpoint) -> Result<
         number
     };
     let (clamp, epsilon) = (positive("conv_clamp"), positive("batch_norm_epsilon"));
+    let (last, instance) = (positive("last_norm_epsilon"), positive("instance_norm_epsilon"));
     assembled.batch_norm_epsilon = epsilon.unwrap_or(assembled.batch_norm_epsilon);
+    // Files converted before it was kept apart: Brock's networks have one row of statistics and PyTorch's own epsilon.
+    let one_row = |entry: &Entry| entry.shape.first() == Some(&1);
+    let one_row = assembled.tensors.get("generator.bn.running_means").is_some_and(one_row);
+    let last = last.or(if converted && one_row { Some(BATCH_NORM_EPSILON) } else { epsilon });
+    if matches!(assembled.family, Family::BigGanDeep) {
+        assembled.last_norm_epsilon = last.unwrap_or(assembled.last_norm_epsilon);
+    }
+    assembled.instance_norm_epsilon = instance.unwrap_or(assembled.instance_norm_epsilon);
+    assembled.noise_of_blocks |= converted && text("noise_of") == Some("blocks");
+    if assembled.family == Family::Pggan {
+        let told = text("classes").map(|count| (count, text("classes_normalised") == Some("with z")));
+        pggan::apply_classes(assembled, converted, told)?;
+    }
     if matches!(assembled.family, Family::StyleGan2 | Family::StyleGan3) {
         assembled.conv_clamp = if converted { clamp } else { assembled.conv_clamp.or(clamp) };
     }

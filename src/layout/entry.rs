@@ -25,6 +25,8 @@ pub(super) enum Change {
     /// Both kernel axes are reversed.
     Flip,
     AddOne,
+    /// 1 is taken from the first so many values.
+    LessOne(usize),
     /// Every value is multiplied.
     Scale(f32),
     /// Every run along the last axis moves left by so many places; what falls out in front is added behind.
@@ -45,6 +47,7 @@ impl Entry {
                     values.chunks_exact_mut(kernel.max(1)).for_each(<[f32]>::reverse);
                 }
                 Change::AddOne => values.iter_mut().for_each(|value| *value += 1.0),
+                Change::LessOne(first) => values.iter_mut().take(*first).for_each(|value| *value -= 1.0),
                 Change::Scale(factor) => values.iter_mut().for_each(|value| *value *= factor),
                 Change::Rotate(places) => {
                     let run = self.shape.last().copied().unwrap_or(1).max(1);
@@ -94,12 +97,10 @@ pub(super) struct SpectralNorm {
 pub(super) enum Vectors {
     /// PyTorch's `spectral_norm`: sigma = u^T M v, both stored.
     Stored { u: Tensor, v: Tensor },
-    /// ajbrock's `SN`: one power iteration from the stored u at every evaluation, never kept.
-    Iterated { u: Tensor },
+    /// ajbrock's `SN`: one power iteration from the stored u at every evaluation, never kept. Vectors shorter than `epsilon` are
+    /// not scaled up any further.
+    Iterated { u: Tensor, epsilon: f64 },
 }
-
-/// Vectors shorter than this are not scaled up any further.
-const EPSILON: f64 = 1e-6;
 
 impl SpectralNorm {
     /// `u` has as many elements as `weight` has rows, `v` as many as it has columns.
@@ -123,15 +124,15 @@ impl SpectralNorm {
         };
         let (u, v) = match &self.vectors {
             Vectors::Stored { u, v } => (double(u)?, double(v)?),
-            Vectors::Iterated { u } => {
+            Vectors::Iterated { u, epsilon } => {
                 let u = double(u)?;
                 let mut v = vec![0.0; columns];
                 for (row, u) in matrix.chunks_exact(columns).zip(&u) {
                     v.iter_mut().zip(row).for_each(|(v, &m)| *v += u * f64::from(m));
                 }
-                normalise(&mut v);
+                normalise(&mut v, *epsilon);
                 let mut u = product(&matrix, &v);
-                normalise(&mut u);
+                normalise(&mut u, *epsilon);
                 (u, v)
             }
         };
@@ -144,8 +145,8 @@ fn product(matrix: &[f32], v: &[f64]) -> Vec<f64> {
     matrix.chunks_exact(v.len().max(1)).map(|row| row.iter().zip(v).map(|(&m, v)| f64::from(m) * v).sum()).collect()
 }
 
-fn normalise(vector: &mut [f64]) {
-    let length = vector.iter().map(|x| x * x).sum::<f64>().sqrt().max(EPSILON);
+fn normalise(vector: &mut [f64], epsilon: f64) {
+    let length = vector.iter().map(|x| x * x).sum::<f64>().sqrt().max(epsilon);
     vector.iter_mut().for_each(|x| *x /= length);
 }
 
@@ -166,6 +167,8 @@ mod tests {
         assert_eq!(entry(vec![Change::Flip]).to_f32().unwrap(), [3., 2., 1., 6., 5., 4.]);
         assert_eq!(entry(vec![Change::Rotate(1), Change::AddOne]).to_f32().unwrap(), [3., 4., 2., 6., 7., 5.]);
         assert!(entry(vec![Change::AddOne]).f32_bytes().is_none());
+        assert_eq!(entry(vec![Change::Scale(2.0), Change::LessOne(4)]).to_f32().unwrap(), [1., 3., 5., 7., 10., 12.]);
+        assert!(entry(Change::scale(1.0)).f32_bytes().is_some());
     }
 
     #[test]
@@ -175,8 +178,12 @@ mod tests {
         let stored = Vectors::Stored { u: tensor(&[2], &[1., 0.]), v: tensor(&[2], &[1., 0.]) };
         let stored = SpectralNorm::new(weight.clone(), 2, stored);
         assert_eq!(stored.sigma().unwrap(), 3.0);
-        let iterated = SpectralNorm::new(weight.clone(), 2, Vectors::Iterated { u: tensor(&[1, 2], &[1., 1.]) });
-        assert!((iterated.sigma().unwrap() - (97f32 / 13.).sqrt()).abs() < 1e-6, "{:?}", iterated.sigma());
+        let iterated = |u: &[f32]| Vectors::Iterated { u: tensor(&[1, 2], u), epsilon: 1e-3 };
+        let short = SpectralNorm::new(weight.clone(), 2, iterated(&[1e-4, 0.]));
+        // v = (0.3, 0), u = (0.9, 0) before it is scaled to length 1.
+        assert!((short.sigma().unwrap() - 0.9).abs() < 1e-6, "{}", short.sigma().unwrap());
+        let iterated = SpectralNorm::new(weight.clone(), 2, iterated(&[1., 1.]));
+        assert!((iterated.sigma().unwrap() - (97f32 / 13.).sqrt()).abs() < 1e-6, "{}", iterated.sigma().unwrap());
         let entry = Entry { tensor: weight, shape: vec![2, 2], changes: vec![Change::Divide(Arc::new(stored))] };
         assert_eq!(entry.to_f32().unwrap(), [1., 0., 0., 2. / 3.]);
     }

@@ -10,7 +10,7 @@ use crate::progress::silent;
 /// File, family, layout, container, and one tensor with its canonical shape.
 type Case = (&'static str, Family, &'static str, Container, &'static str, &'static [usize]);
 
-const CASES: [Case; 18] = {
+const CASES: [Case; 25] = {
     use Container::{PythonPickle as Pkl, TorchLegacy as Legacy, TorchZip as Zip};
     use Family::{BigGan, BigGanDeep, Pggan, StyleGan, StyleGan2, StyleGan3};
     [
@@ -39,6 +39,20 @@ const CASES: [Case; 18] = {
             &[3, 4, 3, 3],
         ),
         ("biggan_deep_hf_small/pytorch_model.bin", BigGanDeep, "huggingface", Legacy, "embeddings.weight", &[12, 6]),
+        (
+            "stylegan1_interfacegan/model.pth",
+            StyleGan,
+            "interfacegan",
+            Legacy,
+            "synthesis.layer6.weight",
+            &[8, 10, 3, 3],
+        ),
+        ("stylegan1_lernapparat/model.pt", StyleGan, "lernapparat", Legacy, "synthesis.output3.weight", &[3, 5, 1, 1]),
+        ("stylegan1_rosinality/model.model", StyleGan, "rosinality", Legacy, "synthesis.layer4.early_bias", &[8]),
+        ("pggan_interfacegan/model.pth", Pggan, "interfacegan", Legacy, "layer6.weight", &[8, 10, 3, 3]),
+        ("biggan_ajbrock_nohier/G_ema.pth", BigGan, "ajbrock", Legacy, "blocks.0.0.bn1.gain.weight", &[16, 6]),
+        ("biggan_ajbrock_unshared/G_ema.pth", BigGan, "ajbrock", Legacy, "shared.weight", &[4, 4]),
+        ("sngan_ajbrock/G_ema.pth", BigGan, "ajbrock", Legacy, "linear.weight", &[256, 12]),
     ]
 };
 
@@ -51,7 +65,10 @@ fn every_file_is_recognised() {
         assert_eq!(weights.shape(tensor), Some(shape), "{file}: {tensor}");
         assert!(!weights.ignored.iter().any(|part| part.starts_with("tensors")), "{file}: {:?}", weights.ignored);
         let bare_nvidia = family == Family::StyleGan2 && layout == "nvidia" && container == Container::TorchZip;
-        assert_eq!(weights.warnings.len(), usize::from(bare_nvidia), "{file}: {:?}", weights.warnings);
+        // Neither noise pictures nor a mean w.
+        let lacking = file.contains("lernapparat") || file.contains("stylegan1_rosinality");
+        let warnings = if lacking { 2 } else { usize::from(bare_nvidia) };
+        assert_eq!(weights.warnings.len(), warnings, "{file}: {:?}", weights.warnings);
         assert_eq!(weights.carries_code, container == Container::PythonPickle, "{file}");
         assert!(tensors(&weights).iter().all(|(_, shape, values)| values.len() == shape.iter().product::<usize>()));
     }
@@ -170,14 +187,24 @@ fn converted_files_of_every_family_open_again() {
     for (file, ..) in CASES.iter().chain([&("dcgan/netG.pth", Family::Dcgan, "", Container::TorchZip, "", &[][..])]) {
         let weights = open(file).unwrap();
         let settings = weights.settings();
-        let known = ["format", "family", "conv_clamp", "batch_norm_epsilon"];
+        let known = [
+            "format",
+            "family",
+            "conv_clamp",
+            "batch_norm_epsilon",
+            "last_norm_epsilon",
+            "instance_norm_epsilon",
+            "noise_of",
+        ];
         assert!(settings.keys().all(|key| known.contains(&key.as_str())));
         let metadata = known.into_iter().filter_map(|key| Some((key, settings.get(key)?.clone())));
         let again = detect_bytes(safetensors(tensors(&weights), metadata)).unwrap_or_else(|e| panic!("{file}: {e}"));
         assert_eq!(again.identity(), weights.identity(), "{file}");
         assert_eq!((again.family, again.conv_clamp), (weights.family, weights.conv_clamp), "{file}");
         assert_eq!(again.batch_norm_epsilon, weights.batch_norm_epsilon, "{file}");
-        assert_eq!((again.settings(), &again.warnings[..]), (settings, &[][..]), "{file}");
+        let warnings: Vec<_> = weights.warnings.iter().collect();
+        assert!(again.warnings.iter().all(|warning| warnings.contains(&warning)), "{file}: {:?}", again.warnings);
+        assert_eq!(again.settings(), settings, "{file}");
     }
 }
 

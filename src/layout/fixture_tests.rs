@@ -124,6 +124,18 @@ pub(super) fn safetensors(
     [(header.len() as u64).to_le_bytes().to_vec(), header, data].concat()
 }
 
+/// All tensors of a file in its own names: of its root, or of a map in it.
+pub(super) fn raw_tensors(name: &str, key: Option<&str>) -> Vec<NamedTensor> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
+    let tree = Checkpoint::open(&path, &mut silent).unwrap().tree;
+    let map = key.map_or(tree.root(), |key| tree.get(tree.root(), key).unwrap());
+    let tensor = |&(name, value): &_| {
+        let tensor = tree.tensor(value).unwrap();
+        (tree.text(name).unwrap().to_string(), tensor.shape().to_vec(), tensor.to_f32().unwrap())
+    };
+    tree.entries(map).unwrap().iter().map(tensor).collect()
+}
+
 /// All canonical tensors of some weights.
 pub(super) fn tensors(weights: &Weights) -> Vec<NamedTensor> {
     weights.shapes().map(|(name, shape)| (name.to_string(), shape.to_vec(), values(weights, name))).collect()

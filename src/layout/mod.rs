@@ -15,12 +15,16 @@ mod entry;
 mod error;
 mod foreign;
 mod genforce;
+mod interfacegan;
+mod kind;
+mod lernapparat;
 mod mapping;
 mod mmgeneration;
 mod nvidia;
 mod pggan;
 mod rosinality;
 mod state_dict;
+mod style_based;
 mod stylegan;
 mod stylegan2;
 mod stylegan3;
@@ -28,6 +32,7 @@ mod tensorflow;
 mod unwrap;
 mod weights;
 
+pub(crate) use assembly::PgganClasses;
 pub use conventions::{ChannelOrder, Conventions, LatentNorm, Upsampling};
 pub use detect::detect;
 pub use error::{LayoutError, LayoutProblem, Names};
@@ -38,8 +43,12 @@ mod family_tests;
 #[cfg(test)]
 mod fixture_tests;
 #[cfg(test)]
+mod foreign_tests;
+#[cfg(test)]
 mod pickling;
 #[cfg(test)]
 mod refusal_tests;
+#[cfg(test)]
+mod spelling_tests;
 #[cfg(test)]
 mod style_tests;

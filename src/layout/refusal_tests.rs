@@ -2,7 +2,7 @@
 
 use super::LayoutError;
 use super::detect;
-use super::fixture_tests::{NamedTensor, detect_bytes, open, safetensors, tensors};
+use super::fixture_tests::{NamedTensor, detect_bytes, open, raw_tensors, safetensors, tensors};
 use crate::checkpoint::Checkpoint;
 
 fn refusal(tensors: impl IntoIterator<Item = NamedTensor>) -> String {
@@ -194,6 +194,14 @@ fn misshapen_tensors_are_named() {
 /// Networks with tensors dropped, doubled, renamed and reshaped: refused or opened, never a panic.
 #[test]
 fn garbled_networks_never_panic() {
+    // In the names of their files, too.
+    let raw = [
+        raw_tensors("stylegan1_interfacegan/model.pth", None),
+        raw_tensors("stylegan1_lernapparat/model.pt", None),
+        raw_tensors("stylegan1_rosinality/model.model", Some("g_running")),
+        raw_tensors("pggan_interfacegan/model.pth", None),
+        raw_tensors("biggan_ajbrock_unshared/G_ema.pth", None),
+    ];
     let mut random = 0x9e37_79b9_7f4a_7c15u64;
     let mut next = |below: usize| {
         // Marsaglia's xorshift.
@@ -202,15 +210,18 @@ fn garbled_networks_never_panic() {
         random ^= random << 17;
         (random >> 11) as usize % below.max(1)
     };
-    for file in [
+    for whole in [
         "pggan_genforce_fused/model.pth",
         "stylegan2_genforce_cond/model.pth",
         "stylegan2_ada_resnet/model.pth",
         "stylegan3_r/model.pth",
         "biggan_deep_ajbrock/G_ema.pth",
         "dcgan/netG.pth",
-    ] {
-        let whole = tensors(&open(file).unwrap());
+    ]
+    .iter()
+    .map(|file| tensors(&open(file).unwrap()))
+    .chain(raw)
+    {
         for _ in 0..60 {
             let mut garbled = whole.clone();
             for _ in 0..1 + next(4) {

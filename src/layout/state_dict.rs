@@ -16,8 +16,9 @@ const MAX_NAME: usize = 512;
 /// Attributes of one module; torch gives it about 30.
 const MAX_ATTRIBUTES: usize = 1000;
 /// Numbers kept of pickled modules: the clamp of activations, the bias gain that tells the learning-rate multiplier, the
-/// epsilon of batch norms, and what StyleGAN3's arithmetic has built in.
-const ATTRIBUTES: [&str; 6] = ["conv_clamp", "bias_gain", "eps", "output_scale", "bandwidth", "margin_size"];
+/// epsilon of batch norms, what StyleGAN3's arithmetic has built in, and the classes of a PGGAN.
+const ATTRIBUTES: [&str; 7] =
+    ["conv_clamp", "bias_gain", "eps", "output_scale", "bandwidth", "margin_size", "label_size"];
 
 /// Tensors in the order of the file.
 #[derive(Debug, Default)]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::assembly::PgganClasses;
 use super::conventions::Conventions;
 use super::entry::Canonical;
 use super::error::{LayoutError, LayoutProblem};
@@ -14,7 +15,8 @@ use crate::generator::Family;
 /// of Hugging Face, DCGAN those of PyTorch's tutorial. Of the differences between the layouts nothing is left:
 ///
 /// * PGGAN: `layer{n}.weight` are `[out, in, 3, 3]` kernels for nearest up-sampling and correlation, fused files' too.
-/// * StyleGAN: kernels of the layers that reach 128 pixels or more are reversed by the network (genforce's convention).
+/// * StyleGAN: kernels of the layers that reach 128 pixels or more are reversed by the network (genforce's convention). Noise
+///   pictures, and all RGB outputs but the last, may be absent; `early_bias` is added between convolution and blur.
 /// * StyleGAN2: `synthesis.b4.const` is `[C, h, w]`, mostly 4 by 4; the block called `b{4 n}` is n times as large.
 ///   `noise_const` is `[height, width]`, `noise_strength` `[]`; all layers have both, the strength alone, or neither.
 ///   Kernels of `conv0` are those of a transposed convolution, style biases contain the 1. `mapping.embed.*` is normalised by itself,
@@ -45,6 +47,14 @@ pub struct Weights {
     pub conv_clamp: Option<f32>,
     /// BigGAN, BigGAN-deep and DCGAN: added to the variances of batch norms.
     pub batch_norm_epsilon: f32,
+    /// BigGAN and BigGAN-deep: the same of the batch norm before the picture.
+    pub last_norm_epsilon: f32,
+    /// StyleGAN: added to the variances of instance norms.
+    pub instance_norm_epsilon: f32,
+    /// StyleGAN: both layers of a block share one noise picture.
+    pub noise_of_blocks: bool,
+    /// PGGAN: how many of the first layer's inputs are the class.
+    pub(crate) pggan_classes: Option<PgganClasses>,
     pub(super) tensors: Canonical,
 }
 
@@ -145,6 +155,19 @@ impl Weights {
             settings.push(("batch_norm_epsilon", self.batch_norm_epsilon.to_string()));
         }
         settings.extend(self.conventions.settings());
+        if self.family == Family::BigGanDeep {
+            settings.push(("last_norm_epsilon", self.last_norm_epsilon.to_string()));
+        }
+        if self.family == Family::StyleGan {
+            settings.push(("instance_norm_epsilon", self.instance_norm_epsilon.to_string()));
+        }
+        if self.noise_of_blocks {
+            settings.push(("noise_of", "blocks".into()));
+        }
+        if let Some(PgganClasses { count, normalised_with_z }) = self.pggan_classes {
+            settings.push(("classes", count.to_string()));
+            settings.push(("classes_normalised", if normalised_with_z { "with z" } else { "after z" }.into()));
+        }
         settings.into_iter().map(|(key, value)| (key.to_string(), value)).collect()
     }
 

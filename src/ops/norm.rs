@@ -13,6 +13,8 @@ pub struct StyleLayer {
     bias: Vec<f32>,
     noise_strength: Vec<f32>,
     blur: bool,
+    /// Added to the variances.
+    epsilon: f32,
     /// The same as tensors; absent on the CPU.
     tensors: Option<Tensors>,
 }
@@ -29,23 +31,29 @@ impl StyleLayer {
     /// One bias and one noise strength per channel; `blur` with [1,2,1] x [1,2,1] / 16.
     pub fn new(bias: Vec<f32>, noise_strength: Vec<f32>, blur: bool, device: &Device) -> Self {
         let tensors = (!is_cpu(device)).then(|| Tensors::new(&bias, &noise_strength, blur, device));
-        StyleLayer { bias, noise_strength, blur, tensors }
+        StyleLayer { bias, noise_strength, blur, epsilon: 1e-8, tensors }
     }
 
-    /// x `[N, C, h, h]`, noise `[1, 1, h, h]` before its strength, style `[N, 2 C]`: factors less 1, then offsets.
+    /// With this added to the variances, instead of the original's 1e-8.
+    pub fn with_epsilon(self, epsilon: f32) -> Self {
+        StyleLayer { epsilon, ..self }
+    }
+
+    /// x `[N, C, h, w]`, noise `[1, 1, h, w]` before its strength, style `[N, 2 C]`: factors less 1, then offsets.
     pub fn forward(&self, x: Tensor<4>, noise: Option<Tensor<4>>, style: Tensor<2>) -> Tensor<4> {
         match &self.tensors {
             Some(Tensors { bias, noise_strength, .. }) if gpu::is_able(&x.device()) => {
-                gpu::style_layer(x, noise, style, noise_strength.clone(), bias.clone(), self.blur)
+                let per_channel = [noise_strength.clone(), bias.clone()];
+                gpu::style_layer(x, noise, style, per_channel, self.blur, self.epsilon)
             }
-            Some(tensors) => tensors.forward(x, noise, style),
+            Some(tensors) => tensors.forward(x, noise, style, self.epsilon),
             None => self.on_cpu(x, noise, style),
         }
     }
 
     fn on_cpu(&self, x: Tensor<4>, noise: Option<Tensor<4>>, style: Tensor<2>) -> Tensor<4> {
         let (shape, device) = (x.dims(), x.device());
-        let [n, channels, side, _] = shape;
+        let [n, channels, _, width] = shape;
         let (x, style, noise) = (Host::of(x), Host::of(style), noise.map(Host::of));
         let one = |sample: usize| {
             let (scales, offsets) = style.sample(sample, n).split_at(channels);
@@ -56,7 +64,8 @@ impl StyleLayer {
                 offset: offsets[c],
             };
             let channels: Vec<_> = (0..channels).map(channel).collect();
-            cpu::style_layer(x.sample(sample, n), side, self.blur, noise.as_ref().map(Host::values), &channels)
+            let (noise, epsilon) = (noise.as_ref().map(Host::values), f64::from(self.epsilon));
+            cpu::style_layer(x.sample(sample, n), width, self.blur, noise, epsilon, &channels)
         };
         Tensor::from_data(TensorData::new(each_sample(n, one), shape), &device)
     }
@@ -77,7 +86,7 @@ impl Tensors {
         }
     }
 
-    fn forward(&self, mut x: Tensor<4>, noise: Option<Tensor<4>>, style: Tensor<2>) -> Tensor<4> {
+    fn forward(&self, mut x: Tensor<4>, noise: Option<Tensor<4>>, style: Tensor<2>, epsilon: f32) -> Tensor<4> {
         let [n, channels, ..] = x.dims();
         if let Some(kernel) = &self.blur {
             x = conv2d(x, kernel.clone(), None, ConvOptions::new([1, 1], [1, 1], [1, 1], channels));
@@ -89,7 +98,7 @@ impl Tensors {
         // Rows first, then columns: one sum over a million values in single precision loses three digits.
         let mean = |x: Tensor<4>| x.mean_dim(3).mean_dim(2);
         let x = x.clone() - mean(x);
-        let x = x.clone() * mean(x.square()).add_scalar(1e-8).sqrt().recip();
+        let x = x.clone() * mean(x.square()).add_scalar(epsilon).sqrt().recip();
         let style = style.reshape([n, 2 * channels, 1, 1]);
         let (scale, offset) = (style.clone().narrow(1, 0, channels), style.narrow(1, channels, channels));
         x * scale.add_scalar(1.0) + offset
@@ -130,14 +139,16 @@ mod tests {
     #[test]
     fn the_fast_style_layer_equals_the_plain_one() {
         let device = Device::flex();
-        for (n, channels, side, blur) in [(1, 3, 4, false), (2, 5, 20, true), (1, 2, 64, true)] {
+        for (n, channels, [height, width], blur, epsilon) in
+            [(1, 3, [4, 4], false, 1e-8), (2, 5, [20, 20], true, 1e-2), (1, 2, [64, 24], true, 1e-8)]
+        {
             let host = |seed| numbers([channels], seed).into_data().try_into_vec::<f32>().unwrap();
-            let (x, style) = (numbers([n, channels, side, side], 1), numbers([n, 2 * channels], 2));
-            for noise in [None, Some(numbers([1, 1, side, side], 3))] {
-                let fast = StyleLayer::new(host(4), host(5), blur, &device);
+            let (x, style) = (numbers([n, channels, height, width], 1), numbers([n, 2 * channels], 2));
+            for noise in [None, Some(numbers([1, 1, height, width], 3))] {
+                let fast = StyleLayer::new(host(4), host(5), blur, &device).with_epsilon(epsilon);
                 let plain = Tensors::new(&host(4), &host(5), blur, &device);
                 let found = fast.forward(x.clone(), noise.clone(), style.clone());
-                assert_equal(found, plain.forward(x.clone(), noise, style.clone()));
+                assert_equal(found, plain.forward(x.clone(), noise, style.clone(), epsilon));
             }
         }
     }

@@ -152,23 +152,37 @@ impl Case {
         self.with_shaped_tensor(name, &shape, values)
     }
 
-    /// As [`Case::with_tensor`], with another shape too.
+    /// As [`Case::with_tensor`], with another shape too, or one that the network lacks.
     fn with_shaped_tensor(&self, name: &str, shape: &[usize], values: &[f32]) -> Case {
         let weights = weights(&self.file);
-        let bytes = |values: &[f32]| values.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
-        let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = weights
-            .shapes()
-            .map(|(tensor, stored)| match tensor == name {
-                true => (tensor.to_owned(), shape.to_vec(), bytes(values)),
-                false => (tensor.to_owned(), stored.to_vec(), bytes(&weights.get(tensor, stored).unwrap())),
-            })
-            .collect();
+        let stored = weights.shapes().filter(|(tensor, _)| *tensor != name);
+        let stored =
+            stored.map(|(tensor, stored)| (tensor.to_owned(), stored.to_vec(), weights.get(tensor, stored).unwrap()));
+        let tensors = stored.chain([(name.to_owned(), shape.to_vec(), values.to_vec())]).collect();
+        self.with_tensors(tensors, weights.settings().into_iter().collect())
+    }
+
+    /// The tensors of a map in the file's root, with other values, as a file.
+    fn with_raw_tensors(&self, key: &str, change: impl Fn(&str, &mut Vec<f32>)) -> Case {
+        let tree = Checkpoint::open(&self.file, &mut progress::silent).unwrap().tree;
+        let map = tree.get(tree.root(), key).unwrap();
+        let tensors = tree.entries(map).unwrap().iter().map(|&(name, value)| {
+            let (name, tensor) = (tree.text(name).unwrap().to_owned(), tree.tensor(value).unwrap());
+            let mut values = tensor.to_f32().unwrap();
+            change(&name, &mut values);
+            (name, tensor.shape().to_vec(), values)
+        });
+        self.with_tensors(tensors.collect(), HashMap::new())
+    }
+
+    fn with_tensors(&self, tensors: Vec<(String, Vec<usize>, Vec<f32>)>, metadata: HashMap<String, String>) -> Case {
+        let bytes = |values: Vec<f32>| values.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
+        let tensors: Vec<_> = tensors.into_iter().map(|(name, shape, values)| (name, shape, bytes(values))).collect();
         let views = tensors.iter().map(|(tensor, shape, bytes)| {
             (tensor.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap())
         });
-        let settings: HashMap<String, String> = weights.settings().into_iter().collect();
         let file = tempfile::Builder::new().suffix(".safetensors").tempfile().unwrap().into_temp_path();
-        std::fs::write(&file, safetensors::serialize(views, Some(settings)).unwrap()).unwrap();
+        std::fs::write(&file, safetensors::serialize(views, Some(metadata)).unwrap()).unwrap();
         let expected = Arrays::read(&self.folder().join("expected.safetensors"));
         Case { file: file.to_path_buf(), device: self.device.clone(), expected, _temporary: Some(file) }
     }

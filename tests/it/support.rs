@@ -127,12 +127,23 @@ pub fn sampled(values: &[f32], [channels, height, width]: [usize; 3], every: usi
 
 /// Runs all stages with one code for every layer and the stored noise.
 pub fn run_stages(generator: &Generator, code: &[f32], conditions: &Conditions, device: &Device) -> Vec<StageOutput> {
+    run_stages_with(generator, code, conditions, &NoiseInput::Const, device)
+}
+
+/// As [`run_stages`], with this noise.
+pub fn run_stages_with(
+    generator: &Generator,
+    code: &[f32],
+    conditions: &Conditions,
+    noise: &NoiseInput,
+    device: &Device,
+) -> Vec<StageOutput> {
     let mut outputs: Vec<StageOutput> = Vec::new();
     for (i, stage) in generator.network.stages().iter().enumerate() {
         let code = |_: &usize| Tensor::from_data(TensorData::new(code.to_vec(), [1, code.len()]), device);
         let codes: Vec<Tensor<2>> = stage.layers.iter().map(code).collect();
         let before = outputs.last().map(|output| &output.0);
-        let output = generator.network.run(i, before, &codes, &NoiseInput::Const, conditions);
+        let output = generator.network.run(i, before, &codes, noise, conditions);
         outputs.push(StageOutput(output));
     }
     outputs

@@ -20,31 +20,32 @@ pub(crate) struct StyleChannel {
 
 /// Blur with [1,2,1] x [1,2,1] / 16 (if asked for), noise, bias, activation, instance normalisation, then scale and offset.
 ///
-/// `x` is `[channels, side, side]`, `noise` one summand per pixel before its strength.
+/// `x` is `[channels, height, width]`, `noise` one summand per pixel before its strength; `epsilon` is added to variances.
 pub(crate) fn style_layer(
     x: &[f32],
-    side: usize,
+    width: usize,
     blur: bool,
     noise: Option<&[f32]>,
+    epsilon: f64,
     channels: &[StyleChannel],
 ) -> Vec<f32> {
-    let plane = side * side;
+    let plane = x.len() / channels.len();
     let mut result = fresh(x.len());
     let planes = result.par_chunks_exact_mut(plane).zip(x.par_chunks_exact(plane)).zip(channels);
     planes.for_each(|((to, from), channel)| {
-        let zeros = vec![0.0; side];
-        let mut tall = vec![0.0; side];
+        let zeros = vec![0.0; width];
+        let mut tall = vec![0.0; width];
         let (mut sum, mut squares) = (0.0, 0.0);
-        for y in 0..side {
-            let row_of = |y: usize| from.get(y * side..(y + 1) * side).unwrap_or(&zeros);
-            let row = &mut to[y * side..(y + 1) * side];
+        for y in 0..plane / width {
+            let row_of = |y: usize| from.get(y * width..(y + 1) * width).unwrap_or(&zeros);
+            let row = &mut to[y * width..(y + 1) * width];
             if blur {
                 let above = if y == 0 { &zeros } else { row_of(y - 1) };
                 blur_row([above, row_of(y), row_of(y + 1)], &mut tall, row);
             } else {
                 row.copy_from_slice(row_of(y));
             }
-            let noise = noise.map(|noise| &noise[y * side..(y + 1) * side]);
+            let noise = noise.map(|noise| &noise[y * width..(y + 1) * width]);
             let mut sums = [0.0; 2];
             activate_row(row, noise, *channel, &mut sums);
             sum += sums[0];
@@ -52,7 +53,7 @@ pub(crate) fn style_layer(
         }
         let mean = sum / plane as f64;
         let variance = (squares / plane as f64 - mean * mean).max(0.0);
-        let factor = f64::from(channel.scale) / (variance + 1e-8).sqrt();
+        let factor = f64::from(channel.scale) / (variance + epsilon).sqrt();
         let offset = f64::from(channel.offset) - mean * factor;
         scale_and_shift(to, factor as f32, offset as f32);
     });

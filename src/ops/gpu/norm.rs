@@ -117,6 +117,7 @@ fn normalise_kernel<S: Float>(
     style: &[f32],
     channels: usize,
     pixels: usize,
+    epsilon: f32,
     #[define(S)] _type: ElemType,
 ) {
     let (channel, sample) = (CUBE_POS_Y as usize, CUBE_POS_Z as usize);
@@ -137,7 +138,7 @@ fn normalise_kernel<S: Float>(
         merge(&mut shared, unit, spare);
     }
     merge_all(&mut shared, unit);
-    let deviation = (shared[2] / f32::cast_from(pixels) + 1e-8).sqrt();
+    let deviation = (shared[2] / f32::cast_from(pixels) + epsilon).sqrt();
     let scale = (style[sample * 2 * channels + channel] + 1.0) / deviation;
     let offset = style[(sample * 2 + 1) * channels + channel];
     let mean = shared[1];
@@ -148,14 +149,14 @@ fn normalise_kernel<S: Float>(
 }
 
 /// StyleGAN's layer after its convolution: x `[N, C, h, w]`, noise `[1, 1, h, w]`, style `[N, 2 C]`, strength and bias
-/// `[1, C, 1, 1]`.
+/// `[1, C, 1, 1]`; `epsilon` is added to variances.
 pub(crate) fn style_layer(
     x: Tensor<4>,
     noise: Option<Tensor<4>>,
     style: Tensor<2>,
-    strength: Tensor<4>,
-    bias: Tensor<4>,
+    [strength, bias]: [Tensor<4>; 2],
     blur: bool,
+    epsilon: f32,
 ) -> Tensor<4> {
     let [n, channels, height, width] = x.dims();
     assert_eq!(style.dims(), [n, 2 * channels], "styles");
@@ -193,6 +194,7 @@ pub(crate) fn style_layer(
         style.into_buffer_arg(),
         channels,
         height * width,
+        epsilon,
         dtype,
     );
     into_tensor(out)

@@ -100,6 +100,33 @@ fn brocks_networks_render_as_the_reference() {
     }
 }
 
+/// z as a whole in the first layer; tables of classes instead of a shared embedding; no spectral norm.
+#[test]
+fn variants_of_brocks_network_render_as_the_reference() {
+    let attention: &[&str] = &["linear", "blocks.0.0", "blocks.1.1", "blocks.2.0", ""];
+    let plain: &[&str] = &["linear", "blocks.0.0", "blocks.1.0", "blocks.2.0", ""];
+    for (folder, classes, names) in [
+        ("biggan_ajbrock_nohier", 5, attention),
+        ("biggan_ajbrock_unshared", 4, attention),
+        ("sngan_ajbrock", 4, plain),
+    ] {
+        for case in Case::all(folder, &["G_ema.pth"]) {
+            let (mut engine, generator) = (case.open(), case.load());
+            let info = engine.info().unwrap();
+            assert_eq!((info.family, info.num_layers, info.classes), (Family::BigGan, 1, Some(classes)));
+            for n in case.samples() {
+                case.assert_stages(&generator, &case.expected.row("z", n), 1.0, n, names);
+                case.assert_picture(&mut engine, &case.edit_of_z(n, 1.0), "image", n, PICTURE);
+                let edited = case.edit(n, Code::Z(case.expected.row("edit/z", n)), 1.0);
+                case.assert_picture(&mut engine, &edited, "edit/image", n, PICTURE);
+            }
+            if case.is_cpu() {
+                assert_basis(&mut engine, &LayerSet::range(0, 0), &case.expected, "linear");
+            }
+        }
+    }
+}
+
 /// z of a layer of a network that splits it has no effect outside its own part, and SeFa's rows know.
 #[test]
 fn directions_of_a_block_lie_in_its_part_of_a_split_z() {

@@ -1,8 +1,9 @@
 //! Half precision: pictures of every family, with weights and maps in f16 on wgpu.
 
 use burn::tensor::DType;
-use sefa_studio::generator::Conditions;
-use sefa_studio::gpu::RenderDevice;
+use sefa_studio::generator::{Conditions, Generator, LoadError};
+use sefa_studio::gpu::{Precision, RenderDevice};
+use sefa_studio::ops::Place;
 use sefa_studio::progress;
 use sefa_studio::render::{Engine, Example, Source};
 
@@ -83,6 +84,24 @@ fn maps_between_stages_are_half_and_pictures_single() {
                 assert_ne!(picture, Some(DType::F16), "{folder}, stage {stage}");
             }
         }
+    }
+}
+
+/// Maps of half the size fit into devices of half the limit.
+#[test]
+fn sizes_are_counted_in_the_precision_of_the_maps() {
+    for case in Case::of_devices(half_devices(), "pggan_genforce", &["model.pth"]) {
+        // 16 channels of 16 x 16 pixels, and 8 of 32 x 32.
+        let largest = 8 * 32 * 32 * 4;
+        let load = |place: &Place, limit| {
+            let weights = super::weights(&case.file);
+            Generator::load(&weights, "case", place, ("device", Some(limit)), &mut progress::silent).map(|_| ())
+        };
+        let half = case.device.place();
+        let single = half.with_precision(Precision::F32);
+        assert!(load(&single, largest).is_ok() && load(half, largest / 2).is_ok());
+        assert!(matches!(load(&single, largest - 1), Err(LoadError::TooLarge { .. })));
+        assert!(matches!(load(half, largest / 2 - 1), Err(LoadError::TooLarge { .. })));
     }
 }
 

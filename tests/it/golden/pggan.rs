@@ -1,6 +1,6 @@
 //! PGGAN, plain and fused, grown to the end and not.
 
-use sefa_studio::edit::LayerSet;
+use sefa_studio::edit::{Code, LayerSet};
 use sefa_studio::generator::{Family, Size};
 
 use super::{Case, PICTURE, assert_basis};
@@ -49,6 +49,27 @@ fn pggan_fades_between_resolutions_as_the_reference() {
             for n in case.samples() {
                 grown.assert_picture(&mut engine, &grown.edit_of_z(n, 1.0), &format!("image_lod{lod}"), n, PICTURE);
             }
+        }
+    }
+}
+
+#[test]
+fn interfacegans_pggan_renders_as_its_own_code() {
+    for case in Case::all("pggan_interfacegan", &["model.pth"]) {
+        let (mut engine, generator) = (case.open(), case.load());
+        let faded = case.with_tensor("lod", &[1.0]);
+        let mut faded_engine = faded.open();
+        for n in case.samples() {
+            let edit = case.edit_of_z(n, 1.0);
+            case.assert_picture(&mut engine, &edit, "image", n, PICTURE);
+            faded.assert_picture(&mut faded_engine, &edit, "image_lod1", n, PICTURE);
+            let z = case.expected.row("z", n);
+            case.assert_stages(&generator, &z, 1.0, n, &["layer1", "layer3", "layer5", "layer7"]);
+            let edited = case.edit(n, Code::Z(case.expected.row("edit/z", n)), 1.0);
+            case.assert_picture(&mut engine, &edited, "edit/image", n, PICTURE);
+        }
+        if case.is_cpu() {
+            assert_basis(&mut engine, &LayerSet::range(0, 0), &case.expected, "layer0");
         }
     }
 }

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use crate::checkpoint::{Tensor, Tree, Value};
-use crate::recipe::Stated;
+use crate::recipe::{Stated, StatedModule, StatedValue};
 
 /// Tensors and modules of one network, counting a shared one each time; the largest public ones have a few thousand.
 /// Ends walks through modules that contain themselves.
@@ -15,6 +15,11 @@ const MAX_UNREAD: usize = 8;
 const MAX_NAME: usize = 512;
 /// Attributes of one module; torch gives it about 30.
 const MAX_ATTRIBUTES: usize = 1000;
+/// Modules whose settings are kept, settings of one, bytes of one's name or text, and numbers of a list.
+const MAX_STATED: usize = 10_000;
+const MAX_SETTINGS: usize = 100;
+const MAX_SETTING: usize = 80;
+const MAX_NUMBERS: usize = 8;
 /// Numbers kept of pickled modules: the clamp of activations, the bias gain that tells the learning-rate multiplier, the
 /// epsilon of batch norms, what StyleGAN3's arithmetic has built in, and the classes of a PGGAN.
 const ATTRIBUTES: [&str; 7] =
@@ -94,6 +99,7 @@ impl StateDict {
                     self.attributes.push((format!("{prefix}{attribute}"), tree.number(value)));
                 }
             }
+            self.add_settings(tree, &prefix, module);
             let children = tree.get(module.state, "_modules").and_then(|map| tree.entries(map)).unwrap_or_default();
             parts.spend(children.len())?;
             // Reversed, so that the first child is taken from the stack first.
@@ -105,6 +111,27 @@ impl StateDict {
             }
         }
         Ok(())
+    }
+
+    /// What a module says of itself.
+    fn add_settings(&mut self, tree: &Tree, prefix: &str, module: Module<'_>) {
+        if let Stated::Nothing = self.stated {
+            self.stated = Stated::Modules { modules: Vec::new(), by: "the pickled module".into() };
+        }
+        let Stated::Modules { modules, .. } = &mut self.stated else { return };
+        if modules.len() >= MAX_STATED {
+            return;
+        }
+        let class = module.class.rsplit('.').next().unwrap_or_default();
+        let settings = tree.entries(module.state).unwrap_or_default().iter().filter_map(|&(key, value)| {
+            let name = tree.text(key).filter(|name| !name.starts_with('_') && name.len() <= MAX_SETTING)?;
+            Some((name.to_string(), setting(tree, value)?))
+        });
+        modules.push(StatedModule {
+            name: prefix.trim_end_matches('.').into(),
+            class: class.chars().take(MAX_SETTING).collect(),
+            settings: settings.take(MAX_SETTINGS).collect(),
+        });
     }
 
     pub(super) fn insert(&mut self, name: String, tensor: Tensor) {
@@ -202,6 +229,28 @@ impl Parts {
             .ok_or_else(|| format!("more than {MAX_PARTS} tensors and modules, or modules that contain themselves"))?;
         Ok(())
     }
+}
+
+/// A number, a flag, a short text or a few numbers.
+fn setting(tree: &Tree, value: Value) -> Option<StatedValue> {
+    Some(match value {
+        Value::None => StatedValue::Nothing,
+        Value::Bool(flag) => StatedValue::Flag(flag),
+        Value::Int(number) => StatedValue::Number(number as f64),
+        Value::Float(number) => StatedValue::Number(number),
+        Value::Node(_) => {
+            if let Some(text) = tree.text(value) {
+                return (text.len() <= MAX_SETTING).then(|| StatedValue::Text(text.into()));
+            }
+            let items = tree.items(value).filter(|items| items.len() <= MAX_NUMBERS)?;
+            let numbers = items.iter().map(|&item| match item {
+                Value::Int(number) => Some(number as f64),
+                Value::Float(number) => Some(number),
+                _ => None,
+            });
+            StatedValue::Numbers(numbers.collect::<Option<Vec<f64>>>()?)
+        }
+    })
 }
 
 /// A pickled torch module.

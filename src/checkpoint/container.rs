@@ -12,13 +12,15 @@ use serde::Serialize;
 use super::budget::Budget;
 use super::bytes::{Bytes, Unreadable};
 use super::error::{Broken, CheckpointError};
+use super::keras::KerasNetwork;
+use super::onnx::Graph;
 use super::pickle::{self, NoStorages, Pickled};
+use super::torch_script::Script;
 use super::torch_zip::{Kind, Zip};
 use super::tree::Tree;
-use super::{npy, safetensors, torch_legacy};
+use super::{keras, npy, onnx, safetensors, torch_legacy, torch_script};
 use crate::limits;
 use crate::progress::{Cancelled, Progress, Report, silent};
-use crate::recipe::Stated;
 
 /// Kinds of files that hold weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -33,6 +35,12 @@ pub enum Container {
     Safetensors,
     #[serde(rename = "python pickle")]
     PythonPickle,
+    #[serde(rename = "torchscript")]
+    TorchScript,
+    #[serde(rename = "onnx")]
+    Onnx,
+    #[serde(rename = "keras")]
+    Keras,
 }
 
 impl fmt::Display for Container {
@@ -43,8 +51,19 @@ impl fmt::Display for Container {
             Container::TorchLegacy => "torch legacy",
             Container::Safetensors => "safetensors",
             Container::PythonPickle => "python pickle",
+            Container::TorchScript => "TorchScript",
+            Container::Onnx => "ONNX",
+            Container::Keras => "Keras",
         })
     }
+}
+
+/// What a network computes, in the words of its file; what they mean is for `layout` to say. None of it is ever run.
+#[derive(Debug)]
+pub enum Program {
+    Onnx(Graph),
+    TorchScript(Script),
+    Keras(KerasNetwork),
 }
 
 /// An opened file: its values, with tensors still in the file.
@@ -62,8 +81,8 @@ pub struct Checkpoint {
     pub carries_code: bool,
     /// Bytes of the file.
     pub file_len: u64,
-    /// What a file with a graph (ONNX, TorchScript, Keras) states of its network; names are those of the tree's tensors.
-    pub stated: Stated,
+    /// What the network computes, for files that say so.
+    pub program: Option<Program>,
     /// Path of the network to use, such as "g_ema"; `None`: the likeliest.
     pub network: Option<String>,
 }
@@ -100,7 +119,8 @@ impl Checkpoint {
             return Err(refused(&name, "the file is empty", "Fetch it again"));
         }
         let bytes = Bytes::of_file(file).map_err(io_error)?;
-        let checkpoint = Checkpoint { config: config_beside(path), ..Checkpoint::read(bytes, &name, report)? };
+        let folder = path.parent();
+        let checkpoint = Checkpoint { config: config_beside(path), ..Checkpoint::read(bytes, &name, folder, report)? };
         report(Progress { stage: "reading the file".into(), done: len, total: len })?;
         Ok(checkpoint)
     }
@@ -118,13 +138,22 @@ impl Checkpoint {
     /// # Errors
     /// As [`Checkpoint::open`].
     pub fn from_bytes(bytes: impl Into<Bytes>, name: &str) -> Result<Checkpoint, CheckpointError> {
-        Checkpoint::read(bytes.into(), name, &mut silent)
+        Checkpoint::read(bytes.into(), name, None, &mut silent)
     }
 
-    fn read(bytes: Bytes, name: &str, report: Report<'_>) -> Result<Checkpoint, CheckpointError> {
+    /// `folder` is where the file lies, for those that keep tensors in other files beside them.
+    fn read(
+        bytes: Bytes,
+        name: &str,
+        folder: Option<&Path>,
+        report: Report<'_>,
+    ) -> Result<Checkpoint, CheckpointError> {
         let gone = |gone: Unreadable| CheckpointError::Io { file: name.into(), source: io::Error::other(gone) };
         let container = recognise(&Start::read(&bytes).map_err(gone)?, name)?;
-        let (container, tree, metadata, carries_code) = read(container, &bytes, name, report)?;
+        let mut budget = Budget::new(bytes.len(), report);
+        let content = read(container, &bytes, name, folder, &mut budget);
+        let content = if budget.is_cancelled() { Err(Cancelled.into()) } else { content };
+        let Content { container, tree, metadata, carries_code, program } = content?;
         let file_len = bytes.len() as u64;
         Ok(Checkpoint {
             file: name.into(),
@@ -134,7 +163,7 @@ impl Checkpoint {
             config: None,
             carries_code,
             file_len,
-            stated: Stated::Nothing,
+            program,
             network: None,
         })
     }
@@ -161,42 +190,60 @@ fn refused(file: &str, found: impl Into<String>, advice: &'static str) -> Checkp
     CheckpointError::Refused { file: file.into(), found: found.into(), advice }
 }
 
-type Content = (Container, Tree, BTreeMap<String, String>, bool);
-
-fn read(container: Container, bytes: &Bytes, name: &str, report: Report<'_>) -> Result<Content, CheckpointError> {
-    let mut budget = Budget::new(bytes.len(), report);
-    let content = read_budgeted(container, bytes, name, &mut budget);
-    if budget.is_cancelled() { Err(Cancelled.into()) } else { content }
+struct Content {
+    container: Container,
+    tree: Tree,
+    metadata: BTreeMap<String, String>,
+    carries_code: bool,
+    program: Option<Program>,
 }
 
-fn read_budgeted(
+impl Content {
+    fn new(container: Container, tree: Tree, program: Option<Program>) -> Content {
+        Content { container, tree, metadata: BTreeMap::new(), carries_code: false, program }
+    }
+}
+
+fn read(
     container: Container,
     bytes: &Bytes,
     name: &str,
+    folder: Option<&Path>,
     budget: &mut Budget<'_>,
 ) -> Result<Content, CheckpointError> {
-    let broken = |source: Broken| CheckpointError::Broken { file: name.into(), container, source };
+    let broken_as = |container| move |source: Broken| CheckpointError::Broken { file: name.into(), container, source };
+    let broken = broken_as(container);
     let Pickled { tree, carries_code, .. } = match container {
         Container::Safetensors => {
             let (tree, metadata) = safetensors::read(bytes).map_err(broken)?;
-            return Ok((container, tree, metadata, false));
+            return Ok(Content { metadata, ..Content::new(container, tree, None) });
         }
-        Container::TorchZip | Container::NumpyArrays => {
-            let zip = Zip::open(bytes).map_err(broken)?;
+        Container::Onnx => {
+            let (tree, graph) = onnx::read(bytes, folder, budget).map_err(broken)?;
+            return Ok(Content::new(container, tree, Some(Program::Onnx(graph))));
+        }
+        Container::Keras => {
+            let (tree, network) = keras::read_hdf5(bytes, budget).map_err(broken)?;
+            return Ok(Content::new(container, tree, Some(Program::Keras(network))));
+        }
+        Container::TorchZip | Container::NumpyArrays | Container::TorchScript => {
+            let mut zip = Zip::open(bytes).map_err(broken)?;
             match zip.kind() {
                 Kind::Torch => zip.read(budget).map_err(broken)?,
                 Kind::Arrays => {
                     let container = Container::NumpyArrays;
-                    let broken = |source| CheckpointError::Broken { file: name.into(), container, source };
-                    let tree = npy::read_archive(zip, budget).map_err(broken)?;
-                    return Ok((container, tree, BTreeMap::new(), false));
+                    let tree = npy::read_archive(zip, budget).map_err(broken_as(container))?;
+                    return Ok(Content::new(container, tree, None));
                 }
                 Kind::TorchScript => {
-                    return Err(refused(
-                        name,
-                        "this is a TorchScript program",
-                        "Save the generator's state_dict() instead",
-                    ));
+                    let broken = broken_as(Container::TorchScript);
+                    let (tree, script) = torch_script::read(&mut zip, budget).map_err(broken)?;
+                    let program = Some(Program::TorchScript(script));
+                    return Ok(Content { carries_code: true, ..Content::new(Container::TorchScript, tree, program) });
+                }
+                Kind::Keras => {
+                    let (tree, network) = keras::read_zip(&mut zip, budget).map_err(broken_as(Container::Keras))?;
+                    return Ok(Content::new(Container::Keras, tree, Some(Program::Keras(network))));
                 }
                 Kind::Other { entries, first } => {
                     let found = format!("this is a zip file of {entries} entries (first {first:?}) without a data.pkl");
@@ -211,21 +258,19 @@ fn read_budgeted(
         Container::TorchLegacy => torch_legacy::read(bytes, budget).map_err(broken)?,
         Container::PythonPickle => pickle::read(bytes, 0, "pickle", &mut NoStorages, budget).map_err(broken)?,
     };
-    Ok((container, tree, BTreeMap::new(), carries_code))
+    Ok(Content { carries_code, ..Content::new(container, tree, None) })
 }
 
 const FETCH_AGAIN: &str = "Fetch the file itself again";
 const UNPACK: &str = "Unpack it, then open the checkpoint inside";
-const EXPECTED: &str = "Expected a PyTorch (.pt, .pth), safetensors or pickle file";
+const EXPECTED: &str = "Expected a PyTorch (.pt, .pth), safetensors, pickle, ONNX or Keras file";
 const SAVE_PICKLE: &str =
     "Open the network as NVIDIA's code pickles it, or save its weights with PyTorch or safetensors";
-const SAVE_STATE: &str = "Save the generator's state dict with PyTorch or safetensors instead";
 
 /// First bytes of things that are met under a checkpoint's name, and are none.
-const REFUSED: [(&[u8], &str, &str); 15] = [
+const REFUSED: [(&[u8], &str, &str); 14] = [
     (b"model_checkpoint_path:", "this is a part of a TensorFlow checkpoint", SAVE_PICKLE),
     (b"version https://git-lfs", "this is a Git LFS pointer, not the file it stands for", "Fetch it with git lfs pull"),
-    (b"\x89HDF\r\n\x1a\n", "this is an HDF5 (Keras) file", SAVE_STATE),
     (b"\x89PNG", "this is a PNG picture", EXPECTED),
     (b"\xff\xd8\xff", "this is a JPEG picture", EXPECTED),
     (b"GIF8", "this is a GIF picture", EXPECTED),
@@ -285,6 +330,12 @@ fn recognise(start: &Start, name: &str) -> Result<Container, CheckpointError> {
     }
     if safetensors::header_len(bytes).is_some() {
         return Ok(Container::Safetensors);
+    }
+    if bytes.starts_with(keras::HDF5) {
+        return Ok(Container::Keras);
+    }
+    if onnx::matches(bytes) {
+        return Ok(Container::Onnx);
     }
     if bytes.get(257..262) == Some(b"ustar") {
         return Err(refused(

@@ -198,6 +198,14 @@ impl Tensor {
         (product == length && shape.len() <= limits::AXES).then(|| Tensor { shape, strides, ..self.clone() })
     }
 
+    /// The same elements in another shape; `None` if it has another number of them, or these do not lie in order.
+    pub fn reshaped(&self, shape: &[usize]) -> Option<Tensor> {
+        let len = shape.iter().try_fold(1usize, |len, &axis| len.checked_mul(axis))?;
+        let strides = row_major(shape)?;
+        let fits = len == self.len && shape.len() <= limits::AXES && self.is_row_major();
+        fits.then(|| Tensor { shape: shape.to_vec(), strides, ..self.clone() })
+    }
+
     /// The first `count` entries of the first axis; `None` if it has fewer.
     pub fn first_rows(&self, count: usize) -> Option<Tensor> {
         let (&rows, rest) = self.shape.split_first()?;

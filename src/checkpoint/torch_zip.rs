@@ -21,6 +21,8 @@ pub(super) enum Kind {
     TorchScript,
     /// Arrays of `numpy.savez`.
     Arrays,
+    /// `config.json` and `model.weights.h5`.
+    Keras,
     Other {
         entries: usize,
         first: String,
@@ -59,6 +61,8 @@ impl<'a> Zip<'a> {
         let has = |test: &dyn Fn(&str) -> bool| self.entries.keys().any(|name| test(name));
         if has(&|name| name.ends_with("constants.pkl")) && has(&|name| name.contains("/code/")) {
             Kind::TorchScript
+        } else if has(&|name| name == "config.json") && has(&|name| name == "model.weights.h5") {
+            Kind::Keras
         } else if has(&|name| name == "data.pkl" || name.ends_with("/data.pkl")) {
             Kind::Torch
         } else if has(&|name| name.ends_with(".npy")) {
@@ -70,6 +74,12 @@ impl<'a> Zip<'a> {
     }
 
     pub(super) fn read(mut self, budget: &mut Budget<'_>) -> Result<Pickled, Broken> {
+        let root = self.root(budget)?;
+        self.pickle(&root, "data.pkl", "data/", budget)
+    }
+
+    /// The folder of everything, with its slash; checked to hold numbers of this machine's order.
+    pub(super) fn root(&mut self, budget: &mut Budget<'_>) -> Result<String, Broken> {
         let programs = self.entries.keys().filter_map(|name| name.strip_suffix("data.pkl"));
         let mut roots = programs.filter(|root| root.is_empty() || root.ends_with('/'));
         let (Some(root), None) = (roots.next(), roots.next()) else {
@@ -80,12 +90,7 @@ impl<'a> Zip<'a> {
         if self.entries.contains_key(&order) && !self.is_little(&order, budget)? {
             return Err(Broken::new(order, "expected little-endian numbers, found a file of a big-endian machine"));
         }
-        let program = self.named(&format!("{root}data.pkl"), budget)?;
-        // Its own allowance, because the pickle's budget is busy while storages are fetched.
-        let mut report = silent;
-        let own = Budget::new(self.file.len(), &mut report);
-        let mut storages = ZipStorages { zip: self, root, budget: own, known: HashMap::new() };
-        pickle::read(&program, 0, "data.pkl", &mut storages, budget)
+        Ok(root)
     }
 
     fn is_little(&mut self, order: &str, budget: &mut Budget<'_>) -> Result<bool, Broken> {
@@ -100,6 +105,23 @@ impl<'a> Zip<'a> {
         let mut entries: Vec<_> = self.entries.iter().collect();
         entries.sort_by_key(|(_, number)| **number);
         entries.into_iter().map(|(name, _)| name.clone()).collect()
+    }
+
+    /// A pickle of the folder `root`, whose storages are entries of the folder `storages` in it.
+    pub(super) fn pickle(
+        &mut self,
+        root: &str,
+        name: &str,
+        storages: &str,
+        budget: &mut Budget<'_>,
+    ) -> Result<Pickled, Broken> {
+        let program = self.named(&format!("{root}{name}"), budget)?;
+        // Its own allowance, because the pickle's budget is busy while storages are fetched.
+        let mut report = silent;
+        let own = Budget::new(self.file.len(), &mut report);
+        let folder = format!("{root}{storages}");
+        let mut storages = ZipStorages { zip: self, folder, budget: own, known: HashMap::new() };
+        pickle::read(&program, 0, name, &mut storages, budget)
     }
 
     pub(super) fn named(&mut self, name: &str, budget: &mut Budget<'_>) -> Result<Bytes, Broken> {
@@ -138,20 +160,20 @@ impl<'a> Zip<'a> {
     }
 }
 
-struct ZipStorages<'a, 'r> {
-    zip: Zip<'a>,
-    root: String,
+struct ZipStorages<'a, 'b, 'r> {
+    zip: &'a mut Zip<'b>,
+    folder: String,
     budget: Budget<'r>,
     /// Storages that were asked for before: tensors may share one, and it is inflated once.
     known: HashMap<String, Bytes>,
 }
 
-impl Storages for ZipStorages<'_, '_> {
+impl Storages for ZipStorages<'_, '_, '_> {
     fn storage(&mut self, id: &StorageId<'_>) -> Result<Option<Bytes>, String> {
         if let Some(bytes) = self.known.get(id.key) {
             return Ok(Some(bytes.clone()));
         }
-        let name = format!("{}data/{}", self.root, id.key);
+        let name = format!("{}{}", self.folder, id.key);
         let bytes = self.zip.entry(&name, &mut self.budget).map_err(|what| format!("entry {name}: {what}"))?;
         self.known.insert(id.key.into(), bytes.clone());
         Ok(Some(bytes))

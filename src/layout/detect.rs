@@ -10,11 +10,12 @@ use super::unwrap::{self, Network};
 use super::weights::{FORMAT, Weights, family_of};
 use super::{
     basicsr, biggan, biggan_deep, dcgan, genforce, interfacegan, lernapparat, mmgeneration, nvidia, pggan, rosinality,
-    style_based, stylegan, stylegan3, tensorflow,
+    stated, style_based, stylegan, stylegan3, tensorflow,
 };
 use crate::checkpoint::{Checkpoint, Container, Tensor, Unreadable};
 use crate::generator::Family;
 use crate::limits;
+use crate::recipe::Stated;
 
 /// Recognises the generator in `checkpoint`.
 ///
@@ -27,6 +28,7 @@ pub fn detect(checkpoint: Checkpoint) -> Result<Weights, LayoutError> {
 
 fn recognise(checkpoint: Checkpoint) -> Result<Weights, LayoutProblem> {
     let wanted = checkpoint.network.as_deref();
+    let stated = checkpoint.program.as_ref().map(|program| stated::network(program, &checkpoint.tree)).transpose()?;
     let read = |network: &mut Network| {
         if checkpoint.container == Container::Safetensors {
             network.state.sort_naturally();
@@ -44,7 +46,7 @@ fn recognise(checkpoint: Checkpoint) -> Result<Weights, LayoutProblem> {
         apply_metadata(&mut assembled, &checkpoint)?;
         Ok(assembled)
     };
-    let (network, assembled) = unwrap::find(&checkpoint.tree, &checkpoint.stated, wanted, read)?;
+    let (network, assembled) = unwrap::find(&checkpoint.tree, stated, wanted, read)?;
     let (mut ignored, mut warnings) = (network.ignored, network.warnings);
     warnings.extend(assembled.warnings);
     if !assembled.unused.is_empty() {
@@ -86,6 +88,11 @@ fn explain(problem: LayoutProblem, state: &StateDict) -> LayoutProblem {
 /// The first layout whose tell-tale names are there decides; a network without any may still be a DCGAN.
 fn assemble(network: &mut Network) -> Result<Assembled, LayoutProblem> {
     let state = &network.state;
+    if let Stated::Network { by, .. } = &state.stated {
+        return Err(LayoutProblem::unsupported(format!(
+            "a network of other layers than the known families', which {by} states,"
+        )));
+    }
     stylegan::refuse_revised(state)?;
     if stylegan3::matches(state) {
         return Ok(with_mean(stylegan3::assemble(state)?));
@@ -146,6 +153,9 @@ fn assemble(network: &mut Network) -> Result<Assembled, LayoutProblem> {
         return if biggan::is_deep(state) { biggan_deep::assemble_brock(state) } else { biggan::assemble(state) };
     }
     refuse_others(state)?;
+    if let Stated::Unsupported { what } = &state.stated {
+        return Err(LayoutProblem::unsupported(what.clone()));
+    }
     match dcgan::assemble(state)? {
         Match::Yes(assembled) => Ok(assembled),
         Match::Nearly(remark) => Err(unknown(state, Some(remark))),

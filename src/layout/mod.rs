@@ -13,17 +13,22 @@ mod dcgan;
 mod detect;
 mod entry;
 mod error;
+mod flow;
 mod foreign;
 mod genforce;
 mod interfacegan;
+mod keras;
 mod kind;
 mod lernapparat;
 mod mapping;
 mod mmgeneration;
 mod nvidia;
+mod onnx;
 mod pggan;
 mod rosinality;
+mod script;
 mod state_dict;
+mod stated;
 mod style_based;
 mod stylegan;
 mod stylegan2;
@@ -48,6 +53,8 @@ mod foreign_tests;
 mod pickling;
 #[cfg(test)]
 mod refusal_tests;
+#[cfg(test)]
+mod stated_tests;
 #[cfg(test)]
 mod spelling_tests;
 #[cfg(test)]

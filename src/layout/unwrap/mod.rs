@@ -22,7 +22,6 @@ use super::state_dict::StateDict;
 use super::{rosinality, tensorflow};
 use crate::checkpoint::{Tensor, Tree};
 use crate::limits;
-use crate::recipe::Stated;
 use candidates::{Candidate, Candidates, Holds};
 use inventory::Inventory;
 
@@ -49,26 +48,23 @@ pub(super) struct Network {
     pub(super) warnings: Vec<String>,
 }
 
-/// The likeliest network in a file that `read` understands, or the one at the path `wanted`.
+/// The likeliest network in a file that `read` understands, or the one at the path `wanted`. A file that states its network
+/// (`stated`) is nothing else.
 ///
 /// # Errors
 /// There is none: what `read` said of the likeliest place, or what the file holds instead.
 pub(super) fn find<T>(
     tree: &Tree,
-    stated: &Stated,
+    stated: Option<StateDict>,
     wanted: Option<&str>,
     mut read: impl FnMut(&mut Network) -> Result<T, LayoutProblem>,
 ) -> Result<(Network, T), LayoutProblem> {
-    let mut inventory = Inventory::of(tree);
-    match stated {
-        Stated::Nothing => {}
-        Stated::Modules { .. } => inventory.state.stated = stated.clone(),
-        Stated::Network { .. } | Stated::Unsupported { .. } => {
-            let mut network = Network::whole(inventory.state, stated);
-            let content = read(&mut network)?;
-            return Ok((network, content));
-        }
+    if let Some(state) = stated {
+        let mut network = Network::whole(state);
+        let content = read(&mut network)?;
+        return Ok((network, content));
     }
+    let inventory = Inventory::of(tree);
     let mut found = Candidates::of(&inventory);
     if let Some(wanted) = wanted {
         found = only(wanted, found)?;
@@ -102,9 +98,7 @@ pub(super) fn find<T>(
 }
 
 impl Network {
-    /// A file that states its network is nothing else.
-    fn whole(mut state: StateDict, stated: &Stated) -> Network {
-        state.stated = stated.clone();
+    fn whole(state: StateDict) -> Network {
         Network {
             state,
             surroundings: None,

@@ -162,7 +162,7 @@ impl<'a> Disjoint<'a> {
     /// No other part that overlaps `from..from + len` may be alive.
     #[expect(clippy::mut_from_ref, reason = "the caller keeps the parts apart")]
     pub(super) unsafe fn slice(&self, from: usize, len: usize) -> &mut [f32] {
-        assert!(from + len <= self.len, "a part beyond the end");
+        assert!(from.checked_add(len).is_some_and(|end| end <= self.len), "a part beyond the end");
         // SAFETY: in range by the assertion, exclusive by the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(from), len) }
     }

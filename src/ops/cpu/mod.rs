@@ -1,6 +1,11 @@
 //! Convolutions on the CPU without intermediate maps: input channels are scaled while a strip of rows is copied into the
 //! cache, with a zero border, and everything that follows a convolution is applied while its sums are still there.
 
+#![expect(
+    unsafe_code,
+    reason = "vectors of the widest instruction set there is, and results that threads write side by side"
+)]
+
 mod attention;
 mod doubling;
 mod doubling_tiles;

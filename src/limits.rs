@@ -84,6 +84,9 @@ pub const MAPPING_LAYERS: usize = 64;
 /// size on two cores. Public generators have 512 and less.
 pub const LATENT: usize = 2048;
 
+/// Numbers of the matrices of all layers that SeFa adds up, each as wide as the code: 120 layers of StyleGAN's width.
+pub const GRAMS: usize = 32 << 20;
+
 // Drawing.
 
 /// Bytes of all maps that stay in memory between edits, the largest one of each stage. StyleGAN2 of 1024 pixels has 400 MB

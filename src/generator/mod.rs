@@ -270,8 +270,9 @@ fn describe_blueprint(blueprint: &dyn Blueprint, weights: &Weights, name: &str) 
             return Err(unsupported(weights, what));
         }
     }
-    if facts.layers.len() > limits::LAYERS {
-        let what = format!("a network of {} layers that read a code (at most {})", facts.layers.len(), limits::LAYERS);
+    let (layers, width) = (facts.layers.len(), facts.w_dim.unwrap_or(facts.z_dim));
+    if layers > limits::LAYERS || layers * width.pow(2) > limits::GRAMS {
+        let what = format!("a network of {layers} layers that read codes of {width} numbers");
         return Err(unsupported(weights, what));
     }
     if facts.size.width.max(facts.size.height) > limits::SIDE {

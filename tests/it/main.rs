@@ -7,6 +7,7 @@ mod export;
 mod finite;
 mod golden;
 mod latents;
+mod hostile;
 mod screen;
 mod seeds;
 mod structure;

@@ -80,16 +80,16 @@ pub const RESAMPLING: usize = 8;
 pub const LAYERS: usize = 256;
 /// Layers of a mapping network.
 pub const MAPPING_LAYERS: usize = 64;
-/// Numbers of a latent code, z or w: SeFa makes a square matrix of them and finds its eigenvectors, which takes 10 s at this
-/// size on two cores. Public generators have 512 and less.
+/// Numbers of a latent code, z or w: SeFa makes a square matrix of them and finds its eigenvectors, which takes 1.5 s at
+/// this size on two cores, and eight times as long at the double. Public generators have 512 and less.
 pub const LATENT: usize = 2048;
 
-/// Numbers of the matrices of all layers that SeFa adds up, each as wide as the code: 120 layers of StyleGAN's width.
-pub const GRAMS: usize = 32 << 20;
+/// Numbers of the matrices of all layers that SeFa adds up, each as wide as the code: 256 layers of StyleGAN's width.
+pub const GRAMS: usize = 64 << 20;
 
 // Drawing.
 
-/// Bytes of all maps that stay in memory between edits, the largest one of each stage. StyleGAN2 of 1024 pixels has 400 MB
+/// Bytes of all maps that stay in memory between edits, the largest one of each stage, and of two pictures. StyleGAN2 of 1024 pixels has 400 MB
 /// in a file of 120 MB or more.
 pub const fn map_bytes(file_len: u64) -> u64 {
     grown(256 << 20, 64, file_len, 8 << 30)

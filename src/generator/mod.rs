@@ -327,8 +327,10 @@ fn describe_blueprint(blueprint: &dyn Blueprint, weights: &Weights, name: &str) 
 
 /// What a picture takes grows with what the file holds: a few kB of repeated zeros could otherwise ask for any amount.
 fn check_cost(blueprint: &dyn Blueprint, weights: &Weights) -> Result<(), LoadError> {
-    let size = blueprint.facts().size;
-    let memory = blueprint.map_bytes().into_iter().fold(0, u64::saturating_add);
+    let Facts { size, channels, .. } = blueprint.facts();
+    // The picture grows beside the maps, and is copied where it is shown or saved.
+    let pictures = 2 * 4 * (channels * size.pixels()) as u64;
+    let memory = blueprint.map_bytes().into_iter().fold(pictures, u64::saturating_add);
     let work = blueprint.multiply_adds(weights);
     let (most_memory, most_work) = (limits::map_bytes(weights.file_len), limits::multiply_adds(weights.file_len));
     let (what, limit) = if memory > most_memory {

@@ -6,8 +6,9 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
-use sefa_studio::checkpoint::{Checkpoint, Tree, Value};
+use sefa_studio::checkpoint::{Checkpoint, Container, Tree, Value};
 use sefa_studio::edit::Weighting;
+use sefa_studio::export;
 use sefa_studio::generator::Group;
 use sefa_studio::gpu::RenderDevice;
 use sefa_studio::progress::silent;
@@ -211,6 +212,30 @@ fn damaged_networks_never_panic() {
     }
     println!("{drawn} of {tried} were drawn");
     assert!(drawn * 20 >= tried, "only {drawn} of {tried} networks were drawn at all: this tests nothing");
+}
+
+/// The bytes of a header's length may spell the start of a pickle: 640, 896, 1152 and so on.
+#[test]
+fn converted_files_open_whatever_the_length_of_their_header() {
+    let folder = tempfile::tempdir().unwrap();
+    let (small, out) = (folder.path().join("small.pth"), folder.path().join("out.safetensors"));
+    let tensor = |name: &str, shape: &[usize]| {
+        let values = vec![0.5; shape.iter().product()];
+        Stored { name: name.into(), shape: shape.into(), values: Some(values) }
+    };
+    let norm = ["weight", "bias", "running_mean", "running_var"].map(|part| tensor(&format!("main.1.{part}"), &[2]));
+    let ends = [tensor("main.0.weight", &[3, 2, 4, 4]), tensor("main.3.weight", &[2, 3, 4, 4])];
+    torch_file(&small, &[&ends[..1], &norm, &ends[1..]].concat());
+    let mut lengths = Vec::new();
+    for title in (0..1000).step_by(8) {
+        let mut weights = sefa_studio::layout::detect(Checkpoint::open(&small, &mut silent).unwrap()).unwrap();
+        weights.metadata.insert("title".into(), "t".repeat(title));
+        export::write_weights(&out, &weights, export::Precision::Single, &mut silent).unwrap();
+        lengths.push(u64::from_le_bytes(fs::read(&out).unwrap()[..8].try_into().unwrap()));
+        let opened = Checkpoint::open(&out, &mut silent).unwrap();
+        assert_eq!(opened.container, Container::Safetensors, "header of {:?} bytes", lengths.last());
+    }
+    assert!(lengths.contains(&896) && lengths.contains(&1152), "{lengths:?}");
 }
 
 /// The fixture with other channels from one block on, all zeros but for one number.

@@ -9,7 +9,7 @@ use crate::checkpoint::{DType, Tensor};
 use crate::generator::Family;
 
 /// Blocks, attention not counted; the deepest public network has 14.
-const MAX_BLOCKS: usize = 64;
+const MAX_BLOCKS: usize = crate::limits::DOUBLINGS;
 /// Classes of a network without a shared embedding, whose one-hot table is made up here.
 const MAX_CLASSES: usize = 2048;
 /// Of the networks on TensorFlow Hub, in ajbrock's names (`TFHub/converter.py`); but not of the last batch norm.

@@ -9,7 +9,7 @@ use super::state_dict::StateDict;
 use crate::generator::Family;
 
 /// Layers with attention; the deepest public network has 15.
-const MAX_LAYERS: usize = 128;
+const MAX_LAYERS: usize = 4 * crate::limits::DOUBLINGS;
 /// What the published networks add to variances; a file's config.json may say otherwise.
 const HUGGING_FACE_EPSILON: f32 = 1e-4;
 /// Only these rows of the last convolution are drawn.

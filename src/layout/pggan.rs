@@ -8,7 +8,7 @@ use super::state_dict::StateDict;
 use crate::generator::Family;
 
 /// Blocks of the largest network: 8192 pixels.
-const MAX_BLOCKS: usize = 12;
+const MAX_BLOCKS: usize = crate::limits::DOUBLINGS;
 
 /// Where a layout keeps each tensor. Layer 2b up-samples to block b, layer 2b + 1 follows it.
 pub(super) struct Spelling {

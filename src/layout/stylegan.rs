@@ -8,7 +8,7 @@ use super::state_dict::StateDict;
 use crate::generator::Family;
 
 /// Layers of the largest network: 8192 pixels.
-pub(super) const MAX_LAYERS: usize = 24;
+pub(super) const MAX_LAYERS: usize = 2 * crate::limits::DOUBLINGS;
 /// Up-sampling to this many pixels and more is fused with the convolution ("auto", as in all public models).
 const FUSED_FROM: usize = 128;
 

@@ -5,8 +5,8 @@ use std::fs;
 use std::io::Result;
 use std::path::{Path, PathBuf};
 
-use sefa_studio_fuzz::checkpoint::{Checkpoint, Container, Tree, Value};
-use sefa_studio_fuzz::layout;
+use sefa_studio::checkpoint::{Checkpoint, Container, Tree, Value};
+use sefa_studio::layout;
 
 /// Larger files make slow runs and teach nothing new.
 const MAX_SEED: usize = 400_000;
@@ -26,9 +26,9 @@ fn main() -> Result<()> {
             let bytes = fs::read(&file)?;
             let Ok(checkpoint) = Checkpoint::from_bytes(bytes.clone(), &name) else { continue };
             let target = match checkpoint.container {
-                Container::TorchZip => "torch_zip",
                 Container::Safetensors => "safetensors",
                 Container::TorchLegacy | Container::PythonPickle => "pickle",
+                _ => "torch_zip",
             };
             if bytes.len() <= MAX_SEED {
                 write(here, target, &name, &bytes)?;

@@ -214,6 +214,48 @@ fn a_storage_kept_as_a_file_is_read_once() {
     assert!(run(&coded).unwrap_err().what.contains("opcodes"));
 }
 
+/// Maps, lists and modules of 60 kB that contain themselves or repeat long keys: walking them is bounded in time, and in the
+/// memory of names (5 GB, if every way through them were walked or every key copied).
+#[test]
+fn trees_that_repeat_themselves_are_walked_in_time() {
+    let long_key = program![b"X", 40_000u32.to_le_bytes(), "k".repeat(40_000), b"q\x010"];
+    let named = |names: &[&str], value: &[u8], count: usize| {
+        let entries: Vec<u8> = (0..count).flat_map(|i| program![text(names[i % names.len()]), value]).collect();
+        program![b"}q\x02(", entries, b"u."]
+    };
+    // Layers of maps, each with forty names for the one below.
+    let mut nested = program![b"}q\x01", text("weight"), b"K\x01s0"];
+    for layer in 1..100u8 {
+        let entries: Vec<u8> = (0..40).flat_map(|i| program![text(&format!("part{i:03}")), [b'h', layer]]).collect();
+        nested.extend(program![b"}", [b'q', layer + 1], b"(", entries, b"u0"]);
+    }
+    nested.extend(b"hd.");
+    let mut lists = program![b"]q\x01(", b"N".repeat(200), b"e0"];
+    for layer in 1..100u8 {
+        lists.extend(program![b"]", [b'q', layer + 1], b"(", [b'h', layer].repeat(200), b"e0"]);
+    }
+    lists.extend(b"hd.");
+    let children: Vec<u8> = (0..5000).flat_map(|i| program![text(&format!("{i:04}")), b"h\x01"]).collect();
+    let parts = program![text("_parameters"), b"}", text("_buffers"), b"}", text("_modules"), b"}(", children, b"u"];
+    let module = program![global("my.code", "M"), b")\x81q\x01}(", parts, b"ub."];
+    for (what, tree) in [
+        ("one long key", program![long_key, b"}(", b"h\x01N".repeat(8000), b"u."]),
+        ("one long key of maps", program![long_key, b"}(", b"h\x01}".repeat(6000), b"u."]),
+        ("one long key of a map in itself", program![long_key, b"}q\x02(", b"h\x01h\x02".repeat(6000), b"u."]),
+        ("a map in itself", named(&["a", "b", "c"], b"h\x02", 8000)),
+        ("a map in itself by good names", named(&["g_ema", "state_dict", "model", "generator"], b"h\x02", 5000)),
+        ("a list in itself", program![b"]q\x02(", b"h\x02".repeat(30_000), b"e."]),
+        ("layers of maps", nested),
+        ("layers of lists", lists),
+        ("a module in itself", module),
+    ] {
+        let started = std::time::Instant::now();
+        let checkpoint = open(program![b"\x80\x02", tree]).unwrap_or_else(|error| panic!("{what}: {}", message(error)));
+        assert!(crate::layout::detect(checkpoint).is_err(), "{what}");
+        assert!(started.elapsed().as_secs() < 5, "{what} took {:?}", started.elapsed());
+    }
+}
+
 #[test]
 fn reading_stops_when_asked() {
     let file = program![b"\x80\x02", b"N0".repeat(500_000), b"N."];

@@ -67,7 +67,7 @@ pub const TRIED: usize = 24;
 /// Elements of all tensors of a network. Those of one network do not overlap, but those of a hostile file may all be views of
 /// one large storage: then reading each of them would cost far more than the file is long.
 pub const fn elements(file_len: u64) -> u64 {
-    grown(4 << 20, 4, file_len, u64::MAX)
+    grown(4 << 20, 2, file_len, u64::MAX)
 }
 
 /// Times that a size can double from 4 on, or blocks that double: up to 8192 pixels and one more.

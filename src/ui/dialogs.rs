@@ -96,7 +96,7 @@ fn show(question: &Question) -> Option<PathBuf> {
         Ask::Open => dialog
             .add_filter(
                 "Models, edits and exported pictures",
-                &["pkl", "pt", "pth", "ckpt", "safetensors", "json", "png"],
+                &["pkl", "pt", "pth", "ckpt", "safetensors", "bin", "npz", "json", "png"],
             )
             .add_filter("All files", &["*"])
             .pick_file(),

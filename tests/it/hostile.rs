@@ -259,6 +259,7 @@ fn small_files_that_claim_large_networks_are_refused_with_the_numbers() {
 
     // A latent code of 65 536 numbers: 34 GB for SeFa's matrix.
     let mut wide = state_dict("dcgan/netG.pth");
+    resize(&mut wide, 32, 1);
     resize(&mut wide, 12, 65_536);
     torch_file(&path, &wide);
     let refusal = use_all(&path).unwrap_err();

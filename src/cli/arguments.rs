@@ -1,6 +1,5 @@
 //! Values that several subcommands take.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::str::FromStr;
 
@@ -36,34 +35,6 @@ impl DeviceArguments {
     }
 }
 
-/// What the user knows of a file that the file does not say. `convert` writes it into the file.
-#[derive(Args, Clone, Default)]
-pub struct ReadingArguments {
-    /// How a StyleGAN2 doubles sizes where its names do not tell (BasicSR): fir or bilinear [default: fir]
-    #[arg(long, value_name = "KIND")]
-    pub upsampling: Option<Upsampling>,
-
-    /// What the network's channels are: rgb or bgr. Pictures are shown and written as RGB [default: bgr for MMGeneration, else rgb]
-    #[arg(long, value_name = "ORDER")]
-    pub channels: Option<ChannelOrder>,
-}
-
-impl ReadingArguments {
-    /// As a file's metadata would say it.
-    pub fn statements(&self) -> BTreeMap<String, String> {
-        let upsampling = self.upsampling.map(|upsampling| ("upsampling".to_owned(), upsampling.to_string()));
-        let channels = self.channels.map(|order| ("channel_order".to_owned(), order.to_string()));
-        upsampling.into_iter().chain(channels).collect()
-    }
-
-    /// Says which of it means nothing to a model.
-    pub fn warn_of_no_effect(&self, family: Family) {
-        if self.upsampling.is_some() && family != Family::StyleGan2 {
-            super::warn(&format!("--upsampling has no effect: this is a {family}"));
-        }
-    }
-}
-
 /// A path in any encoding, or `example:NAME`.
 pub fn source() -> impl TypedValueParser<Value = Source> {
     OsStringValueParser::new().try_map(|text: OsString| match text.to_str() {
@@ -79,19 +50,37 @@ pub fn source() -> impl TypedValueParser<Value = Source> {
     })
 }
 
-/// Which network of a file.
+/// Which network of a file, and what a person knows of it that the file does not say; `convert` writes that into its file.
 #[derive(Args)]
-pub struct NetworkArgument {
+pub struct ReadingArguments {
     /// Network to use of several in the file, by its path there, such as g or state_dict.generator [default: the likeliest
     /// generator, its average before it; `info` says which]
     #[arg(long, value_name = "PATH")]
     network: Option<String>,
+
+    /// How a StyleGAN2 doubles sizes where its names do not tell (BasicSR): fir or bilinear [default: fir]
+    #[arg(long, value_name = "KIND")]
+    upsampling: Option<Upsampling>,
+
+    /// What the network's channels are: rgb or bgr. Pictures are shown and written as RGB [default: bgr for MMGeneration,
+    /// else rgb]
+    #[arg(long, value_name = "ORDER")]
+    channels: Option<ChannelOrder>,
 }
 
-impl NetworkArgument {
-    /// The source with that network, if one is asked for.
+impl ReadingArguments {
+    /// The source with all of it.
     pub fn of(&self, source: Source) -> Source {
-        source.with_network(self.network.clone())
+        let upsampling = self.upsampling.map(|upsampling| ("upsampling", upsampling.to_string()));
+        let channels = self.channels.map(|order| ("channel_order", order.to_string()));
+        source.with_network(self.network.clone()).told(upsampling.into_iter().chain(channels))
+    }
+
+    /// Says which of it means nothing to a model.
+    pub fn warn_of_no_effect(&self, family: Family) {
+        if self.upsampling.is_some() && family != Family::StyleGan2 {
+            super::warn(&format!("--upsampling has no effect: this is a {family}"));
+        }
     }
 }
 

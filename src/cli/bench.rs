@@ -6,7 +6,7 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use serde::Serialize;
 
-use super::arguments::{DeviceArguments, ReadingArguments};
+use super::arguments::DeviceArguments;
 use super::progress::Bar;
 use super::{arguments, device_line, open_model, operators, print};
 use crate::edit::{Edit, LayerSet, Move, Weighting};
@@ -110,7 +110,7 @@ pub fn run(arguments: Arguments, device: DeviceArguments) -> anyhow::Result<()> 
 
 fn measure(source: &Source, device: DeviceArguments, frames: u32) -> anyhow::Result<Report> {
     let start = Instant::now();
-    let (mut engine, info) = open_model(source, &ReadingArguments::default(), device)?;
+    let (mut engine, info) = open_model(source, device)?;
     wait(&engine)?;
     let load_ms = milliseconds(start.elapsed());
 

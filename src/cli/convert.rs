@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::ensure;
 use clap::Args;
 
-use super::arguments::{self, NetworkArgument, ReadingArguments};
+use super::arguments::{self, ReadingArguments};
 use super::progress::Bar;
 use super::{open_weights, print};
 use crate::export::{self, Precision};
@@ -31,14 +31,11 @@ pub struct Arguments {
     file: Source,
 
     #[command(flatten)]
-    network: NetworkArgument,
+    reading: ReadingArguments,
 
     /// File to write; replaced if it exists
     #[arg(value_name = "OUT.safetensors", value_parser = safetensors_path)]
     out: PathBuf,
-
-    #[command(flatten)]
-    reading: ReadingArguments,
 
     /// Store half-precision numbers: half the size, pictures differ by about one part in a thousand
     #[arg(long)]
@@ -65,8 +62,9 @@ fn safetensors_path(text: &str) -> Result<PathBuf, String> {
 }
 
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let source = arguments.network.of(arguments.file);
-    let mut weights = open_weights(&source, &arguments.reading)?;
+    let source = arguments.reading.of(arguments.file);
+    let mut weights = open_weights(&source)?;
+    arguments.reading.warn_of_no_effect(weights.family);
     if let Some(path) = &arguments.names {
         let Project { model, names, .. } = Project::load(path)?;
         let expected = weights.identity()?;

@@ -9,7 +9,7 @@ use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use serde::Serialize;
 
-use super::arguments::{self, DeviceArguments, LayerChoice, NetworkArgument, ReadingArguments};
+use super::arguments::{self, DeviceArguments, LayerChoice, ReadingArguments};
 use super::{open_model, print};
 use crate::edit::{LayerSet, Weighting};
 use crate::export;
@@ -37,7 +37,7 @@ pub struct Arguments {
     file: Option<Source>,
 
     #[command(flatten)]
-    network: NetworkArgument,
+    reading: ReadingArguments,
 
     /// Layers to factorise: all, bottom, middle, top, or such as 2-5,7
     #[arg(long, default_value = "all")]
@@ -91,8 +91,8 @@ impl FromStr for OutputFile {
 }
 
 pub fn run(arguments: Arguments, device: DeviceArguments) -> anyhow::Result<()> {
-    let source = arguments.network.of(arguments.file.unwrap_or(Source::Example(Example::default())));
-    let (mut engine, info) = open_model(&source, &ReadingArguments::default(), device)?;
+    let source = arguments.reading.of(arguments.file.unwrap_or(Source::Example(Example::default())));
+    let (mut engine, info) = open_model(&source, device)?;
     let layers = arguments.layers.resolve(&info)?;
     let weighting = if arguments.raw_weights { Weighting::Raw } else { Weighting::RowNormalised };
     let basis = engine.factorize(&layers, weighting)?;

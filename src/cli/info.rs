@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use clap::Args;
 
-use super::arguments::{self, NetworkArgument, ReadingArguments};
+use super::arguments::{self, ReadingArguments};
 use super::{open_weights, print};
 use crate::classes::Classes;
 use crate::generator::{self, Group, ModelInfo};
@@ -27,9 +27,6 @@ pub struct Arguments {
     file: Option<Source>,
 
     #[command(flatten)]
-    network: NetworkArgument,
-
-    #[command(flatten)]
     reading: ReadingArguments,
 
     /// Print JSON instead of text
@@ -38,8 +35,9 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let source = arguments.network.of(arguments.file.unwrap_or(Source::Example(Example::default())));
-    let weights = open_weights(&source, &arguments.reading)?;
+    let source = arguments.reading.of(arguments.file.unwrap_or(Source::Example(Example::default())));
+    let weights = open_weights(&source)?;
+    arguments.reading.warn_of_no_effect(weights.family);
     let info = generator::describe(&weights, &source.short_name())?;
     match arguments.json {
         true => print(&format!("{}\n", serde_json::to_string_pretty(&info)?)),

@@ -19,7 +19,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use arguments::{DeviceArguments, ReadingArguments};
+use arguments::DeviceArguments;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::generator::ModelInfo;
@@ -119,27 +119,19 @@ fn open_window(_: Option<Source>, _: DeviceArguments) -> anyhow::Result<()> {
 }
 
 /// Opens the device and the model, with a progress bar, and says what there is to say of it.
-fn open_model(
-    source: &Source,
-    reading: &ReadingArguments,
-    device: DeviceArguments,
-) -> anyhow::Result<(Engine, Arc<ModelInfo>)> {
+fn open_model(source: &Source, device: DeviceArguments) -> anyhow::Result<(Engine, Arc<ModelInfo>)> {
     refuse_edit(source)?;
     let mut engine = Engine::new(device.open()?);
-    let info = engine.open_as(source, &reading.statements(), &mut progress::Bar::new().report())?;
-    reading.warn_of_no_effect(info.family);
+    let info = engine.open(source, &mut progress::Bar::new().report())?;
     info.warnings.iter().for_each(|warning| warn(&info::printable(warning)));
     Ok((engine, info))
 }
 
 /// Reads the tensors of a model without a device.
-fn open_weights(source: &Source, reading: &ReadingArguments) -> anyhow::Result<Weights> {
+fn open_weights(source: &Source) -> anyhow::Result<Weights> {
     refuse_edit(source)?;
-    let mut checkpoint = source.open(&mut progress::Bar::new().report())?;
-    checkpoint.metadata.extend(reading.statements());
-    let weights = layout::detect(checkpoint)?;
-    reading.warn_of_no_effect(weights.family);
-    Ok(weights)
+    let checkpoint = source.open(&mut progress::Bar::new().report())?;
+    Ok(layout::detect(checkpoint)?)
 }
 
 /// Edits are given in the place of generators by mistake; the message says where they belong.

@@ -6,8 +6,7 @@ use anyhow::bail;
 use clap::Args;
 
 use super::arguments::{
-    self, ClassChoice, ClassList, DeviceArguments, LayerChoice, MAX_FRAMES, NetworkArgument, Numbers, ReadingArguments,
-    SeedsOf,
+    self, ClassChoice, ClassList, DeviceArguments, LayerChoice, MAX_FRAMES, Numbers, ReadingArguments, SeedsOf,
 };
 use super::progress::Bar;
 use super::{device_line, note, open_model, print, warn};
@@ -42,9 +41,6 @@ pub struct Arguments {
     /// Generator: a checkpoint, or example:toy-heads [default: the built-in one]
     #[arg(value_parser = arguments::source())]
     file: Option<Source>,
-
-    #[command(flatten)]
-    network: NetworkArgument,
 
     #[command(flatten)]
     reading: ReadingArguments,
@@ -180,8 +176,8 @@ pub fn run(arguments: Arguments, device: DeviceArguments) -> anyhow::Result<()> 
         (None, Some(project)) => Source::from(project.model.source.clone()),
         (None, None) => Source::Example(Example::default()),
     };
-    let source = arguments.network.of(source);
-    let (mut engine, info) = match (open_model(&source, &arguments.reading, device), &saved) {
+    let source = arguments.reading.of(source);
+    let (mut engine, info) = match (open_model(&source, device), &saved) {
         (Err(error), Some(project)) if arguments.file.is_none() => {
             let model = &project.model;
             return Err(
@@ -190,6 +186,7 @@ pub fn run(arguments: Arguments, device: DeviceArguments) -> anyhow::Result<()> 
         }
         (opened, _) => opened?,
     };
+    arguments.reading.warn_of_no_effect(info.family);
 
     let (starts, names) = match &saved {
         Some(project) => (vec![Shot { name: "edit".into(), edit: project.edit.clone() }], project.names.clone()),

@@ -7,7 +7,7 @@ use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
 use crate::edit::{Code, Edit, LayerSet, Noise, NoiseMode, Sample, Seed, SeedKind, Truncation};
-use crate::layout::ChannelOrder;
+use crate::layout::{ChannelOrder, Upsampling};
 use crate::names::DirectionNames;
 
 /// Facts about an open model. Downstream of `generator/` these replace every question about the family.
@@ -56,6 +56,8 @@ pub struct ModelInfo {
     pub stores_noise: bool,
     /// What the channels of the network's pictures are. Shown and exported pictures are RGB; arrays are as the network makes them.
     pub channel_order: ChannelOrder,
+    /// How the network doubles sizes, where that is a matter of choice and not of the family.
+    pub upsampling: Option<Upsampling>,
     /// Half-width of a direction's slider, in latent units: `slider_range` in the file's metadata, or what is customary.
     pub slider_range: f32,
 }

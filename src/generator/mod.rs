@@ -321,6 +321,7 @@ fn describe_blueprint(blueprint: &dyn Blueprint, weights: &Weights, name: &str) 
         has_noise: facts.has_noise,
         stores_noise: facts.stores_noise,
         channel_order: weights.conventions.channel_order,
+        upsampling: (weights.family == Family::StyleGan2).then_some(weights.conventions.upsampling),
         slider_range,
     })
 }

@@ -16,7 +16,8 @@ pub struct Conventions {
 }
 
 /// How StyleGAN2's layers, and the pictures on their way, double their size.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Upsampling {
     /// A transposed convolution and the filter [1, 3, 3, 1]; zeros outside.
     #[default]
@@ -44,6 +45,9 @@ pub enum ChannelOrder {
     /// Blue, green, red: shown in the order 2, 1, 0.
     Bgr,
 }
+
+/// Keys of metadata that a person may know better than a file.
+pub const SETTINGS: [&str; 2] = ["upsampling", "channel_order"];
 
 const UPSAMPLING: [(&str, Upsampling); 2] = [("fir", Upsampling::Fir), ("bilinear", Upsampling::Bilinear)];
 const LATENT_NORM: [(&str, LatentNorm); 2] = [("squares", LatentNorm::Squares), ("root", LatentNorm::Root)];

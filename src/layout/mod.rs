@@ -38,7 +38,7 @@ mod unwrap;
 mod weights;
 
 pub(crate) use assembly::PgganClasses;
-pub use conventions::{ChannelOrder, Conventions, LatentNorm, Upsampling};
+pub use conventions::{ChannelOrder, Conventions, LatentNorm, SETTINGS, Upsampling};
 pub use detect::detect;
 pub use error::{LayoutError, LayoutProblem, Names};
 pub use weights::Weights;

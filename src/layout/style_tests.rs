@@ -54,6 +54,7 @@ fn one_oblong_network_in_two_spellings_gives_the_same_tensors() {
         ("stylegan2_human_oblong/model.pth", "rosinality_oblong/model.pt"),
         ("stylegan2_human_oblong/model.pth", "stylegan2_human_oblong/model.pkl"),
         ("stylegan2_init_size/model.pth", "stylegan2_tf_surgery/model.pkl"),
+        ("stylegan2_mmgen/model.pth", "stylegan2_mmgen/model_ema.pth"),
         ("stylegan3_human_oblong/model.pkl", "stylegan3_human_oblong/state_dict.pth"),
     ] {
         let (a, b) = (open(file).unwrap(), open(other).unwrap());

@@ -1,7 +1,7 @@
 //! The engine: one open generator on one device, and everything that is remembered between two renders.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -131,22 +131,8 @@ impl Engine {
 
     /// Opens a model in place of the present one, which stays if this fails or is cancelled.
     pub fn open(&mut self, source: &Source, report: Report) -> Result<Arc<ModelInfo>, RenderError> {
-        self.open_as(source, &BTreeMap::new(), report)
-    }
-
-    /// As [`Engine::open`], of a file as if its metadata said `statements` too: what [`Weights::settings`] would write.
-    ///
-    /// [`Weights::settings`]: layout::Weights::settings
-    pub fn open_as(
-        &mut self,
-        source: &Source,
-        statements: &BTreeMap<String, String>,
-        report: Report,
-    ) -> Result<Arc<ModelInfo>, RenderError> {
         let name = source.short_name();
-        let mut checkpoint = source.open(report)?;
-        checkpoint.metadata.extend(statements.clone());
-        let weights = layout::detect(checkpoint)?;
+        let weights = layout::detect(source.open(report)?)?;
         let label = self.device.label();
         let limits = (label.as_str(), self.device.max_tensor_bytes());
         let generator = Generator::load(&weights, &name, self.device.place(), limits, report)

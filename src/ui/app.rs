@@ -322,7 +322,7 @@ impl eframe::App for App {
                 info: self.model(),
                 recent: &self.preferences.recent,
                 idle: &|command| self.is_pointless(command),
-                is_half: self.preferences.precision == Precision::F16,
+                is_on: &|command| self.is_on(command),
                 moved,
             };
             menu::bar_ui(ui, &facts)

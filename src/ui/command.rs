@@ -31,6 +31,8 @@ pub enum Command {
     ClearComparison,
     HidePanels,
     HalfPrecision,
+    SwapChannels,
+    Bilinear,
     ToggleTheme,
     Palette,
     Shortcuts,
@@ -100,6 +102,9 @@ impl Menu {
                 Some(C::SetComparison),
                 Some(C::ClearComparison),
                 None,
+                Some(C::SwapChannels),
+                Some(C::Bilinear),
+                None,
                 Some(C::HidePanels),
                 Some(C::HalfPrecision),
                 Some(C::ToggleTheme),
@@ -155,6 +160,8 @@ impl Command {
             Command::ClearComparison => "Compare with the unedited sample",
             Command::HidePanels => "Hide panels",
             Command::HalfPrecision => "Half precision on the GPU",
+            Command::SwapChannels => "Read as blue, green, red",
+            Command::Bilinear => "Read as bilinear",
             Command::ToggleTheme => "Dark or light",
             Command::Palette => "Command palette",
             Command::Shortcuts => "Keyboard shortcuts",
@@ -187,6 +194,12 @@ impl Command {
             Command::HidePanels => "Leaves only the picture",
             Command::HalfPrecision => {
                 "Stores weights and maps in 16 bits (f16): half the memory, matrix units where the GPU has them, pictures that differ invisibly. The CPU keeps 32 bits"
+            }
+            Command::SwapChannels => {
+                "Takes the network's first channel for blue: where faces are blue, files cannot tell"
+            }
+            Command::Bilinear => {
+                "Takes a StyleGAN2 for the version that doubles sizes by interpolation (BasicSR, GFPGAN), which names cannot tell"
             }
             Command::ToggleTheme => "Changes between the dark and the light look",
             Command::Palette => "Finds every command by name",
@@ -231,7 +244,12 @@ impl Command {
             Command::ToggleTheme => const { &[global(CTRL, Key::Comma)] },
             Command::Palette => const { &[global(CTRL, Key::P)] },
             Command::Shortcuts => const { &[global(NONE, Key::F1)] },
-            Command::OpenExample(_) | Command::ClearComparison | Command::HalfPrecision | Command::Cancel => &[],
+            Command::OpenExample(_)
+            | Command::ClearComparison
+            | Command::HalfPrecision
+            | Command::SwapChannels
+            | Command::Bilinear
+            | Command::Cancel => &[],
         }
     }
 

@@ -18,7 +18,8 @@ pub struct Bar<'a> {
     pub idle: &'a dyn Fn(Command) -> bool,
     pub moved: bool,
     /// Half precision is on.
-    pub is_half: bool,
+    /// True of commands that are switches, where they are on.
+    pub is_on: &'a dyn Fn(Command) -> bool,
 }
 
 /// What was asked for in the bar.
@@ -68,9 +69,7 @@ fn menu_ui(ui: &mut Ui, menu: Menu, bar: &Bar<'_>, asked: &mut Asked) {
         };
         let keys = egui::RichText::new(command.keys(ui.ctx())).weak();
         let mut button = Button::new(command.text()).right_text(keys);
-        if command == Command::HalfPrecision {
-            button = button.selected(bar.is_half);
-        }
+        button = button.selected((bar.is_on)(command));
         let button = ui.add_enabled(!(bar.idle)(command), button);
         if button.on_hover_text(command.tooltip()).clicked() {
             asked.commands.push(command);

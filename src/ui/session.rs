@@ -15,6 +15,7 @@ use super::sweep::SweepDialog;
 use crate::edit::{Code, NoiseMode, Seed, SeedKind};
 use crate::generator::ModelInfo;
 use crate::gpu::Precision;
+use crate::layout::{ChannelOrder, Upsampling};
 use crate::progress::Progress;
 use crate::project::{self, Project};
 use crate::render::Source;
@@ -95,7 +96,8 @@ impl App {
 
     /// Commands that would do nothing now, or must not.
     pub(super) fn is_pointless(&self, command: Command) -> bool {
-        if command == Command::HalfPrecision && self.work.opening > 0 {
+        let reopens = matches!(command, Command::HalfPrecision | Command::SwapChannels | Command::Bilinear);
+        if reopens && self.work.opening > 0 {
             // The answer could be taken for that of the model which is on its way.
             return true;
         }
@@ -120,9 +122,30 @@ impl App {
             Command::RerollNoise => !model.info.has_noise || edit.noise.mode != NoiseMode::Random,
             Command::Select(group) => model.info.group(group).is_none(),
             Command::ClearComparison => model.reference.is_none(),
+            Command::SwapChannels => model.info.channels < 3 || model.source.file().is_none(),
+            Command::Bilinear => model.info.upsampling.is_none() || model.source.file().is_none(),
             Command::Cancel => self.work.opening + self.work.exporting == 0,
             _ => false,
         }
+    }
+
+    /// True if the command is a switch that is on.
+    pub(super) fn is_on(&self, command: Command) -> bool {
+        let info = self.model();
+        match command {
+            Command::HalfPrecision => self.preferences.precision == Precision::F16,
+            Command::SwapChannels => info.is_some_and(|info| info.channel_order == ChannelOrder::Bgr),
+            Command::Bilinear => info.is_some_and(|info| info.upsampling == Some(Upsampling::Bilinear)),
+            _ => false,
+        }
+    }
+
+    /// Opens the present model again with something said of its file; the edit stays.
+    fn read_as(&mut self, key: &'static str, text: String) {
+        let Some(source) = self.model.as_ref().map(|model| model.source.clone().told([(key, text)])) else { return };
+        let path = source.file().map(Path::to_owned);
+        self.pending = path.zip(self.project().map(|project| *project));
+        self.open_model(source);
     }
 
     pub(super) fn perform(&mut self, command: Command, ctx: &Context) {
@@ -169,6 +192,14 @@ impl App {
                 let precision = &mut self.preferences.precision;
                 *precision = if *precision == Precision::F16 { Precision::F32 } else { Precision::F16 };
                 self.worker.send(Job::Store(*precision));
+            }
+            Command::SwapChannels => {
+                let order = if self.is_on(command) { ChannelOrder::Rgb } else { ChannelOrder::Bgr };
+                self.read_as("channel_order", order.to_string());
+            }
+            Command::Bilinear => {
+                let upsampling = if self.is_on(command) { Upsampling::Fir } else { Upsampling::Bilinear };
+                self.read_as("upsampling", upsampling.to_string());
             }
             Command::ToggleTheme => {
                 let dark = ctx.theme() == egui::Theme::Dark;

@@ -143,7 +143,7 @@ impl App {
         let names = self.preferences.names_of(&info);
         let seed = match &source {
             Source::Example(example) => example.first_seed(),
-            Source::File(_) | Source::Network { .. } => 0,
+            Source::File(_) | Source::Network { .. } | Source::Told { .. } => 0,
         };
         self.document = Document { edit: info.start(seed), names };
         let fitting = self.pending.take_if(|(_, project)| project.model.identity == info.identity);

@@ -561,3 +561,31 @@ fn the_program_runs_where_its_folder_is_elsewhere() {
     elsewhere.ok(&format!("render --out out --edit {}", Path::new(&frame).display()));
     assert_eq!(elsewhere.pixels("out/frame_0000.png"), shell.pixels("out/frame_0000.png"));
 }
+
+/// Two networks whose files do not tell all: one is drawn right once the option is given, and its converted file and its
+/// pictures keep that.
+#[test]
+fn what_a_file_does_not_tell_can_be_told_and_is_kept() {
+    let shell = Shell::new();
+    let file = |name: &str| fixture(name).display().to_string();
+    let (bilinear, mmgen) = (file("stylegan2_bilinear/model.pth"), file("stylegan2_mmgen/model_ema.pth"));
+    shell.ok(&format!("render {bilinear} --out filter --raw"));
+    shell.ok(&format!("render {bilinear} --out told --raw --upsampling bilinear"));
+    shell.ok(&format!("convert {bilinear} converted.safetensors --upsampling bilinear"));
+    shell.ok("render converted.safetensors --out again --raw");
+    shell.ok("render --edit told/frame_0000.png --out edit --raw");
+    let frame = |folder: &str| shell.npy(&format!("{folder}/frame_0000.npy"));
+    assert_ne!(frame("filter"), frame("told"));
+    assert_eq!(frame("again"), frame("told"));
+    assert_eq!(frame("edit"), frame("told"));
+    assert_eq!(shell.json(&format!("info {bilinear} --upsampling bilinear --json"))["upsampling"], "bilinear");
+
+    let said = text(&shell.run(&format!("render {mmgen} --out blue --raw")).stderr);
+    assert!(said.contains("blue, green, red"), "{said}");
+    shell.ok(&format!("render {mmgen} --out red --raw --channels rgb"));
+    assert_eq!(frame("blue"), frame("red"), "arrays are what the network makes");
+    let swapped = |pixels: Vec<u8>| pixels.chunks_exact(3).flat_map(|p| [p[2], p[1], p[0]]).collect::<Vec<u8>>();
+    assert_eq!(shell.pixels("blue/frame_0000.png"), swapped(shell.pixels("red/frame_0000.png")));
+    let said = text(&shell.run("render example:faces --out faces --upsampling bilinear").stderr);
+    assert!(said.contains("--upsampling has no effect"), "{said}");
+}

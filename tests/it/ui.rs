@@ -542,6 +542,30 @@ fn an_oblong_model_without_noise_shows_both_sides_and_offers_random_noise() {
     assert_ne!(pixels(&window), first);
 }
 
+/// What no file tells is told in the View menu; the edit stays.
+#[test]
+fn a_model_is_read_again_as_the_user_says() {
+    let mut window = fixture_window("stylegan2_mmgen/model_ema.pth");
+    drag(&mut window, "Direction 1", 20.0);
+    let (moved, swapped) = (edit(&window), pixels(&window));
+    let view = |window: &mut Window, entry: &str| {
+        click(window, "View");
+        // Where a shortcut would be there is a space.
+        window.get_by_label_contains(entry).click();
+        settle(window);
+    };
+    view(&mut window, "Read as blue, green, red");
+    assert_eq!(edit(&window), moved);
+    let red_first: Vec<u8> = swapped.chunks_exact(3).flat_map(|p| [p[2], p[1], p[0]]).collect();
+    assert_eq!(pixels(&window), red_first);
+    view(&mut window, "Read as bilinear");
+    assert_eq!(edit(&window), moved);
+    assert_ne!(pixels(&window), red_first);
+    view(&mut window, "Read as bilinear");
+    view(&mut window, "Read as blue, green, red");
+    assert_eq!(pixels(&window), swapped);
+}
+
 #[test]
 fn a_file_with_code_has_a_shield_and_says_what_was_left_out() {
     let window = fixture_window("stylegan2_ada_skip/model.pkl");

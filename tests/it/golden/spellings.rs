@@ -1,7 +1,5 @@
 //! StyleGAN2 in the spellings of other projects, oblong, without noise, with bilinear up-sampling; StyleGAN3 of portraits.
 
-use std::collections::BTreeMap;
-
 use sefa_studio::edit::{Code, Noise, NoiseMode};
 use sefa_studio::generator::{Family, Size};
 use sefa_studio::render::{Engine, Source};
@@ -73,7 +71,7 @@ const NETWORKS: [Network; 8] = [
     },
     Network {
         folder: "stylegan2_mmgen",
-        files: &["model_ema.pth"],
+        files: &["model.pth", "model_ema.pth"],
         family: Family::StyleGan2,
         size: Size::square(16),
         stages: &["conv1", "convs.1", "convs.3"],
@@ -218,11 +216,10 @@ fn pictures_of_mmgeneration_are_shown_with_red_first() {
 /// Names and shapes are those of the filter; the user tells.
 #[test]
 fn bilinear_networks_render_as_their_reference_once_told() {
-    let told = BTreeMap::from([("upsampling".to_owned(), "bilinear".to_owned())]);
     for case in Case::all("stylegan2_bilinear", &["model.pth"]) {
+        let source = Source::File(case.file.clone()).told([("upsampling", "bilinear".into())]);
         let mut engine = Engine::new(case.device.clone());
-        let source = Source::File(case.file.clone());
-        let info = engine.open_as(&source, &told, &mut progress::silent).unwrap();
+        let info = engine.open(&source, &mut progress::silent).unwrap();
         assert!(!info.warnings.iter().any(|warning| warning.contains("bilinear")), "{:?}", info.warnings);
         let network = Network {
             folder: "stylegan2_bilinear",
@@ -238,10 +235,8 @@ fn bilinear_networks_render_as_their_reference_once_told() {
         for (group, layers) in network.groups {
             assert_basis(&mut engine, &layers.parse().unwrap(), &case.expected, group);
         }
-        let mut checkpoint = sefa_studio::checkpoint::Checkpoint::open(&case.file, &mut progress::silent).unwrap();
-        checkpoint.metadata.extend(told.clone());
         let generator = sefa_studio::generator::Generator::load(
-            &layout::detect(checkpoint).unwrap(),
+            &layout::detect(source.open(&mut progress::silent).unwrap()).unwrap(),
             "case",
             case.device.place(),
             ("device", None),

@@ -85,7 +85,7 @@ const FOREIGN: &[Sign] = &[
     sign(&["l1.0.module.weight_bar", "attn1.query_conv."], "a SAGAN of heykeetae's code", LATER),
     sign(&["block2.c1.", "attn_block."], "a SAGAN of mimicry's code", LATER),
     sign(&["block2.c1.", "block2.b1.embed."], "a conditional residual generator of mimicry's code (cGAN-PD)", LATER),
-    sign(&["stylegan_decoder.", "conv_body"], "a GFPGAN, which restores given pictures of faces", TAKES_PICTURE),
+    sign(&["stylegan_decoder."], "a GFPGAN, which restores given pictures of faces", TAKES_PICTURE),
     sign(&["quantize.embedding", "decoder.conv_in."], "a VQGAN", MAP),
     sign(&["*decoder.conv_in.", "*decoder.conv_out.", "*decoder.mid"], "an autoencoder of latent diffusion", MAP),
 ];

@@ -54,8 +54,8 @@ mod pickling;
 #[cfg(test)]
 mod refusal_tests;
 #[cfg(test)]
-mod stated_tests;
-#[cfg(test)]
 mod spelling_tests;
+#[cfg(test)]
+mod stated_tests;
 #[cfg(test)]
 mod style_tests;

@@ -62,7 +62,8 @@ pub struct ClassMix {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Code {
-    /// z is drawn by this seed (`latent::z_of_seed`); for BigGAN it is then multiplied by psi.
+    /// z is drawn by this seed from the distribution that the network was trained for (`latent::draw`), times psi where
+    /// there is no w.
     Seed(Seed),
     /// z as it is, length `z_dim`.
     Z(Vec<f32>),

@@ -12,6 +12,7 @@ use crate::edit::Edit;
 use crate::export::{self, ExportError};
 use crate::generator::ModelInfo;
 use crate::names::DirectionNames;
+use crate::recipe::Recipe;
 
 /// Newest format this program writes; every older one stays readable.
 pub const VERSION: u32 = 1;
@@ -51,6 +52,9 @@ pub struct ModelIdentity {
     pub family: String,
     /// Where it was opened from: a path, or `example:NAME` for a model inside the program.
     pub source: String,
+    /// How the network was read, where a recipe says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipe: Option<Recipe>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +82,7 @@ impl Project {
             name: info.name.clone(),
             family: info.family.to_string(),
             source,
+            recipe: info.recipe.clone(),
         };
         Project { version: VERSION, model, edit, names }
     }

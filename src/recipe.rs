@@ -73,6 +73,16 @@ pub enum Range {
     Logits,
 }
 
+impl Range {
+    /// A number of the product's picture as the network makes it; logits stay 0..1.
+    pub fn own(self, x: f32) -> f32 {
+        match self {
+            Range::Signed => x,
+            Range::Unit | Range::Logits => (x + 1.0) / 2.0,
+        }
+    }
+}
+
 /// One step. Vectors are `[N, features]`, maps `[N, channels, height, width]`; pairs are (height, width).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "step", rename_all = "snake_case", deny_unknown_fields)]

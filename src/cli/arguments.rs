@@ -12,6 +12,7 @@ use crate::edit::{LayerSet, SeedKind};
 use crate::generator::{Family, Group, ModelInfo};
 use crate::gpu::{DeviceChoice, DeviceError, Precision, RenderDevice};
 use crate::layout::{ChannelOrder, Upsampling};
+use crate::recipe::{MAX_JSON, Recipe};
 use crate::render::{Example, Source};
 
 /// Pictures of one call; also bounds what a text like `0-99999999999` can allocate.
@@ -66,6 +67,21 @@ pub struct ReadingArguments {
     /// else rgb]
     #[arg(long, value_name = "ORDER")]
     channels: Option<ChannelOrder>,
+
+    /// Read the network step by step as this recipe says (`info --recipe` writes one), whatever its file says or leaves open
+    #[arg(long = "as", value_name = "RECIPE.json", value_parser = recipe)]
+    pub recipe: Option<String>,
+}
+
+/// The text of a recipe that can be used.
+fn recipe(path: &str) -> Result<String, String> {
+    let length = std::fs::metadata(path).map_err(|error| error.to_string())?.len();
+    if length > MAX_JSON as u64 {
+        return Err(format!("{length} bytes, expected at most {MAX_JSON}"));
+    }
+    let json = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    Recipe::parse(&json).map_err(|error| error.to_string())?;
+    Ok(json)
 }
 
 impl ReadingArguments {

@@ -6,7 +6,7 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use serde::Serialize;
 
-use super::arguments::DeviceArguments;
+use super::arguments::{DeviceArguments, ReadingArguments};
 use super::progress::Bar;
 use super::{arguments, device_line, open_model, operators, print};
 use crate::edit::{Edit, LayerSet, Move, Weighting};
@@ -59,6 +59,9 @@ pub struct Arguments {
     /// Print JSON instead of text
     #[arg(long)]
     json: bool,
+
+    #[command(flatten)]
+    reading: ReadingArguments,
 }
 
 #[derive(Serialize)]
@@ -101,16 +104,21 @@ pub fn run(arguments: Arguments, device: DeviceArguments) -> anyhow::Result<()> 
         return operators::run(device, arguments.smallest..=arguments.largest, arguments.json);
     }
     let source = arguments.file.unwrap_or(Source::Example(Example::default()));
-    let report = measure(&source, device, arguments.frames)?;
+    let report = measure(&source, &arguments.reading, device, arguments.frames)?;
     match arguments.json {
         true => print(&format!("{}\n", serde_json::to_string_pretty(&report)?)),
         false => print(&report.to_text()),
     }
 }
 
-fn measure(source: &Source, device: DeviceArguments, frames: u32) -> anyhow::Result<Report> {
+fn measure(
+    source: &Source,
+    reading: &ReadingArguments,
+    device: DeviceArguments,
+    frames: u32,
+) -> anyhow::Result<Report> {
     let start = Instant::now();
-    let (mut engine, info) = open_model(source, device)?;
+    let (mut engine, info) = open_model(source, device, reading.recipe.as_deref())?;
     wait(&engine)?;
     let load_ms = milliseconds(start.elapsed());
 

@@ -63,7 +63,7 @@ fn safetensors_path(text: &str) -> Result<PathBuf, String> {
 
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let source = arguments.reading.of(arguments.file);
-    let mut weights = open_weights(&source)?;
+    let mut weights = open_weights(&source, arguments.reading.recipe.as_deref())?;
     arguments.reading.warn_of_no_effect(weights.family);
     if let Some(path) = &arguments.names {
         let Project { model, names, .. } = Project::load(path)?;

@@ -91,8 +91,9 @@ impl FromStr for OutputFile {
 }
 
 pub fn run(arguments: Arguments, device: DeviceArguments) -> anyhow::Result<()> {
+    let recipe = arguments.reading.recipe.clone();
     let source = arguments.reading.of(arguments.file.unwrap_or(Source::Example(Example::default())));
-    let (mut engine, info) = open_model(&source, device)?;
+    let (mut engine, info) = open_model(&source, device, recipe.as_deref())?;
     let layers = arguments.layers.resolve(&info)?;
     let weighting = if arguments.raw_weights { Weighting::Raw } else { Weighting::RowNormalised };
     let basis = engine.factorize(&layers, weighting)?;

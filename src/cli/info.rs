@@ -1,7 +1,9 @@
 //! `info`: what is in a checkpoint.
 
 use std::fmt::Write;
+use std::path::PathBuf;
 
+use anyhow::Context;
 use clap::Args;
 
 use super::arguments::{self, ReadingArguments};
@@ -14,7 +16,8 @@ use crate::render::{Example, Source};
 const EXAMPLES: &str = "\
 Examples:
   sefa-studio info ffhq.pkl
-  sefa-studio info ffhq.pkl --json";
+  sefa-studio info ffhq.pkl --json
+  sefa-studio info digits.pth --recipe digits.json   then change it, and: render digits.pth --as digits.json";
 
 /// Entries of a file's metadata that come first, if it has them.
 const TOLD_FIRST: [&str; 5] = ["title", "author", "license", "licence", "source"];
@@ -32,13 +35,23 @@ pub struct Arguments {
     /// Print JSON instead of text
     #[arg(long)]
     json: bool,
+
+    /// Write the network step by step, for --as after it was changed
+    #[arg(long = "recipe", value_name = "RECIPE.json")]
+    recipe_out: Option<PathBuf>,
 }
 
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let source = arguments.reading.of(arguments.file.unwrap_or(Source::Example(Example::default())));
-    let weights = open_weights(&source)?;
+    let weights = open_weights(&source, arguments.reading.recipe.as_deref())?;
     arguments.reading.warn_of_no_effect(weights.family);
     let info = generator::describe(&weights, &source.short_name())?;
+    if let Some(path) = &arguments.recipe_out {
+        let none = || format!("a {} has no recipe: its own code draws it", info.family);
+        let mut json = serde_json::to_string_pretty(info.recipe.as_ref().with_context(none)?)?;
+        json.push('\n');
+        std::fs::write(path, json).with_context(|| path.display().to_string())?;
+    }
     match arguments.json {
         true => print(&format!("{}\n", serde_json::to_string_pretty(&info)?)),
         false => print(&describe(&source, &info)),
@@ -73,6 +86,9 @@ fn describe(source: &Source, info: &ModelInfo) -> String {
     line("classes", &classes(info));
     if info.carries_code {
         line("code", "contains program code, which was not run");
+    }
+    for fact in &info.facts {
+        line(&fact.what, &format!("{} ({})", fact.value, fact.source));
     }
     // What people ask for first; the rest of what the file says of itself follows.
     let is_told = |key: &&String| TOLD_FIRST.contains(&key.as_str());

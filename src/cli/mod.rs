@@ -22,9 +22,9 @@ use anyhow::{Context, bail};
 use arguments::DeviceArguments;
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::generator::ModelInfo;
+use crate::generator::{self, ModelInfo};
 use crate::gpu::{self, RenderDevice};
-use crate::layout::{self, Weights};
+use crate::layout::{GIVEN_RECIPE, Weights};
 use crate::project::{self, Project};
 use crate::render::{Engine, Source};
 
@@ -119,19 +119,26 @@ fn open_window(_: Option<Source>, _: DeviceArguments) -> anyhow::Result<()> {
 }
 
 /// Opens the device and the model, with a progress bar, and says what there is to say of it.
-fn open_model(source: &Source, device: DeviceArguments) -> anyhow::Result<(Engine, Arc<ModelInfo>)> {
+fn open_model(
+    source: &Source,
+    device: DeviceArguments,
+    recipe: Option<&str>,
+) -> anyhow::Result<(Engine, Arc<ModelInfo>)> {
     refuse_edit(source)?;
     let mut engine = Engine::new(device.open()?);
-    let info = engine.open(source, &mut progress::Bar::new().report())?;
+    let info = engine.open_as(source, recipe, &mut progress::Bar::new().report())?;
     info.warnings.iter().for_each(|warning| warn(&info::printable(warning)));
     Ok((engine, info))
 }
 
 /// Reads the tensors of a model without a device.
-fn open_weights(source: &Source) -> anyhow::Result<Weights> {
+fn open_weights(source: &Source, recipe: Option<&str>) -> anyhow::Result<Weights> {
     refuse_edit(source)?;
-    let checkpoint = source.open(&mut progress::Bar::new().report())?;
-    Ok(layout::detect(checkpoint)?)
+    let mut bar = progress::Bar::new();
+    let mut report = bar.report();
+    let mut checkpoint = source.open(&mut report)?;
+    checkpoint.metadata.extend(recipe.map(|json| (GIVEN_RECIPE.to_owned(), json.to_owned())));
+    Ok(generator::recognise(checkpoint, &mut report)?)
 }
 
 /// Edits are given in the place of generators by mistake; the message says where they belong.

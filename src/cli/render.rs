@@ -176,8 +176,12 @@ pub fn run(arguments: Arguments, device: DeviceArguments) -> anyhow::Result<()> 
         (None, Some(project)) => Source::from(project.model.source.clone()),
         (None, None) => Source::Example(Example::default()),
     };
+    // A recipe that is given comes before the one that the edit was made with.
+    let made_with = saved.as_ref().and_then(|project| project.model.recipe.as_ref());
+    let recipe = arguments.reading.recipe.clone();
+    let recipe = recipe.or_else(|| made_with.and_then(|recipe| serde_json::to_string(recipe).ok()));
     let source = arguments.reading.of(source);
-    let (mut engine, info) = match (open_model(&source, device), &saved) {
+    let (mut engine, info) = match (open_model(&source, device, recipe.as_deref()), &saved) {
         (Err(error), Some(project)) if arguments.file.is_none() => {
             let model = &project.model;
             return Err(

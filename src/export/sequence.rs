@@ -11,6 +11,7 @@ use super::{ContactSheet, ExportError, write_npy, write_png};
 use crate::layout::ChannelOrder;
 use crate::progress::{Cancelled, Progress, Report};
 use crate::project::Project;
+use crate::recipe::Range;
 use crate::render::{Engine, Pixels, RenderError};
 
 /// Frames along one move, while the rest of the edit stays.
@@ -60,7 +61,8 @@ pub struct FrameWriter {
 struct Frame {
     path: PathBuf,
     /// Where the values go as they are.
-    raw: Option<PathBuf>,
+    /// Where the network's own numbers go, and their range.
+    raw: Option<(PathBuf, Range)>,
     project: Project,
     label: String,
     /// Channels, height and width of `values`.
@@ -71,7 +73,7 @@ struct Frame {
 
 impl FrameWriter {
     /// Makes the folder. Frames that are in it already are replaced one by one. `raw` also writes `frame_0000.npy`: float32
-    /// `[C, H, W]` as the network makes it, not clipped.
+    /// `[C, H, W]`, not clipped.
     pub fn create(folder: &Path, raw: bool, sheet: Option<ContactSheet>) -> Result<Self, ExportError> {
         std::fs::create_dir_all(folder).map_err(|source| ExportError::Folder { path: folder.into(), source })?;
         let threads = match sheet {
@@ -96,7 +98,7 @@ impl FrameWriter {
         let path = self.path("png");
         let frame = Frame {
             path: path.clone(),
-            raw: self.raw.then(|| self.path("npy")),
+            raw: self.raw.then(|| (self.path("npy"), engine.info().map_or(Range::Signed, |info| info.range()))),
             project: project.clone(),
             label: label.to_owned(),
             shape: [picture.channels(), picture.height(), picture.width()],
@@ -161,7 +163,8 @@ fn write_frames(
         let [channels, height, width] = shape;
         let pixels = Pixels::from_planar(&values, channels, height, width).in_rgb(order);
         write_png(&path, &pixels, Some(&project))?;
-        if let Some(raw) = raw {
+        if let Some((raw, range)) = raw {
+            let values: Vec<f32> = values.into_iter().map(|x| range.own(x)).collect();
             write_npy(&raw, &shape, &values)?;
         }
         if let Some(sheet) = &mut sheet {

@@ -13,11 +13,12 @@ use super::biggan_blocks::{
 };
 use super::info::{LayerInfo, Size};
 use super::layers::{Conv, Linear};
-use super::{Activation, Blueprint, Conditions, Facts, LoadError, Network, NoiseInput, Prior, Stage, Tally, problem};
+use super::{Activation, Blueprint, Conditions, Facts, LoadError, Network, NoiseInput, Stage, Tally, problem};
 use crate::edit::{Truncation, Weighting};
 use crate::layout::{LayoutError, Weights};
 use crate::limits::DOUBLINGS;
 use crate::ops::Place;
+use crate::recipe::Prior;
 use crate::sefa::StyleRows;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -254,7 +255,7 @@ impl Network for BigGan {
     }
 
     fn prior(&self) -> Prior {
-        Prior::TruncatedNormal
+        Prior::TruncatedNormal { limit: 2.0 }
     }
 
     fn run(

@@ -9,6 +9,7 @@ use serde::{Serialize, Serializer};
 use crate::edit::{Code, Edit, LayerSet, Noise, NoiseMode, Sample, Seed, SeedKind, Truncation};
 use crate::layout::{ChannelOrder, Upsampling};
 use crate::names::DirectionNames;
+use crate::recipe::{Fact, Range, Recipe};
 
 /// Facts about an open model. Downstream of `generator/` these replace every question about the family.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -60,6 +61,11 @@ pub struct ModelInfo {
     pub upsampling: Option<Upsampling>,
     /// Half-width of a direction's slider, in latent units: `slider_range` in the file's metadata, or what is customary.
     pub slider_range: f32,
+    /// The network step by step, where a recipe describes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recipe: Option<Recipe>,
+    /// What is known or guessed of such a network, and by what.
+    pub facts: Vec<Fact>,
 }
 
 /// Width and height in pixels. Shown as "64 x 128".
@@ -135,6 +141,8 @@ pub enum Family {
     #[serde(rename = "biggan-deep")]
     BigGanDeep,
     Dcgan,
+    /// Any network that a recipe describes.
+    Chain,
 }
 
 impl fmt::Display for Family {
@@ -147,6 +155,7 @@ impl fmt::Display for Family {
             Family::BigGan => "BigGAN",
             Family::BigGanDeep => "BigGAN-deep",
             Family::Dcgan => "DCGAN",
+            Family::Chain => "chain of layers",
         })
     }
 }
@@ -215,6 +224,11 @@ impl ModelInfo {
     /// A seed as people mean it who speak of this model's seeds: one of the tool that the model comes from.
     pub fn seed(&self, number: u64) -> Seed {
         Seed { number, kind: self.seeds }
+    }
+
+    /// What the numbers of the network's own output mean; pictures here are -1..1 whatever it is.
+    pub fn range(&self) -> Range {
+        self.recipe.as_ref().map_or(Range::Signed, |recipe| recipe.range)
     }
 
     /// The edit a newly opened model starts from.

@@ -7,6 +7,7 @@
 mod biggan;
 mod biggan_blocks;
 mod biggan_deep;
+mod chain;
 mod conditions;
 mod dcgan;
 mod filtered;
@@ -22,12 +23,14 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
+use crate::checkpoint::Checkpoint;
 use crate::edit::{SeedKind, Truncation, Weighting};
-use crate::layout::{LayoutError, LayoutProblem, Weights};
+use crate::layout::{self, LayoutError, LayoutProblem, Weights};
 use crate::limits;
 use crate::names;
 use crate::ops::{Place, Precision};
 use crate::progress::{Cancelled, Progress, Report};
+use crate::recipe::Prior;
 use crate::sefa::StyleRows;
 pub use conditions::{Conditions, Label};
 pub use info::{Family, Group, LayerInfo, ModelInfo, Size};
@@ -116,14 +119,6 @@ pub trait Network: Send {
     fn style_rows(&self, layer: usize, weighting: Weighting) -> Vec<&StyleRows>;
 }
 
-/// Where z comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Prior {
-    Normal,
-    /// Within -2..=2, then times psi.
-    TruncatedNormal,
-}
-
 /// What a family reads from tensor shapes, before any tensor is loaded.
 trait Blueprint {
     fn facts(&self) -> Facts;
@@ -168,7 +163,11 @@ fn blueprint(weights: &Weights) -> Result<Box<dyn Blueprint>, LayoutError> {
     if let Some((name, shape)) = weights.shapes().find(|(_, shape)| shape.contains(&0)) {
         return Err(problem(weights, name, format!("expected no empty axis, found {shape:?}")));
     }
+    if let Some(recipe) = weights.drawn_by() {
+        return Ok(Box::new(chain::Config::read(weights, recipe)?));
+    }
     Ok(match weights.family {
+        Family::Chain => return Err(problem(weights, "recipe", "expected with a chain, found none".into())),
         Family::Pggan => Box::new(pggan::Config::read(weights)?),
         Family::StyleGan => Box::new(stylegan::Config::read(weights)?),
         Family::StyleGan2 => Box::new(stylegan2::Config::read(weights)?),
@@ -257,6 +256,16 @@ impl Tally<'_> {
 /// Entry of a file's metadata that says whose seeds its network's seeds are, by the names of [`SeedKind`].
 pub const SEEDS_KEY: &str = "seeds";
 
+/// Recognises the network in a checkpoint; what its shapes leave open is settled by the statistics of its batch norms.
+///
+/// # Errors
+/// No layout matches, a tensor cannot be read, or `report` stopped the work.
+pub fn recognise(checkpoint: Checkpoint, report: Report) -> Result<Weights, LoadError> {
+    let mut weights = layout::detect(checkpoint)?;
+    chain::settle(&mut weights, report)?;
+    Ok(weights)
+}
+
 /// Facts about the network in a checkpoint, without loading it onto a device. `name` is shown if the file has no title.
 pub fn describe(weights: &Weights, name: &str) -> Result<ModelInfo, LayoutError> {
     describe_blueprint(&*blueprint(weights)?, weights, name)
@@ -295,6 +304,8 @@ fn describe_blueprint(blueprint: &dyn Blueprint, weights: &Weights, name: &str) 
             SeedKind::of_layout(metadata.get("source_layout").map_or(weights.layout, String::as_str))
         }
     };
+    metadata.remove("recipe");
+    warnings.extend(chain::warnings(weights));
     let slider_range = metadata.get("slider_range").and_then(|text| text.parse().ok());
     let slider_range = slider_range.filter(|range| (1e-3..1e3).contains(range)).unwrap_or(facts.slider_range);
     Ok(ModelInfo {
@@ -323,6 +334,8 @@ fn describe_blueprint(blueprint: &dyn Blueprint, weights: &Weights, name: &str) 
         channel_order: weights.conventions.channel_order,
         upsampling: (weights.family == Family::StyleGan2).then_some(weights.conventions.upsampling),
         slider_range,
+        recipe: weights.recipe.clone(),
+        facts: weights.facts.clone(),
     })
 }
 

@@ -13,6 +13,19 @@ use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::edit::{Move, Seed, SeedKind, Truncation};
+use crate::recipe::Prior;
+
+/// z of a seed from a distribution. Uniform numbers are this program's own, whatever the tool.
+pub fn draw(prior: Prior, seed: Seed, dim: usize) -> Vec<f32> {
+    match prior {
+        Prior::Normal => z_of_seed(seed, dim, false),
+        Prior::TruncatedNormal { limit: 2.0 } => z_of_seed(seed, dim, true),
+        Prior::TruncatedNormal { limit } => normals(seed.number, 0).filter(|x| x.abs() <= limit).take(dim).collect(),
+        Prior::Uniform { low, high } => {
+            uniforms(seed.number).map(|x| low + (high - low) * x as f32).take(dim).collect()
+        }
+    }
+}
 
 /// z of a seed, by the tool that the seed is of. `truncated`: for a network whose z was drawn within -2..=2 (BigGAN), before
 /// the factor psi; other tools' normal numbers stay as they are.
@@ -47,6 +60,12 @@ pub fn noise_from_seed(seed: u64, layer: usize, pixels: usize) -> Vec<f32> {
 
 fn normal(seed: u64, stream: u64, count: usize) -> Vec<f32> {
     normals(seed, stream).take(count).collect()
+}
+
+/// Numbers in (0, 1].
+fn uniforms(seed: u64) -> impl Iterator<Item = f64> {
+    let mut random = ChaCha12Rng::seed_from_u64(seed);
+    std::iter::repeat_with(move || ((random.next_u64() >> 11) + 1) as f64 / (1u64 << 53) as f64)
 }
 
 /// Standard normal numbers by the Box-Muller transform; `stream` gives independent sequences of one seed.
@@ -116,7 +135,7 @@ mod tests {
 
     #[test]
     fn truncated_normal_numbers_stay_within_two() {
-        let values = truncated_z_from_seed(7, 20_000);
+        let values = draw(Prior::TruncatedNormal { limit: 2.0 }, 7, 20_000);
         let variance = values.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>() / 2e4;
         assert!(values.iter().all(|x| x.abs() <= 2.0));
         assert!((variance - 0.774).abs() < 0.02, "{variance}");

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::chain::Described;
 use super::conventions::Conventions;
 use super::entry::{Canonical, Change, Entry, SpectralNorm, Vectors};
 use super::error::{LayoutProblem, Names};
@@ -35,6 +36,8 @@ pub(super) struct Assembled {
     /// StyleGAN: both layers of a block share one noise picture.
     pub(super) noise_of_blocks: bool,
     pub(super) pggan_classes: Option<PgganClasses>,
+    /// Networks that a recipe describes.
+    pub(super) described: Described,
 }
 
 /// The classes of a PGGAN: as many of the first layer's inputs, the last ones, are a one-hot vector.
@@ -62,6 +65,7 @@ impl Assembled {
             instance_norm_epsilon: INSTANCE_NORM_EPSILON,
             noise_of_blocks: false,
             pggan_classes: None,
+            described: Described::default(),
         }
     }
 }

@@ -1,21 +1,24 @@
 //! Recognises the layout of a generator's tensors, by names and shapes only.
 
 use super::assembly::{Assembled, BATCH_NORM_EPSILON};
-use super::dcgan::Match;
+use super::chain::{self, BY_USER, Match};
 use super::entry::Entry;
 use super::error::{LayoutError, LayoutProblem, Names};
 use super::foreign::{refuse_foreign, refuse_others, unknown};
 use super::state_dict::StateDict;
 use super::unwrap::{self, Network};
-use super::weights::{FORMAT, Weights, family_of};
+use super::weights::{FORMAT, RECIPE, Weights, family_of};
 use super::{
-    basicsr, biggan, biggan_deep, dcgan, genforce, interfacegan, lernapparat, mmgeneration, nvidia, pggan, rosinality,
-    stated, style_based, stylegan, stylegan3, tensorflow,
+    basicsr, biggan, biggan_deep, genforce, interfacegan, lernapparat, mmgeneration, nvidia, pggan, rosinality, stated,
+    style_based, stylegan, stylegan3, tensorflow,
 };
 use crate::checkpoint::{Checkpoint, Container, Tensor, Unreadable};
 use crate::generator::Family;
 use crate::limits;
-use crate::recipe::Stated;
+use crate::recipe::{Recipe, Source, Stated};
+
+/// The metadata's key of a recipe that a person gives, for as long as the file is read.
+pub const GIVEN_RECIPE: &str = "given_recipe";
 
 /// Recognises the generator in `checkpoint`.
 ///
@@ -36,10 +39,14 @@ fn recognise(checkpoint: Checkpoint) -> Result<Weights, LayoutProblem> {
         // What the network is may show in what lies around it, too.
         for state in [network.surroundings.as_ref(), Some(&network.state)].into_iter().flatten() {
             refuse_foreign(state)?;
+            if !checkpoint.metadata.contains_key(GIVEN_RECIPE) {
+                chain::refuse_autoencoder(state)?;
+            }
         }
+        state_recipe(network, &checkpoint)?;
         let assembled = assemble(network);
         let mut assembled = assembled.map_err(|problem| explain(problem, &network.state))?;
-        if network.by_names_only && matches!(assembled.family, Family::Dcgan) {
+        if network.by_names_only && matches!(assembled.family, Family::Dcgan | Family::Chain) {
             return Err(unknown(&network.state, None));
         }
         check_extent(&assembled, checkpoint.file_len)?;
@@ -48,6 +55,8 @@ fn recognise(checkpoint: Checkpoint) -> Result<Weights, LayoutProblem> {
     };
     let (network, assembled) = unwrap::find(&checkpoint.tree, stated, wanted, read)?;
     let (mut ignored, mut warnings) = (network.ignored, network.warnings);
+    let mut metadata = checkpoint.metadata;
+    metadata.remove(GIVEN_RECIPE);
     warnings.extend(assembled.warnings);
     if !assembled.unused.is_empty() {
         ignored.push(format!("tensors {}", Names(assembled.unused)));
@@ -58,7 +67,7 @@ fn recognise(checkpoint: Checkpoint) -> Result<Weights, LayoutProblem> {
         layout: assembled.layout,
         container: checkpoint.container,
         file_len: checkpoint.file_len,
-        metadata: checkpoint.metadata,
+        metadata,
         carries_code: checkpoint.carries_code,
         network_taken: network.taken,
         ignored,
@@ -70,6 +79,11 @@ fn recognise(checkpoint: Checkpoint) -> Result<Weights, LayoutProblem> {
         instance_norm_epsilon: assembled.instance_norm_epsilon,
         noise_of_blocks: assembled.noise_of_blocks,
         pggan_classes: assembled.pggan_classes,
+        recipe: assembled.described.recipe,
+        facts: assembled.described.facts,
+        reading: assembled.described.reading,
+        renamed: assembled.described.renamed,
+        statistics: None,
         tensors: assembled.tensors,
     })
 }
@@ -88,10 +102,8 @@ fn explain(problem: LayoutProblem, state: &StateDict) -> LayoutProblem {
 /// The first layout whose tell-tale names are there decides; a network without any may still be a DCGAN.
 fn assemble(network: &mut Network) -> Result<Assembled, LayoutProblem> {
     let state = &network.state;
-    if let Stated::Network { by, .. } = &state.stated {
-        return Err(LayoutProblem::unsupported(format!(
-            "a network of other layers than the known families', which {by} states,"
-        )));
+    if let Stated::Network { recipe, by } = &state.stated {
+        return chain::stated_network(state, recipe, by);
     }
     stylegan::refuse_revised(state)?;
     if stylegan3::matches(state) {
@@ -153,11 +165,8 @@ fn assemble(network: &mut Network) -> Result<Assembled, LayoutProblem> {
         return if biggan::is_deep(state) { biggan_deep::assemble_brock(state) } else { biggan::assemble(state) };
     }
     refuse_others(state)?;
-    if let Stated::Unsupported { what } = &state.stated {
-        return Err(LayoutProblem::unsupported(what.clone()));
-    }
-    match dcgan::assemble(state)? {
-        Match::Yes(assembled) => Ok(assembled),
+    match chain::assemble(state)? {
+        Match::Yes(assembled) => Ok(*assembled),
         Match::Nearly(remark) => Err(unknown(state, Some(remark))),
         Match::No => Err(unknown(state, None)),
     }
@@ -202,13 +211,35 @@ fn one_mean(mean: &Tensor) -> Result<Option<Tensor>, Unreadable> {
     Ok(same.then_some(first))
 }
 
+/// What a person says of a file comes first; files of this program carry the recipe of a chain in their metadata.
+fn state_recipe(network: &mut Network, checkpoint: &Checkpoint) -> Result<(), LayoutProblem> {
+    let text = |key: &str| checkpoint.metadata.get(key);
+    let converted = text("format").is_some_and(|format| format == FORMAT);
+    let (json, by) = match (text(GIVEN_RECIPE), text(RECIPE).filter(|_| converted)) {
+        (Some(json), _) => (json, BY_USER),
+        (None, Some(json)) => (json, "the file, which this program wrote"),
+        (None, None) => return Ok(()),
+    };
+    let recipe = Recipe::parse(json).map_err(|error| LayoutProblem::Recipe { what: error.to_string() })?;
+    network.state.stated = Stated::Network { recipe, by: by.into() };
+    Ok(())
+}
+
 /// Takes over what a safetensors file or a config.json says of the network.
 fn apply_metadata(assembled: &mut Assembled, checkpoint: &Checkpoint) -> Result<(), LayoutProblem> {
     let text = |key: &str| checkpoint.metadata.get(key).map(String::as_str);
     let converted = text("format") == Some(FORMAT);
+    if converted {
+        // Nothing is open in a file of this program.
+        assembled.described.reading = None;
+        assembled.described.facts.retain(|fact| fact.source != Source::Guess);
+    }
     if let Some(name) = text("family").filter(|_| converted) {
         match family_of(name) {
             Some(family) if family == assembled.family => {}
+            Some(family @ (Family::Dcgan | Family::Chain)) if assembled.described.recipe.is_some() => {
+                assembled.family = family;
+            }
             Some(family) => {
                 let what = format!("says that this is a {family}, but the tensors are a {}", assembled.family);
                 return Err(LayoutProblem::content("metadata", what));

@@ -33,6 +33,8 @@ pub(super) enum Change {
     Rotate(usize),
     /// Spectral normalisation.
     Divide(Arc<SpectralNorm>),
+    /// Weight normalisation: every row along the first axis gets the length that is stored here.
+    Lengths(Tensor),
 }
 
 impl Entry {
@@ -52,6 +54,14 @@ impl Entry {
                 Change::Rotate(places) => {
                     let run = self.shape.last().copied().unwrap_or(1).max(1);
                     values.chunks_exact_mut(run).for_each(|run| run.rotate_left(*places % run.len()));
+                }
+                Change::Lengths(lengths) => {
+                    let lengths = lengths.to_f32()?;
+                    let row = values.len() / lengths.len().max(1);
+                    for (row, length) in values.chunks_exact_mut(row.max(1)).zip(lengths) {
+                        let norm = row.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt();
+                        row.iter_mut().for_each(|x| *x *= (f64::from(length) / norm) as f32);
+                    }
                 }
                 Change::Divide(_) => {}
             }

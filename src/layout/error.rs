@@ -30,6 +30,8 @@ pub enum LayoutProblem {
     Missing { layout: String, names: Names },
     #[error("tensor {tensor}: expected shape {expected}, found {found:?}")]
     Shape { tensor: String, expected: String, found: Vec<usize> },
+    #[error("the network's description: {what}")]
+    Recipe { what: String },
     #[error("tensor {tensor}: {what}")]
     Content { tensor: String, what: String },
     /// The file changed under the reader.

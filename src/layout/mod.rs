@@ -8,6 +8,7 @@ mod assembly;
 mod basicsr;
 mod biggan;
 mod biggan_deep;
+mod chain;
 mod conventions;
 mod dcgan;
 mod detect;
@@ -38,8 +39,9 @@ mod unwrap;
 mod weights;
 
 pub(crate) use assembly::PgganClasses;
+pub use chain::{Axis, EPSILON, Reading};
 pub use conventions::{ChannelOrder, Conventions, LatentNorm, SETTINGS, Upsampling};
-pub use detect::detect;
+pub use detect::{GIVEN_RECIPE, detect};
 pub use error::{LayoutError, LayoutProblem, Names};
 pub use weights::Weights;
 

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::assembly::PgganClasses;
+use super::chain::Reading;
 use super::conventions::Conventions;
 use super::entry::Canonical;
 use super::error::{LayoutError, LayoutProblem};
 use crate::checkpoint::Container;
 use crate::generator::Family;
+use crate::recipe::{Fact, Recipe};
 
 /// The weights of one generator under canonical names.
 ///
@@ -23,6 +25,7 @@ use crate::generator::Family;
 ///   `mapping.label_weight` `[classes, n]` together with z. `skip.weight`: residual architecture.
 /// * BigGAN and BigGAN-deep: spectral norms are divided out. `generator.gen_z.weight` is `[4*4*C, z + e]`, its rows in the
 ///   order (y, x, channel), z before the embedding; statistics are `[S, C]`, S = 1 if there is one set.
+/// * Chains have the names of the file, as the recipe says them.
 /// * DCGAN: `main.{0,3,6,..}.weight[, bias]`, `main.{1,4,..}.{weight,bias,running_mean,running_var}`.
 #[derive(Debug)]
 pub struct Weights {
@@ -55,14 +58,30 @@ pub struct Weights {
     pub noise_of_blocks: bool,
     /// PGGAN: how many of the first layer's inputs are the class.
     pub(crate) pggan_classes: Option<PgganClasses>,
+    /// The network step by step, for chains and DCGANs.
+    pub recipe: Option<Recipe>,
+    /// What is known or guessed of the network, and by what.
+    pub facts: Vec<Fact>,
+    /// What shapes leave open, until `generator::settle` has settled it.
+    pub reading: Option<Reading>,
+    /// How far the statistics of batch norms are from what codes bring to them; 0 is a perfect fit.
+    pub statistics: Option<f32>,
+    /// Tensors under the names of the recipe, while those below have canonical ones and the family's own code draws.
+    pub(super) renamed: Option<Canonical>,
     pub(super) tensors: Canonical,
 }
+
+/// Tensors under other names.
+pub(crate) struct Renamed(Canonical);
 
 /// The `format` that files of canonical tensors name in their metadata.
 pub(super) const FORMAT: &str = "sefa-studio";
 
+/// The metadata's key of a chain's recipe.
+pub(super) const RECIPE: &str = "recipe";
+
 /// Families by the names that metadata has for them.
-const FAMILIES: [(&str, Family); 7] = [
+const FAMILIES: [(&str, Family); 8] = [
     ("pggan", Family::Pggan),
     ("stylegan", Family::StyleGan),
     ("stylegan2", Family::StyleGan2),
@@ -70,6 +89,7 @@ const FAMILIES: [(&str, Family); 7] = [
     ("biggan", Family::BigGan),
     ("biggan-deep", Family::BigGanDeep),
     ("dcgan", Family::Dcgan),
+    ("chain", Family::Chain),
 ];
 
 fn family_name(family: Family) -> &'static str {
@@ -82,6 +102,33 @@ pub(super) fn family_of(name: &str) -> Option<Family> {
 }
 
 impl Weights {
+    /// The recipe that the network is drawn by, unless its family's own code does.
+    pub fn drawn_by(&self) -> Option<&Recipe> {
+        self.recipe.as_ref().filter(|_| self.renamed.is_none())
+    }
+
+    /// Gives the tensors the names that the recipe has, for a while; what they had is to be given back.
+    pub(crate) fn with_recipe_names(&mut self) -> Option<Renamed> {
+        self.renamed.as_mut().map(|renamed| Renamed(std::mem::replace(&mut self.tensors, renamed.clone())))
+    }
+
+    /// Gives back what [`Weights::with_recipe_names`] took.
+    pub(crate) fn with_names(&mut self, names: Option<Renamed>) {
+        if let Some(Renamed(tensors)) = names {
+            self.tensors = tensors;
+        }
+    }
+
+    /// Reads the network as `recipe` says from now on.
+    pub(crate) fn adopt(&mut self, recipe: Recipe) {
+        if self.recipe.as_ref() != Some(&recipe)
+            && let Some(tensors) = self.renamed.take()
+        {
+            self.tensors = tensors;
+        }
+        self.recipe = Some(recipe);
+    }
+
     /// Shape of a canonical tensor; `None` if the network has none of that name.
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
         self.tensors.get(name).map(|entry| entry.shape.as_slice())
@@ -153,6 +200,9 @@ impl Weights {
         settings.extend(self.conv_clamp.map(|clamp| ("conv_clamp", clamp.to_string())));
         if matches!(self.family, Family::BigGan | Family::BigGanDeep | Family::Dcgan) {
             settings.push(("batch_norm_epsilon", self.batch_norm_epsilon.to_string()));
+        }
+        if let Some(recipe) = self.drawn_by().and_then(|recipe| serde_json::to_string(recipe).ok()) {
+            settings.push((RECIPE, recipe));
         }
         settings.extend(self.conventions.settings());
         if self.family == Family::BigGanDeep {

@@ -40,6 +40,20 @@ impl Recipe {
         Ok(serde_json::from_str(json)?)
     }
 
+    /// Names of all tensors, in the order of the steps, and whether a transposed convolution has it; some may come twice.
+    pub fn layers(&self) -> Vec<(&str, bool)> {
+        let mut names = Vec::new();
+        let mut waiting: Vec<&Step> = self.steps.iter().rev().collect();
+        while let Some(step) = waiting.pop() {
+            let is_transposed = matches!(step, Step::ConvTranspose(_));
+            names.extend(step.tensors().into_iter().map(|name| (name, is_transposed)));
+            if let Step::Join { branches, .. } = step {
+                waiting.extend(branches.iter().rev().flat_map(|branch| branch.steps.iter().rev()));
+            }
+        }
+        names
+    }
+
     /// What is out of bounds, if something is. Recipes that are deserialised have passed; those made by readers have to.
     pub fn check(&self) -> Result<(), String> {
         if self.version == 0 || self.version > VERSION {

@@ -1,5 +1,7 @@
 //! Where the parts of a recipe come from, and what files state.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::Recipe;
@@ -28,6 +30,21 @@ pub enum Source {
     Statistics { score: f32, next: Option<f32> },
     /// The custom of the field; nothing in the file says so.
     Guess,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::User => f.write_str("by the recipe"),
+            Source::Stated { by } => write!(f, "stated by {by}"),
+            Source::Shapes => f.write_str("by the tensors' shapes"),
+            Source::Statistics { score, next: Some(next) } => {
+                write!(f, "by the statistics of batch norms: {score:.2} against {next:.2}")
+            }
+            Source::Statistics { score, next: None } => write!(f, "by the statistics of batch norms: {score:.2}"),
+            Source::Guess => f.write_str("a guess"),
+        }
+    }
 }
 
 /// What a file says of its network beside the tensors.

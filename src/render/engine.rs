@@ -12,11 +12,11 @@ use super::{Picture, Source};
 use crate::checkpoint::CheckpointError;
 use crate::edit::{Code, Edit, LayerSet, Noise, NoiseMode, Seed, Weighting};
 use crate::generator::{
-    Activation, Conditions, Generator, Label, LoadError, ModelInfo, NoiseInput, Prior, ReadBackError, Size, Stage,
+    self, Activation, Conditions, Generator, Label, LoadError, ModelInfo, NoiseInput, ReadBackError, Size, Stage,
 };
 use crate::gpu::{Precision, RenderDevice};
 use crate::latent;
-use crate::layout::{self, LayoutError};
+use crate::layout::{GIVEN_RECIPE, LayoutError};
 use crate::ops::Gram;
 use crate::progress::{Cancelled, Progress, Report};
 use crate::sefa::{self, Basis, SefaError, StyleRows};
@@ -131,8 +131,24 @@ impl Engine {
 
     /// Opens a model in place of the present one, which stays if this fails or is cancelled.
     pub fn open(&mut self, source: &Source, report: Report) -> Result<Arc<ModelInfo>, RenderError> {
+        self.open_as(source, None, report)
+    }
+
+    /// As [`Engine::open`]; the network is read as a person's recipe says, JSON, if there is one.
+    pub fn open_as(
+        &mut self,
+        source: &Source,
+        recipe: Option<&str>,
+        report: Report,
+    ) -> Result<Arc<ModelInfo>, RenderError> {
         let name = source.short_name();
-        let weights = layout::detect(source.open(report)?)?;
+        let mut checkpoint = source.open(report)?;
+        checkpoint.metadata.extend(recipe.map(|json| (GIVEN_RECIPE.to_owned(), json.to_owned())));
+        let loading = |error| match error {
+            LoadError::Layout(error) => RenderError::Layout(error),
+            error => RenderError::Load(source.to_string(), Box::new(error)),
+        };
+        let weights = generator::recognise(checkpoint, report).map_err(loading)?;
         let label = self.device.label();
         let limits = (label.as_str(), self.device.max_tensor_bytes());
         let generator = Generator::load(&weights, &name, self.device.place(), limits, report)
@@ -283,9 +299,13 @@ impl Model {
 
     /// z of a seed.
     fn drawn(&self, seed: Seed, psi: f32) -> Vec<f32> {
-        let truncated = self.generator.network.prior() == Prior::TruncatedNormal;
-        let z = latent::z_of_seed(seed, self.generator.info.z_dim, truncated);
-        if truncated { z.iter().map(|x| psi * x).collect() } else { z }
+        let info = &self.generator.info;
+        let z = latent::draw(self.generator.network.prior(), seed, info.z_dim);
+        match info.w_dim {
+            // Truncation pulls w towards its mean; without w, z is drawn closer to zero.
+            None => z.iter().map(|x| psi * x).collect(),
+            Some(_) => z,
+        }
     }
 
     /// The code of z, from the cache if it is the last one's.

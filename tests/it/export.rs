@@ -24,6 +24,7 @@ fn project() -> Project {
             name: "größer".into(),
             family: "StyleGAN2".into(),
             source: "example:toy-heads".into(),
+            recipe: None,
         },
         edit: Edit {
             sample: Sample { code: Code::W((0..512).map(|i| i as f32 / 7.0).collect()), class: None, mix: None },

@@ -2,6 +2,7 @@
 //! bounds are those of the fixtures' README.
 
 mod biggan;
+mod chain;
 mod dcgan;
 mod half;
 mod pggan;

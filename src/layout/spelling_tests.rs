@@ -223,6 +223,23 @@ fn biggans_from_tensorflow_hub_have_their_epsilons() {
     assert_eq!((plain.batch_norm_epsilon, plain.last_norm_epsilon), (1e-5, 1e-5));
 }
 
+/// One row of statistics does not make a network Brock's.
+#[test]
+fn one_row_of_statistics_keeps_the_epsilon_of_its_layout() {
+    let hugging_face = tensors(&open("biggan_deep_hf_small/pytorch_model.bin").unwrap());
+    let one_row = hugging_face.into_iter().map(|(name, shape, mut values)| {
+        if !name.contains("running_") {
+            return (name, shape, values);
+        }
+        values.truncate(shape[1]);
+        (name, vec![1, shape[1]], values)
+    });
+    let found = detect(one_row).unwrap();
+    assert_eq!((found.batch_norm_epsilon, found.last_norm_epsilon), (1e-4, 1e-4));
+    let brock = open("biggan_deep_ajbrock/G_ema.pth").unwrap();
+    assert_eq!((brock.batch_norm_epsilon, brock.last_norm_epsilon), (1e-5, 1e-5));
+}
+
 #[test]
 fn biggans_without_classes_open() {
     // Gains and biases from z alone: the columns of the embedding are gone.

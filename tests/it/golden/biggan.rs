@@ -127,6 +127,18 @@ fn variants_of_brocks_network_render_as_the_reference() {
     }
 }
 
+#[test]
+fn a_network_of_brock_without_classes_renders_as_the_reference() {
+    for case in Case::all("biggan_ajbrock_no_classes", &["G_ema.pth"]) {
+        let mut engine = case.open();
+        let info = engine.info().unwrap();
+        assert_eq!((info.family, info.z_dim, info.num_layers, info.classes), (Family::BigGan, 16, 4, None));
+        for n in case.samples() {
+            case.assert_picture(&mut engine, &case.edit_of_z(n, 1.0), "image", n, PICTURE);
+        }
+    }
+}
+
 /// z of a layer of a network that splits it has no effect outside its own part, and SeFa's rows know.
 #[test]
 fn directions_of_a_block_lie_in_its_part_of_a_split_z() {

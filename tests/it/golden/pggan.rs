@@ -75,6 +75,25 @@ fn interfacegans_pggan_renders_as_its_own_code() {
 }
 
 #[test]
+fn pggan_with_classes_renders_as_the_reference() {
+    for case in Case::all("pggan_tf_classes", &["model_tf.pkl"]) {
+        let mut engine = case.open();
+        let info = engine.info().unwrap();
+        assert_eq!((info.family, info.z_dim, info.classes), (Family::Pggan, 9, Some(4)));
+        // Converted, it is the same.
+        let mut converted = case.with_tensor("lod", &[0.0]).open();
+        for n in case.samples() {
+            case.assert_picture(&mut engine, &case.edit_of_z(n, 1.0), "image", n, PICTURE);
+            case.assert_picture(&mut converted, &case.edit_of_z(n, 1.0), "image", n, PICTURE);
+        }
+        if case.is_cpu() {
+            let basis = engine.factorize(&LayerSet::range(0, 0), Default::default()).unwrap();
+            assert_eq!(basis.len(), 9, "directions are of z alone");
+        }
+    }
+}
+
+#[test]
 fn pggan_has_the_directions_of_the_reference() {
     for case in cases().filter(Case::is_cpu) {
         assert_basis(&mut case.open(), &LayerSet::range(0, 0), &case.expected, "all");

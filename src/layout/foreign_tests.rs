@@ -46,7 +46,7 @@ const FAMILIES: &[(&[&str], &str)] = &[
     (&["backbone.synthesis.b4.const", "decoder.net.0.weight"], "EG3D"),
     (&["g_mapping.map.dense0.weight", "g_synthesis.init_block.const"], "huangzh13"),
     (&["progression_8.conv.0.weight", "to_rgb_8.conv.weight"], "rosinality's code (progressive-gan-pytorch)"),
-    (&["stylegan_decoder.style_mlp.1.weight", "condition_scale.0.0.weight"], "GFPGAN"),
+    (&["stylegan_decoder.style_mlp.1.weight", "conv_body_first.weight"], "GFPGAN"),
     (&["decoder.conv_in.weight", "decoder.mid_block.x", "decoder.conv_out.weight", "encoder.x"], "latent diffusion"),
     (&["quantize.embedding.weight", "decoder.conv_in.weight"], "VQGAN"),
     (&["model.diffusion_model.out.2.weight", "first_stage_model.x"], "latent diffusion"),

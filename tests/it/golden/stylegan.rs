@@ -108,8 +108,7 @@ fn ports_of_stylegan_render_as_their_own_code() {
                     "edit/w" => Code::W(case.expected.row(port.edited, n)),
                     _ => Code::WPlus(case.expected.rows(port.edited, n)),
                 };
-                // Given codes are not truncated.
-                case.assert_picture(&mut engine, &case.edit(n, edited, 0.3), "edit/image", n, PICTURE);
+                case.assert_picture(&mut engine, &case.edit(n, edited, 1.0), "edit/image", n, PICTURE);
             }
         }
     }

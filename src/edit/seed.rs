@@ -63,10 +63,11 @@ impl SeedKind {
     /// Whose seeds people mean when they speak of those of a network whose tensors are named as in `layout`: those of
     /// the tool that the layout comes from.
     pub fn of_layout(layout: &str) -> SeedKind {
+        // NVIDIA's generate.py, genforce's and InterFaceGAN's samplers, and TensorFlow's and Keras's scripts use numpy.
+        const NUMPY: [&str; 5] = ["nvidia", "genforce", "tensorflow", "interfacegan", "keras"];
         match layout {
-            // NVIDIA's generate.py, genforce's and InterFaceGAN's samplers, and TensorFlow's and Keras's scripts use numpy.
-            "nvidia" | "genforce" | "tensorflow" | "interfacegan" | "keras" => SeedKind::Numpy,
             "huggingface" => SeedKind::Scipy,
+            layout if NUMPY.iter().any(|tool| layout.starts_with(tool)) => SeedKind::Numpy,
             _ => SeedKind::Torch,
         }
     }

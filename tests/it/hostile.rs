@@ -181,7 +181,14 @@ fn networks_of_any_claimed_size_are_drawn_or_refused_in_time() {
 fn damaged_networks_never_panic() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("damaged.pth");
-    let files = ["stylegan2_ada_skip/model.pkl", "dcgan/netG_dataparallel.pth", "stylegan1_genforce/model_tf.pkl"];
+    let files = [
+        "stylegan2_ada_skip/model.pkl",
+        "dcgan/netG_dataparallel.pth",
+        "stylegan1_genforce/model_tf.pkl",
+        "archive_dcgan/model.onnx",
+        "archive_dcgan/scripted.pt",
+        "stated/functional.keras",
+    ];
     let whole: Vec<Vec<u8>> = STATE_DICTS.iter().chain(&files).map(|file| fs::read(fixture(file)).unwrap()).collect();
     let (mut goes_on, mut random) = effort(120, 0x2545_f491_4f6c_dd1d);
     let (mut drawn, mut tried) = (0, 0);

@@ -54,10 +54,14 @@ def style_weights(generator):
 
 
 def shares(rows):
-    """Eigenvalues of AᵀA as shares of their sum, descending, and eigenvectors as rows; A has unit rows."""
+    """Eigenvalues of AᵀA as shares of their sum, descending, and eigenvectors as rows; A has unit rows. As in the program, the
+    component of largest magnitude is positive.
+    """
     rows = rows / rows.norm(dim=1, keepdim=True)
     values, vectors = torch.linalg.eigh((rows.T @ rows).double().cpu())
-    return (values / values.sum()).flip(0).tolist(), vectors.T.flip(0).float()
+    vectors = vectors.T.flip(0)
+    vectors = vectors * vectors.gather(1, vectors.abs().argmax(1, keepdim=True)).sign()
+    return (values / values.sum()).flip(0).tolist(), vectors.float()
 
 
 def group_rows(layers, group):

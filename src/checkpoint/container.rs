@@ -18,7 +18,7 @@ use super::pickle::{self, NoStorages, Pickled};
 use super::torch_script::Script;
 use super::torch_zip::{Kind, Zip};
 use super::tree::Tree;
-use super::{keras, npy, onnx, safetensors, torch_legacy, torch_script};
+use super::{keras, npy, onnx, safetensors, stranger, torch_legacy, torch_script};
 use crate::limits;
 use crate::progress::{Cancelled, Progress, Report, silent};
 
@@ -356,6 +356,9 @@ fn recognise(start: &Start, name: &str) -> Result<Container, CheckpointError> {
     // TensorFlow's index is a table of LevelDB's format, whose magic number comes last; the numbers beside it have no mark.
     if start.tail.ends_with(b"\x57\xfb\x80\x8b\x24\x75\x47\xdb") || (name.contains(".data-") && name.contains("-of-")) {
         return Err(refused(name, "this is a part of a TensorFlow checkpoint", SAVE_PICKLE));
+    }
+    if let Some((found, advice)) = stranger::describe(bytes) {
+        return Err(refused(name, found, advice));
     }
     let shown: Vec<String> = bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     Err(refused(name, format!("unknown kind of file, its first bytes are {}", shown.join(" ")), EXPECTED))

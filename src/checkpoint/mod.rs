@@ -18,6 +18,7 @@ mod numpy;
 mod onnx;
 mod pickle;
 mod safetensors;
+mod stranger;
 mod tensor;
 mod torch_legacy;
 mod torch_script;

@@ -25,7 +25,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::generator::{self, ModelInfo};
 use crate::gpu::{self, RenderDevice};
 use crate::layout::{GIVEN_RECIPE, Weights};
-use crate::project::{self, Project};
+use crate::project::{self, Project, ProjectError};
 use crate::render::{Engine, Source};
 
 const EXAMPLES: &str = "\
@@ -151,6 +151,7 @@ fn refuse_edit(source: &Source) -> anyhow::Result<()> {
             project.model.name,
             project.model.family
         ),
+        Err(error @ ProjectError::Version { .. }) => Err(error.into()),
         // The reader of checkpoints says what it is.
         Err(_) => Ok(()),
     }

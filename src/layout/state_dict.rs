@@ -181,7 +181,7 @@ impl StateDict {
 
     /// The tensors numbered `members` and what else is known of them, their names without `prefix`, which they all have.
     pub(super) fn part(&self, prefix: &str, members: &[usize]) -> StateDict {
-        let mut part = StateDict { class: self.classes.get(prefix).cloned(), ..StateDict::default() };
+        let mut part = StateDict { class: self.class_of(prefix), ..StateDict::default() };
         for (name, tensor) in members.iter().filter_map(|&at| self.entries.get(at)) {
             if let Some(rest) = name.strip_prefix(prefix) {
                 part.insert(rest.into(), tensor.clone());
@@ -194,6 +194,14 @@ impl StateDict {
         part.unread = self.unread.iter().filter_map(|(name, kind)| Some((below(name)?, kind.clone()))).collect();
         part.classes = self.classes.iter().filter_map(|(name, class)| Some((below(name)?, class.clone()))).collect();
         part
+    }
+
+    /// The class of a module, or of the one around it where that says more (`Sequential`).
+    fn class_of(&self, prefix: &str) -> Option<String> {
+        let around = prefix.match_indices('.').map(|(at, _)| &prefix[..=at]).rev().chain([""]);
+        let classes = around.map_while(|prefix| self.classes.get(prefix));
+        let own = self.classes.get(prefix);
+        classes.into_iter().find(|class| !class.starts_with("torch.nn.")).or(own).cloned()
     }
 
     /// Name and tensor by number, in the order of the file.

@@ -93,8 +93,13 @@ pub(super) fn find<T>(
         }
     }
     let known = |(_, problem): &&(&Candidate, LayoutProblem)| !matches!(problem, LayoutProblem::Unknown { .. });
-    let telling = failures.iter().find(known).or_else(|| failures.first());
-    Err(telling.map_or_else(|| nothing::problem(tree, &inventory, &found), |(_, problem)| problem.clone()))
+    if let Some((_, problem)) = failures.iter().find(known) {
+        return Err(problem.clone());
+    }
+    Err(match failures.first() {
+        Some((_, problem)) => nothing::stranger(&inventory).unwrap_or_else(|| problem.clone()),
+        None => nothing::problem(tree, &inventory, &found),
+    })
 }
 
 impl Network {

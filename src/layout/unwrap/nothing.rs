@@ -40,6 +40,22 @@ pub(super) fn problem(tree: &Tree, inventory: &Inventory, found: &Candidates) ->
     LayoutProblem::Unknown { seen: format!("{}{of}, no tensors", tree.describe(root)), nearest: known() }
 }
 
+/// What tensors are that no layout knows, if their names or their number tell.
+pub(super) fn stranger(inventory: &Inventory) -> Option<LayoutProblem> {
+    let is_lora = |name: &str| ["lora_up", "lora_down", "lora_A", "lora_B"].iter().any(|part| name.contains(part));
+    if inventory.state.names().any(is_lora) {
+        let advice = "Open the generator that it changes, with the changes merged into it";
+        return Some(LayoutProblem::foreign("a LoRA: small changes to a network that is not in the file", advice));
+    }
+    match inventory.state.at(0) {
+        Some((name, tensor)) if inventory.state.len() == 1 => {
+            let what = format!("one tensor, {name:.80} of shape {:?}, not a network", tensor.shape());
+            Some(LayoutProblem::foreign(what, "Open the generator's file; codes are given with --latents"))
+        }
+        _ => None,
+    }
+}
+
 fn told(path: &str, other: Other) -> String {
     if path.is_empty() { other.name().into() } else { format!("{path:.80} ({})", other.name()) }
 }

@@ -430,6 +430,14 @@ fn files_without_a_generator_say_what_they_hold() {
             "a list of 2 tensors without names",
         ),
         (Py::Tensor(vec![1, 8, 16], vec![0.0; 128]), "one tensor of shape [1, 8, 16], not a network"),
+        (Py::dict([("latent", Py::Tensor(vec![1, 8, 16], vec![0.0; 128]))]), "one tensor, latent of shape [1, 8, 16]"),
+        (
+            Py::dict([
+                ("a.lora_up.weight", Py::Tensor(vec![2, 2], vec![0.0; 4])),
+                ("a.lora_down.weight", Py::Tensor(vec![2, 2], vec![0.0; 4])),
+            ]),
+            "a LoRA",
+        ),
         (Py::dict::<&str>([]), "a map of 0 entries, no tensors"),
         (Py::dict([("epoch", Py::Int(3)), ("itr", Py::Int(3))]), "the progress of a training"),
         (Py::dict([("log", Py::Text("x".into()))]), "a map of 1 entries (log), no tensors"),

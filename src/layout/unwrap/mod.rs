@@ -65,12 +65,13 @@ pub(super) fn find<T>(
         return Ok((network, content));
     }
     let inventory = Inventory::of(tree);
-    let mut found = Candidates::of(&inventory);
-    if let Some(wanted) = wanted {
-        found = only(wanted, found)?;
-    }
+    let found = Candidates::of(&inventory);
+    let tried = match wanted {
+        Some(wanted) => only(wanted, &found)?,
+        None => found.likely.iter().collect(),
+    };
     let mut failures: Vec<(&Candidate, LayoutProblem)> = Vec::new();
-    for candidate in found.likely.iter().take(limits::TRIED) {
+    for candidate in tried.into_iter().take(limits::TRIED) {
         // What is damaged, or known and not opened, is the generator all the same: nothing less likely takes its place.
         let is_known = |(failed, problem): &&(&Candidate, LayoutProblem)| {
             !matches!(problem, LayoutProblem::Unknown { .. })
@@ -86,7 +87,9 @@ pub(super) fn find<T>(
         });
         match read {
             Ok((mut network, content)) => {
-                network.warnings.extend(place.doubts(&failures));
+                if wanted.is_none() {
+                    network.warnings.extend(place.doubts(&failures));
+                }
                 return Ok((network, content));
             }
             Err(problem) => failures.push((candidate, problem)),
@@ -117,19 +120,17 @@ impl Network {
 }
 
 /// The candidates at a path that the user named.
-fn only(wanted: &str, found: Candidates) -> Result<Candidates, LayoutProblem> {
-    let is_wanted = |candidate: &Candidate| candidate.path() == wanted.trim_end_matches('.');
-    let named = found.likely.iter().filter(|it| !it.by_names_only && !it.path().is_empty());
-    let paths: Vec<String> = named.map(|it| it.path().to_string()).collect();
-    let Candidates { mut likely, others } = found;
-    likely.retain(is_wanted);
-    if likely.is_empty() {
-        let mut seen = HashSet::new();
-        let paths: Vec<String> = paths.into_iter().filter(|path| seen.insert(path.clone())).take(MAX_IGNORED).collect();
-        let there = if paths.is_empty() { "it has only one".into() } else { format!("there are {}", paths.join(", ")) };
-        return Err(LayoutProblem::NoSuchNetwork { wanted: wanted.into(), there });
+fn only<'a>(wanted: &str, found: &'a Candidates) -> Result<Vec<&'a Candidate>, LayoutProblem> {
+    let wanted_ones: Vec<&Candidate> =
+        found.likely.iter().filter(|it| it.path() == wanted.trim_end_matches('.')).collect();
+    if !wanted_ones.is_empty() {
+        return Ok(wanted_ones);
     }
-    Ok(Candidates { likely, others })
+    let named = found.likely.iter().filter(|it| !it.by_names_only && !it.path().is_empty());
+    let mut seen = HashSet::new();
+    let paths: Vec<&str> = named.map(Candidate::path).filter(|path| seen.insert(*path)).take(MAX_IGNORED).collect();
+    let there = if paths.is_empty() { "it has only one".into() } else { format!("there are {}", paths.join(", ")) };
+    Err(LayoutProblem::NoSuchNetwork { wanted: wanted.into(), there })
 }
 
 /// A candidate with all that lies around it.

@@ -312,8 +312,9 @@ fn other_kinds_of_files_are_named() {
         (b"\x1f\x8b\x08".to_vec(), "gzip"),
         (tar, "tar archive"),
         (other, "photo.jpg"),
-        (b"hello".to_vec(), "unknown kind of file, its first bytes are 68 65 6c 6c 6f"),
-        (b"{\"version\": 1}".to_vec(), "unknown kind of file"),
+        (b"hello".to_vec(), "a text that begins with \"hello\""),
+        (b"{\"version\": 1}".to_vec(), "a JSON text"),
+        (b"\x01\xff\x02".to_vec(), "unknown kind of file, its first bytes are 01 ff 02"),
     ] {
         let message = refusal(bytes);
         assert!(message.starts_with("test.pth: ") && message.contains(expected), "{message}");

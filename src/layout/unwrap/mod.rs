@@ -184,7 +184,7 @@ impl Place<'_> {
     fn surroundings(&self) -> Option<StateDict> {
         let prefix = self.candidate.prefix.as_str();
         let ends = prefix.match_indices('.').map(|(at, _)| &prefix[..=at]);
-        let around = ends.filter(|path| self.inventory.is_key(path)).last().unwrap_or("");
+        let around = ends.rev().find(|path| self.inventory.is_key(path)).unwrap_or("");
         let inside = |at: &usize| self.inventory.state.at(*at).is_some_and(|(name, _)| name.starts_with(around));
         let members: Vec<usize> = (0..self.inventory.state.len()).filter(inside).collect();
         match self.candidate.tensors() {

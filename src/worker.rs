@@ -21,6 +21,7 @@ use crate::generator::ModelInfo;
 use crate::gpu::{self, Precision, RenderDevice};
 use crate::progress::{Cancelled, Progress};
 use crate::project::Project;
+use crate::recipe::Recipe;
 use crate::render::{Engine, Frame, FrameImage, RenderError, Screen, Source};
 use crate::sefa::Basis;
 
@@ -29,6 +30,8 @@ use crate::sefa::Basis;
 pub enum Job {
     /// Replaces the open model; if it fails, the old one stays.
     Open(Source),
+    /// The same, read as a person says.
+    OpenAs(Source, Box<Recipe>),
     /// Stores models in another precision; the open one is opened again for it.
     Store(Precision),
     Factorize {
@@ -196,7 +199,7 @@ pub fn coalesce(jobs: Vec<Job>) -> Vec<Job> {
             (Job::Factorize { .. }, Job::Factorize { .. }) => true,
             _ => false,
         };
-        let after_open = kept.iter().rev().take_while(|other| !matches!(other, Job::Open(_)));
+        let after_open = kept.iter().rev().take_while(|other| !matches!(other, Job::Open(_) | Job::OpenAs(..)));
         if !after_open.into_iter().any(same_kind) {
             kept.push(job);
         }
@@ -209,7 +212,8 @@ pub fn coalesce(jobs: Vec<Job>) -> Vec<Job> {
 struct Desk<Notify> {
     engine: Engine,
     screen: Option<Screen>,
-    source: Option<Source>,
+    /// What opens the present model again.
+    source: Option<(Source, Option<Box<Recipe>>)>,
     /// Whole pictures take longer than the hand notices.
     is_slow: bool,
     notify: Notify,
@@ -291,7 +295,8 @@ impl<Notify: Fn(Event)> Desk<Notify> {
         self.engine = Engine::new(RenderDevice::cpu(Some(note)));
         self.announce_device();
         match self.source.clone() {
-            Some(source) => self.attempt(&Job::Open(source)),
+            Some((source, None)) => self.attempt(&Job::Open(source)),
+            Some((source, Some(recipe))) => self.attempt(&Job::OpenAs(source, recipe)),
             None => Ok(Answer::Done),
         }
     }
@@ -322,15 +327,21 @@ impl<Notify: Fn(Event)> Desk<Notify> {
         match job {
             Job::Open(source) => {
                 let info = self.engine.open(source, &mut report)?;
-                self.source = Some(source.clone());
+                self.source = Some((source.clone(), None));
+                notify(Event::Opened { info, source: source.clone(), took: start.elapsed() });
+            }
+            Job::OpenAs(source, recipe) => {
+                let info = self.engine.open_as(source, json(recipe).as_deref(), &mut report)?;
+                self.source = Some((source.clone(), Some(recipe.clone())));
                 notify(Event::Opened { info, source: source.clone(), took: start.elapsed() });
             }
             Job::Store(precision) => {
                 let before = self.engine.device().place().precision();
                 self.engine.set_precision(*precision);
                 let changed = self.engine.device().place().precision() != before;
-                if let Some(source) = self.source.clone().filter(|_| changed) {
-                    match self.engine.open(&source, &mut report) {
+                if let Some((source, recipe)) = self.source.clone().filter(|_| changed) {
+                    let recipe = recipe.and_then(|recipe| json(&recipe));
+                    match self.engine.open_as(&source, recipe.as_deref(), &mut report) {
                         Ok(info) => notify(Event::Opened { info, source, took: start.elapsed() }),
                         Err(error) => {
                             // The model that stays is stored as before.
@@ -383,6 +394,11 @@ impl<Notify: Fn(Event)> Desk<Notify> {
     }
 }
 
+/// A recipe as text; none fails to become one.
+fn json(recipe: &Recipe) -> Option<String> {
+    serde_json::to_string(recipe).ok()
+}
+
 /// How a job ended that did not fail.
 enum Answer {
     Done,
@@ -421,7 +437,7 @@ impl From<ExportError> for Failure {
 impl Job {
     fn task(&self) -> Task {
         match self {
-            Job::Open(_) | Job::Store(_) => Task::Open,
+            Job::Open(_) | Job::OpenAs(..) | Job::Store(_) => Task::Open,
             Job::Factorize { .. } => Task::Factorize,
             Job::Render { .. } => Task::Render,
             Job::Export { .. } | Job::ExportSweep { .. } => Task::Export,

@@ -16,6 +16,7 @@ use super::open::{self, Failure, PathPrompt, Toast};
 use super::palette::{Palette, palette_ui};
 use super::picture::{Caption, View, picture_ui};
 use super::preferences::Preferences;
+use super::reading::{self, BarAnswer, reading_bar_ui, reading_ui};
 use super::sample::sample_ui;
 use super::semantics::{Shown, semantics_ui};
 use super::shortcuts::shortcuts_ui;
@@ -71,6 +72,8 @@ pub struct App {
     pub(super) toast: Option<Toast>,
     pub(super) palette: Option<Palette>,
     pub(super) shortcuts: bool,
+    /// The form of how the file was read.
+    pub(super) reading: bool,
     pub(super) sweep: Option<SweepDialog>,
     pub(super) path_prompt: Option<PathPrompt>,
     pub(super) panels_hidden: bool,
@@ -89,6 +92,8 @@ pub(super) struct Model {
     pub sent_comparison: Option<Edit>,
     /// What Space shows instead of the unedited sample.
     pub reference: Option<Edit>,
+    /// The bar of how the file was read was closed.
+    pub reading_seen: bool,
 }
 
 /// Long work that is under way.
@@ -96,6 +101,8 @@ pub(super) struct Model {
 pub(super) struct Work {
     pub opening: usize,
     pub exporting: usize,
+    /// The present model is being opened again, read in another way: the edit stays if it fits.
+    pub rereading: bool,
     /// Name of what is being opened.
     pub name: String,
     pub progress: Option<Progress>,
@@ -142,6 +149,7 @@ impl App {
             toast: None,
             palette: None,
             shortcuts: false,
+            reading: false,
             sweep: None,
             path_prompt: None,
             panels_hidden: false,
@@ -290,9 +298,26 @@ impl App {
         if let Some((ask, path)) = open::path_ui(ctx, &mut self.path_prompt) {
             self.answered(ask, path, ctx);
         }
+        let answer = reading_ui(ctx, &mut self.reading, self.model.as_ref().map(|model| &*model.info));
+        if let Some(answer) = answer.filter(|_| self.work.opening == 0) {
+            self.reread_as(answer);
+        }
         open::toast_ui(ctx, &mut self.toast, area);
         for path in open::drop_ui(ctx) {
             self.open(Source::File(path), ctx);
+        }
+    }
+
+    fn reading_bar(&mut self, ui: &mut Ui) {
+        let Some(model) = self.model.as_mut().filter(|model| !model.reading_seen && reading::is_open(&model.info))
+        else {
+            return;
+        };
+        let bar = Panel::top("reading").frame(style::bar_frame()).show(ui, |ui| reading_bar_ui(ui, &model.info));
+        match bar.inner {
+            Some(BarAnswer::Change) => self.reading = true,
+            Some(BarAnswer::Dismiss) => model.reading_seen = true,
+            None => {}
         }
     }
 
@@ -342,6 +367,7 @@ impl eframe::App for App {
                 (self.failure, self.render_failure, self.failure_details) = (None, None, false);
             }
         }
+        self.reading_bar(ui);
         let cancelled = Panel::bottom("status").frame(bar).exact_size(style::STATUS_HEIGHT).show(ui, |ui| {
             let work = self.work.progress.as_ref().map(|progress| (self.work.name.as_str(), progress));
             let status = Status {

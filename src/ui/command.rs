@@ -34,6 +34,7 @@ pub enum Command {
     SwapChannels,
     Bilinear,
     ToggleTheme,
+    Reading,
     Palette,
     Shortcuts,
     Cancel,
@@ -107,6 +108,7 @@ impl Menu {
                 None,
                 Some(C::HidePanels),
                 Some(C::HalfPrecision),
+                Some(C::Reading),
                 Some(C::ToggleTheme),
             ],
             Menu::Help => &[Some(C::Palette), Some(C::Shortcuts)],
@@ -163,6 +165,7 @@ impl Command {
             Command::SwapChannels => "Read as blue, green, red",
             Command::Bilinear => "Read as bilinear",
             Command::ToggleTheme => "Dark or light",
+            Command::Reading => "How the file was read…",
             Command::Palette => "Command palette",
             Command::Shortcuts => "Keyboard shortcuts",
             Command::Cancel => "Cancel loading or exporting",
@@ -202,6 +205,7 @@ impl Command {
                 "Takes a StyleGAN2 for the version that doubles sizes by interpolation (BasicSR, GFPGAN), which names cannot tell"
             }
             Command::ToggleTheme => "Changes between the dark and the light look",
+            Command::Reading => "Says where each part of the network comes from, and lets you correct it",
             Command::Palette => "Finds every command by name",
             Command::Shortcuts => "Shows all keys",
             Command::Cancel => "What was there stays as it is",
@@ -247,6 +251,7 @@ impl Command {
             Command::OpenExample(_)
             | Command::ClearComparison
             | Command::HalfPrecision
+            | Command::Reading
             | Command::SwapChannels
             | Command::Bilinear
             | Command::Cancel => &[],

@@ -16,6 +16,7 @@ mod open;
 mod palette;
 mod picture;
 mod preferences;
+mod reading;
 mod sample;
 mod segments;
 mod semantics;

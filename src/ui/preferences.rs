@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::generator::ModelInfo;
 use crate::gpu::Precision;
 use crate::names::DirectionNames;
+use crate::recipe::Recipe;
 use crate::render::Source;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,6 +24,8 @@ pub struct Preferences {
     pub folder: Option<PathBuf>,
     /// Names of directions, by the model's identity: offered again whenever that model is opened.
     pub names: BTreeMap<String, DirectionNames>,
+    /// How a person had a model read, by its identity.
+    pub recipes: BTreeMap<String, Recipe>,
     /// The first slider was dragged, so the hint has done its work.
     pub has_dragged: bool,
 }
@@ -35,6 +38,7 @@ impl Default for Preferences {
             recent: Vec::new(),
             folder: None,
             names: BTreeMap::new(),
+            recipes: BTreeMap::new(),
             has_dragged: false,
         }
     }

@@ -11,6 +11,7 @@ use super::dialogs::{Answer, Ask, Question};
 use super::document::Document;
 use super::open::{Failure, PathPrompt};
 use super::palette::Palette;
+use super::reading::FormAnswer;
 use super::sweep::SweepDialog;
 use crate::edit::{Code, NoiseMode, Seed, SeedKind};
 use crate::generator::ModelInfo;
@@ -40,7 +41,27 @@ impl App {
         self.work.opening += 1;
         self.work.name = source.short_name();
         self.work.progress = Some(Progress { stage: "opening".into(), done: 0, total: 0 });
+        self.work.rereading = false;
         self.worker.send(Job::Open(source));
+    }
+
+    /// Opens the present model again, read in another way; what was chosen is remembered for that model.
+    pub(super) fn reread_as(&mut self, answer: FormAnswer) {
+        let Some(model) = &self.model else { return };
+        let (source, identity) = (model.source.clone(), model.info.identity.clone());
+        let job = match answer {
+            FormAnswer::Forget => {
+                self.preferences.recipes.remove(&identity);
+                Job::Open(source)
+            }
+            FormAnswer::Read(recipe) => {
+                self.preferences.recipes.insert(identity, (*recipe).clone());
+                Job::OpenAs(source, recipe)
+            }
+        };
+        self.work.opening += 1;
+        self.work.rereading = true;
+        self.worker.send(job);
     }
 
     /// Does small file work on a thread; the answer comes as a [`FileEvent`].
@@ -66,7 +87,11 @@ impl App {
         match self.model.as_ref().map(|model| model.info.clone()) {
             Some(info) if info.identity == project.model.identity => {
                 self.history.settle(&self.document);
+                let recipe = project.model.recipe.clone();
                 self.adopt(&path, project, &info);
+                if let Some(recipe) = recipe.filter(|recipe| info.recipe.as_ref() != Some(recipe)) {
+                    self.reread_as(FormAnswer::Read(recipe.into()));
+                }
                 ctx.request_repaint();
             }
             _ => {
@@ -118,6 +143,7 @@ impl App {
         match command {
             Command::Undo => !self.history.can_undo(&self.document),
             Command::Redo => !self.history.can_redo(&self.document),
+            Command::Reading => model.info.recipe.is_none(),
             Command::ResetMoves | Command::ExportSweep => edit.moves.is_empty(),
             Command::RerollNoise => !model.info.has_noise || edit.noise.mode != NoiseMode::Random,
             Command::Select(group) => model.info.group(group).is_none(),
@@ -208,6 +234,7 @@ impl App {
             }
             Command::Palette => self.palette = Some(Palette::default()),
             Command::Shortcuts => self.shortcuts = !self.shortcuts,
+            Command::Reading => self.reading = !self.reading,
             Command::Cancel => self.worker.cancel(),
         }
         ctx.request_repaint();

@@ -10,6 +10,7 @@ use super::document::{Document, History, Selection};
 use super::facts::CARRIES_CODE;
 use super::menu;
 use super::open::{Failure, TOAST_SECONDS, Toast, ToastOf};
+use super::reading::FormAnswer;
 use super::semantics::{PAGE, Shown};
 use super::surface::{Easel, Surface};
 use crate::edit::{Edit, Weighting};
@@ -70,10 +71,12 @@ impl App {
             Event::Progress { progress, .. } => self.work.progress = Some(progress),
             Event::Cancelled(task) => {
                 self.finish(task);
+                self.stay_as_read(task);
                 self.pending = self.pending.take().filter(|_| task != Task::Open);
             }
             Event::Failed { task, headline, causes } => {
                 self.finish(task);
+                self.stay_as_read(task);
                 if task == Task::Render {
                     self.render_failure = Some(Failure { headline, causes });
                     return;
@@ -108,6 +111,16 @@ impl App {
         }
     }
 
+    /// The model could not be read as a person said: it is as it was, and what was said is not tried again.
+    fn stay_as_read(&mut self, task: Task) {
+        if task == Task::Open
+            && std::mem::take(&mut self.work.rereading)
+            && let Some(model) = &self.model
+        {
+            self.preferences.recipes.remove(&model.info.identity);
+        }
+    }
+
     fn take_frame(&mut self, frame: Frame, purpose: Purpose) {
         let current = self.model.as_ref().is_some_and(|model| model.info.identity == frame.model);
         if !current {
@@ -138,6 +151,10 @@ impl App {
             return;
         }
         (self.failure, self.render_failure) = (None, None);
+        if std::mem::take(&mut self.work.rereading) && info.check(&self.document.edit).is_ok() {
+            self.reread(info);
+            return;
+        }
         self.keep_names();
         self.preferences.remember(&source, &info);
         let names = self.preferences.names_of(&info);
@@ -147,6 +164,7 @@ impl App {
         };
         self.document = Document { edit: info.start(seed), names };
         let fitting = self.pending.take_if(|(_, project)| project.model.identity == info.identity);
+        let stated = fitting.as_ref().and_then(|(_, project)| project.model.recipe.clone());
         if let Some((path, project)) = fitting {
             self.adopt(&path, project, &info);
         } else if let Some((path, project)) = &self.pending {
@@ -166,7 +184,23 @@ impl App {
         self.history = History::new(&self.document);
         self.comparison = None;
         self.view.fit();
+        // What a person said of this model before, or the edit says, comes before what the file was read as.
+        let own = self.preferences.recipes.get(&info.identity).or(stated.as_ref());
+        let own = own.filter(|recipe| info.recipe.as_ref().is_some_and(|read| read != *recipe)).cloned();
         self.model = Some(start(info, source, &self.document.edit));
+        if let Some(recipe) = own {
+            self.reread_as(FormAnswer::Read(recipe.into()));
+        }
+    }
+
+    /// The present model, read in another way: everything that was made of it is made again, the edit stays.
+    fn reread(&mut self, info: Arc<ModelInfo>) {
+        self.comparison = None;
+        if let Some(model) = &mut self.model {
+            model.info = info;
+            model.shown.basis = None;
+            (model.asked, model.sent, model.sent_comparison) = (None, None, None);
+        }
     }
 
     /// What Space shows.
@@ -236,5 +270,5 @@ fn start(info: Arc<ModelInfo>, source: Source, edit: &Edit) -> Model {
     let layers = info.group(group).unwrap_or_else(|| crate::edit::LayerSet::range(0, 0));
     let selection = first.unwrap_or(Selection { layers, weighting: Weighting::RowNormalised });
     let shown = Shown { selection, rows: PAGE, basis: None, stale: false };
-    Model { info, source, shown, asked: None, sent: None, sent_comparison: None, reference: None }
+    Model { info, source, shown, asked: None, sent: None, sent_comparison: None, reference: None, reading_seen: false }
 }

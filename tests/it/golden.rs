@@ -7,6 +7,7 @@ mod dcgan;
 mod half;
 mod pggan;
 mod spellings;
+mod stated;
 mod stylegan;
 mod stylegan2;
 mod stylegan3;

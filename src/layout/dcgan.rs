@@ -12,7 +12,8 @@ const NORM_PARTS: [&str; 4] = ["weight", "bias", "running_mean", "running_var"];
 pub(super) fn plain(reading: &Reading, tensors: &Canonical) -> Option<Canonical> {
     let (units, plan) = (&reading.units, reading.plans.first()?);
     let epsilon = epsilon(reading);
-    let is_plain = reading.class.is_none()
+    let is_plain = reading.is_relu_and_tanh()
+        && reading.class.is_none()
         && reading.branches.is_none()
         && (2..=MAX_LAYERS).contains(&units.len())
         && plan.start == 1

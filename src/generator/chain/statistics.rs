@@ -295,11 +295,11 @@ impl<'a, 'b> Test<'a, 'b> {
                     let mut other = choice.clone();
                     other[axis] = value;
                     // The more customary one comes first, so another has to be better by more than chance.
-                    let by = if value > choice[axis] { TIE / 4.0 } else { -TIE / 8.0 };
+                    let by = if value > choice[axis] { TIE } else { -TIE / 2.0 };
                     if other != choice
                         && let Some(score) = self.score(&other)?
                         && score < best - by
-                        && (round == 0 || score < best)
+                        && (round == 0 || score < best - TIE)
                     {
                         (best, choice) = (score, other);
                     }

@@ -240,6 +240,12 @@ impl Reading {
         axes
     }
 
+    /// True for the activations of a plain DCGAN.
+    pub(in super::super) fn is_relu_and_tanh(&self) -> bool {
+        self.functions.first() == Some(&Activation::Relu)
+            && self.outputs.first() == Some(&(Activation::Tanh, Range::Signed))
+    }
+
     pub fn axes(&self) -> &[Axis] {
         &self.axes
     }

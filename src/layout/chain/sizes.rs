@@ -82,7 +82,7 @@ pub(super) fn plans(units: &[Unit], start: usize) -> Vec<Plan> {
 fn oddness(side: usize, is_grey: bool) -> f32 {
     match side {
         // Digits and clothes.
-        28 if is_grey => -0.4,
+        28 if is_grey => -1.6,
         28 => 1.0,
         32 | 64 | 128 => 0.0,
         256 | 512 => 0.2,
@@ -161,7 +161,7 @@ fn places(unit: &Unit, side: usize, is_last: bool) -> Vec<(Place, f32)> {
         }
         return places;
     }
-    let mut places = vec![(place(1, 0, 0), 1.4), (place(2, 0, 0), if k == 2 { 0.0 } else { 1.2 })];
+    let mut places = vec![(place(1, 0, 0), 2.0), (place(2, 0, 0), if k == 2 { 0.0 } else { 1.2 })];
     if k.is_multiple_of(2) {
         places.push((place(2, k / 2 - 1, 0), if matches!(k, 2 | 4) { 0.0 } else { 0.3 }));
         places.push((place(1, k / 2 - 1, 0), 2.2));

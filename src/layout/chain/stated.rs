@@ -80,6 +80,10 @@ impl<'a> Modules<'a> {
         let Some(module) = self.leaves.iter().find(|module| module.name == unit.name) else { return Ok(None) };
         let same = |pair: [usize; 2]| (pair[0] == pair[1]).then_some(pair[0]);
         let even = |[a, b, c, d]: [usize; 4]| ([b, c, d] == [a; 3]).then_some(a);
+        if !is_layer(module) {
+            // Of a class of its own, whose numbers are not known.
+            return Ok(None);
+        }
         Ok(match (leaf(module, None)?, unit.role) {
             (Leaf::Step(Step::Conv(conv)), Role::Conv)
                 if (conv.stride, conv.dilation, conv.groups) == ([1, 1], [1, 1], 1)

@@ -5,7 +5,6 @@ use super::chain::{self, BY_USER, Match};
 use super::entry::Entry;
 use super::error::{LayoutError, LayoutProblem, Names};
 use super::foreign::{refuse_foreign, refuse_others, unknown};
-use super::state_dict::StateDict;
 use super::unwrap::{self, Network};
 use super::weights::{FORMAT, RECIPE, Weights, family_of};
 use super::{
@@ -45,7 +44,7 @@ fn recognise(checkpoint: Checkpoint) -> Result<Weights, LayoutProblem> {
         }
         state_recipe(network, &checkpoint)?;
         let assembled = assemble(network);
-        let mut assembled = assembled.map_err(|problem| explain(problem, &network.state))?;
+        let mut assembled = assembled.map_err(|problem| explain(problem, network))?;
         if network.by_names_only && matches!(assembled.family, Family::Dcgan | Family::Chain) {
             return Err(unknown(&network.state, None));
         }
@@ -88,14 +87,15 @@ fn recognise(checkpoint: Checkpoint) -> Result<Weights, LayoutProblem> {
     })
 }
 
-/// What is missed may be there, as a kind of tensor that is not read.
-fn explain(problem: LayoutProblem, state: &StateDict) -> LayoutProblem {
-    match (problem, state.unread.first()) {
-        (LayoutProblem::Missing { .. } | LayoutProblem::Unknown { .. }, Some((name, kind))) => {
+/// What is missed may be there, as a kind of tensor that is not read; what is unknown may be a part of something known.
+fn explain(problem: LayoutProblem, network: &Network) -> LayoutProblem {
+    match (problem, network.state.unread.first(), &network.surroundings) {
+        (LayoutProblem::Missing { .. } | LayoutProblem::Unknown { .. }, Some((name, kind)), _) => {
             let what = format!("this is {kind}, which is not read. Convert the network to float32 and save it again");
             LayoutProblem::content(name, what)
         }
-        (problem, _) => problem,
+        (problem @ LayoutProblem::Unknown { .. }, None, Some(whole)) => refuse_others(whole).err().unwrap_or(problem),
+        (problem, ..) => problem,
     }
 }
 

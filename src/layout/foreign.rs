@@ -41,11 +41,7 @@ const CHANGES: &str = "It holds changes to the weights of another network, and n
 /// Generators that are met under the same extensions, and have some of the names of those that are opened: looked for first. The
 /// more special ones come before the more general.
 const FOREIGN: &[Sign] = &[
-    sign(
-        &["*to_style1.", "*to_noise1."],
-        "a StyleGAN2 of lucidrains' code (stylegan2_pytorch), another network",
-        LATER,
-    ),
+    sign(&["*to_style1."], "a StyleGAN2 of lucidrains' code (stylegan2_pytorch), another network", LATER),
     sign(
         &["*GE.initial_block", "*S.net."],
         "a StyleGAN2 of lucidrains' code (stylegan2_pytorch), another network",

@@ -134,7 +134,8 @@ fn places(unit: &Unit, side: usize, is_last: bool) -> Vec<(Place, f32)> {
         // An activation takes one place between two layers, so up-sampling needs another.
         let (with, without) = match unit.gap {
             Some(0) => (9.0, 0.0),
-            Some(1) => (0.8, 0.0),
+            // The last one rarely is: what is made by then is as large as the picture.
+            Some(1) => (if is_last { 0.9 } else { 0.8 }, 0.0),
             Some(_) => (0.0, 0.6),
             None => (0.3, if is_last { 0.3 } else { 0.4 }),
         };

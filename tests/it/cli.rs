@@ -386,7 +386,7 @@ fn classes_of_imagenet_have_names() {
 #[test]
 fn info_says_which_network_was_taken_and_another_can_be() {
     let shell = Shell::new();
-    let file = fixture("stylegan1_genforce/model.pth");
+    let file = fixture("pggan_genforce/model.pth");
     let file = file.display();
     let averaged = shell.json(&format!("info {file} --json"));
     let taken = "generator_smooth (averaged; beside it: generator, discriminator)";

@@ -262,17 +262,16 @@ pub const SEEDS_KEY: &str = "seeds";
 /// No layout matches, a tensor cannot be read, or `report` stopped the work.
 pub fn recognise(checkpoint: Checkpoint, report: Report) -> Result<Weights, LoadError> {
     let mut weights = layout::detect(checkpoint)?;
+    // Before anything is computed with what the file claims.
+    if let Ok(blueprint) = blueprint(&weights) {
+        check_extent(&blueprint.facts(), &weights)?;
+    }
     chain::settle(&mut weights, report)?;
     Ok(weights)
 }
 
-/// Facts about the network in a checkpoint, without loading it onto a device. `name` is shown if the file has no title.
-pub fn describe(weights: &Weights, name: &str) -> Result<ModelInfo, LayoutError> {
-    describe_blueprint(&*blueprint(weights)?, weights, name)
-}
-
-fn describe_blueprint(blueprint: &dyn Blueprint, weights: &Weights, name: &str) -> Result<ModelInfo, LayoutError> {
-    let facts = blueprint.facts();
+/// Codes, layers and pictures stay within the limits.
+fn check_extent(facts: &Facts, weights: &Weights) -> Result<(), LayoutError> {
     for (space, dim) in [("z", Some(facts.z_dim)), ("w", facts.w_dim)] {
         if let Some(dim) = dim.filter(|&dim| dim > limits::LATENT) {
             let what = format!("a network whose {space} has {dim} numbers (at most {})", limits::LATENT);
@@ -288,6 +287,17 @@ fn describe_blueprint(blueprint: &dyn Blueprint, weights: &Weights, name: &str) 
         let what = format!("a network for pictures of {} x {} pixels", facts.size.width, facts.size.height);
         return Err(unsupported(weights, what));
     }
+    Ok(())
+}
+
+/// Facts about the network in a checkpoint, without loading it onto a device. `name` is shown if the file has no title.
+pub fn describe(weights: &Weights, name: &str) -> Result<ModelInfo, LayoutError> {
+    describe_blueprint(&*blueprint(weights)?, weights, name)
+}
+
+fn describe_blueprint(blueprint: &dyn Blueprint, weights: &Weights, name: &str) -> Result<ModelInfo, LayoutError> {
+    let facts = blueprint.facts();
+    check_extent(&facts, weights)?;
     let (mut metadata, mut warnings) = (weights.metadata.clone(), weights.warnings.clone());
     let direction_names = metadata.remove(names::METADATA_KEY).map(|json| serde_json::from_str(&json));
     let direction_names = direction_names.transpose().unwrap_or_else(|error| {

@@ -93,14 +93,13 @@ pub fn reading_ui(ctx: &Context, open: &mut bool, info: Option<&ModelInfo>) -> O
 
 fn facts_ui(ui: &mut Ui, facts: &[Fact]) {
     ScrollArea::vertical().max_height(220.0).show(ui, |ui| {
-        Grid::new("facts of the recipe").num_columns(3).striped(true).spacing([12.0, 3.0]).show(ui, |ui| {
-            for fact in facts {
+        for fact in facts {
+            ui.horizontal_wrapped(|ui| {
                 ui.weak(&fact.what);
-                ui.add(egui::Label::new(&fact.value).wrap());
-                ui.weak(fact.source.to_string());
-                ui.end_row();
-            }
-        });
+                ui.label(&fact.value);
+                ui.weak(format!("· {}", fact.source));
+            });
+        }
     });
 }
 

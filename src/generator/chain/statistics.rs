@@ -256,7 +256,7 @@ impl<'a, 'b> Test<'a, 'b> {
         let Some(least) = best.iter().map(|(score, _)| *score).reduce(f32::min) else { return Ok(None) };
         // Of those that are as good as the best, the most customary first.
         best.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let first = best.iter().filter(|(score, _)| score - least < TIE / 2.0).min_by_key(|(_, choice)| choice.clone());
+        let first = best.iter().filter(|(score, _)| score - least < TIE).min_by_key(|(_, choice)| choice.clone());
         self.most = most as u64;
         let mut starts: Vec<Vec<usize>> = first.map(|(_, choice)| choice.clone()).into_iter().collect();
         starts.extend(best.iter().map(|(_, choice)| choice.clone()).find(|choice| !starts.contains(choice)));
@@ -295,7 +295,7 @@ impl<'a, 'b> Test<'a, 'b> {
                     let mut other = choice.clone();
                     other[axis] = value;
                     // The more customary one comes first, so another has to be better by more than chance.
-                    let by = if value > choice[axis] { TIE } else { -TIE / 2.0 };
+                    let by = if value > choice[axis] { TIE } else { -TIE };
                     if other != choice
                         && let Some(score) = self.score(&other)?
                         && score < best - by

@@ -25,6 +25,12 @@ pub(super) fn problem(tree: &Tree, inventory: &Inventory, found: &Candidates) ->
         let what = format!("a list of {} tensors without names{place}", tensors.len());
         return LayoutProblem::foreign(what, "Save the generator's state_dict(), which has the names");
     }
+    // All that is there may be one thing of a name.
+    if let [(_, _)] = &found.others[..]
+        && let Err(problem) = foreign::refuse_others(&inventory.state)
+    {
+        return problem;
+    }
     let networks: Vec<String> = found.others.iter().map(|(path, other)| told(path, *other)).collect();
     if !networks.is_empty() {
         let what = format!("a file without a generator: it holds {}", Names(networks));

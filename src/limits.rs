@@ -2,7 +2,7 @@
 //!
 //! A checkpoint is hostile input: a few kB can claim anything. Each limit is far above what real files need and far below
 //! what hurts. What may grow with the file does: a file that is long has been carried here byte by byte, so it may cost more than
-//! one of 64 kB, which never takes more than 1 GB or 10 s, however it is opened, drawn and factorised.
+//! one of 64 kB, which is to take less than 1 GB and 10 s on two cores, however it is opened, drawn and factorised.
 
 /// `base` and so much for every byte of the file, up to `most`.
 const fn grown(base: u64, per_byte: u64, file_len: u64, most: u64) -> u64 {

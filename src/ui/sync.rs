@@ -184,8 +184,8 @@ impl App {
         self.history = History::new(&self.document);
         self.comparison = None;
         self.view.fit();
-        // What a person said of this model before, or the edit says, comes before what the file was read as.
-        let own = self.preferences.recipes.get(&info.identity).or(stated.as_ref());
+        // What the edit says, or else what a person said of this model before, comes before what the file was read as.
+        let own = stated.as_ref().or(self.preferences.recipes.get(&info.identity));
         let own = own.filter(|recipe| info.recipe.as_ref().is_some_and(|read| read != *recipe)).cloned();
         self.model = Some(start(info, source, &self.document.edit));
         if let Some(recipe) = own {

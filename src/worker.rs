@@ -22,7 +22,7 @@ use crate::gpu::{self, Precision, RenderDevice};
 use crate::progress::{Cancelled, Progress};
 use crate::project::Project;
 use crate::recipe::Recipe;
-use crate::render::{Engine, Frame, FrameImage, RenderError, Screen, Source};
+use crate::render::{Engine, Frame, FrameImage, RenderError, Screen, Source, ViewId};
 use crate::sefa::Basis;
 
 /// Work for the thread. Jobs are done in order, except that of several renders only the newest is done.
@@ -60,6 +60,15 @@ pub enum Purpose {
     Edit,
     /// The unedited sample, shown while "compare" is held.
     Compare,
+}
+
+impl Purpose {
+    fn view(self) -> ViewId {
+        match self {
+            Purpose::Edit => ViewId::PICTURE,
+            Purpose::Compare => ViewId::COMPARISON,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -356,7 +365,7 @@ impl<Notify: Fn(Event)> Desk<Notify> {
                 notify(Event::Factorized(self.engine.factorize(layers, *weighting)?));
             }
             Job::Render { edit, purpose } => {
-                let picture = self.engine.render_until(edit, is_late)?;
+                let picture = self.engine.render_view(purpose.view(), edit, is_late)?;
                 let image = match &mut self.screen {
                     Some(screen) => FrameImage::Texture(screen.show(&picture)?),
                     None => FrameImage::Pixels(Arc::new(picture.to_pixels()?)),

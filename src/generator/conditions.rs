@@ -29,6 +29,11 @@ impl Label {
         Label(vec![(class, 1.0)])
     }
 
+    /// Classes and their weights.
+    pub fn weights(&self) -> &[(usize, f32)] {
+        &self.0
+    }
+
     /// One weight per class.
     pub(super) fn one_hot(&self, classes: usize) -> Vec<f32> {
         let mut weights = vec![0.0; classes];

@@ -1,11 +1,15 @@
-//! Edit -> picture: the engine, its stage cache, and the pictures that leave it.
+//! Edit -> picture: the engine, what it remembers, and the pictures that leave it.
 
 mod engine;
+mod model;
 mod picture;
+mod recent;
 mod screen;
 mod source;
+mod trace;
 
 pub use engine::{Engine, RenderError, StageTime};
 pub use picture::{Frame, FrameImage, Picture, Pixels};
 pub use screen::{Screen, picture_texture};
 pub use source::{Example, Source};
+pub use trace::ViewId;

@@ -50,6 +50,11 @@ impl Basis {
         self.eigenvalues.is_empty()
     }
 
+    /// Of memory.
+    pub fn bytes(&self) -> u64 {
+        (size_of_val(self.eigenvalues.as_slice()) + size_of_val(self.directions.as_slice())) as u64
+    }
+
     /// Unit vector number `index`, in the space of the latent code.
     pub fn direction(&self, index: usize) -> &[f32] {
         let dim = self.len();

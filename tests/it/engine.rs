@@ -4,7 +4,7 @@ use sefa_studio::edit::{Code, Edit, LayerSet, Move, Noise, NoiseMode, Sample, Se
 use sefa_studio::generator::Group;
 use sefa_studio::gpu::RenderDevice;
 use sefa_studio::progress::{self, Cancelled};
-use sefa_studio::render::{Engine, Example, RenderError, Source};
+use sefa_studio::render::{Engine, Example, RenderError, Source, ViewId};
 
 fn toy_heads() -> Engine {
     let mut engine = Engine::new(RenderDevice::cpu(None));
@@ -152,7 +152,7 @@ fn a_render_that_stopped_halfway_leaves_nothing_wrong_behind() {
     let edit = Edit { moves: vec![moved(&mut engine, Group::Bottom, 6.0)], ..sample(5) };
     engine.render(&plain).unwrap();
     // This network has no picture before its end, so that it is rendered whole whatever is asked.
-    let whole = engine.render_until(&edit, || true).unwrap();
+    let whole = engine.render_view(ViewId::PICTURE, &edit, || true).unwrap();
     assert!(whole.is_exact());
     assert_eq!(whole.to_f32().unwrap(), faces().render(&edit).unwrap().to_f32().unwrap());
 
@@ -163,13 +163,35 @@ fn a_render_that_stopped_halfway_leaves_nothing_wrong_behind() {
     let edit = Edit { moves: vec![bottom], ..sample(5) };
     let expected = engine.render(&edit).unwrap().to_f32().unwrap();
     let before = engine.render(&plain).unwrap().to_f32().unwrap();
-    let preview = engine.render_until(&edit, || true).unwrap();
+    let preview = engine.render_view(ViewId::PICTURE, &edit, || true).unwrap();
     assert_eq!((preview.is_exact(), preview.width()), (false, 64));
     // The stages above were made from the plain sample and read unchanged codes; they must not be taken for this edit's.
     let finished = engine.render(&edit).unwrap();
     assert_eq!(finished.stages_run(), (2, 7), "goes on where the preview stopped");
     assert_eq!(finished.to_f32().unwrap(), expected);
     assert_eq!(engine.render(&plain).unwrap().to_f32().unwrap(), before);
+}
+
+#[test]
+fn an_export_leaves_the_traces_of_views_alone_and_starts_from_them() {
+    let mut engine = toy_heads();
+    let top = moved(&mut engine, Group::Top, 4.0);
+    let bottom = moved(&mut engine, Group::Bottom, 4.0);
+    let with = |seed, moves: &[&Move]| Edit { moves: moves.iter().map(|&m| m.clone()).collect(), ..sample(seed) };
+    let view =
+        |engine: &mut Engine, view, edit: &Edit| engine.render_view(view, edit, || false).unwrap().stages_run().0;
+    assert_eq!(view(&mut engine, ViewId::PICTURE, &with(1, &[&top])), 6);
+    assert_eq!(view(&mut engine, ViewId::COMPARISON, &with(1, &[])), 3, "the stages below the move are the picture's");
+    for seed in 2..5 {
+        assert_eq!(engine.render(&with(seed, &[])).unwrap().stages_run().0, 6);
+    }
+    assert_eq!(view(&mut engine, ViewId(7), &with(3, &[])), 6, "only the last of these is remembered");
+    assert_eq!(engine.render(&with(1, &[&top])).unwrap().stages_run().0, 0);
+    assert_eq!(view(&mut engine, ViewId::PICTURE, &with(1, &[&top])), 0);
+    assert_eq!(view(&mut engine, ViewId::COMPARISON, &with(1, &[])), 0);
+    // What is taken from another trace is what it was made from.
+    let found = engine.render_view(ViewId(7), &with(1, &[&bottom]), || false).unwrap().to_f32().unwrap();
+    assert_eq!(found, toy_heads().render(&with(1, &[&bottom])).unwrap().to_f32().unwrap());
 }
 
 /// A thin StyleGAN2 of 256 pixels with numbers from a formula.

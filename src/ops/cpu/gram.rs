@@ -57,6 +57,11 @@ impl Gram {
         self.dim
     }
 
+    /// Of memory.
+    pub(crate) fn bytes(&self) -> u64 {
+        size_of_val(self.panels.as_slice()) as u64
+    }
+
     /// The sum of Gram matrices of width `dim`, `[dim, dim]`, column-major; zeros above the diagonal.
     pub(crate) fn sum(dim: usize, grams: &[&Gram]) -> Vec<f64> {
         const TASK: usize = 1 << 13;

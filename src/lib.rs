@@ -30,6 +30,7 @@ pub mod classes;
 pub mod cli;
 pub mod edit;
 pub mod export;
+pub mod files;
 pub mod generator;
 pub mod gpu;
 pub mod latent;
@@ -42,6 +43,7 @@ pub mod project;
 pub mod recipe;
 pub mod render;
 pub mod sefa;
+pub mod store;
 #[cfg(feature = "gui")]
 pub mod ui;
 pub mod worker;

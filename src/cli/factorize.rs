@@ -13,6 +13,7 @@ use super::arguments::{self, DeviceArguments, LayerChoice, ReadingArguments};
 use super::{open_model, print};
 use crate::edit::{LayerSet, Weighting};
 use crate::export;
+use crate::files;
 use crate::generator::ModelInfo;
 use crate::render::{Example, Source};
 use crate::sefa::Basis;
@@ -163,7 +164,7 @@ fn save(file: &OutputFile, basis: &Basis, top: usize, info: &ModelInfo) -> anyho
     let dim = basis.len();
     let directions = &basis.directions()[..top * dim];
     match file.format {
-        Format::Json => export::write_bytes(&file.path, to_json(basis, top, info)?.as_bytes())?,
+        Format::Json => files::write_bytes(&file.path, to_json(basis, top, info)?.as_bytes())?,
         Format::Npy => export::write_npy(&file.path, &[top, dim], directions)?,
         Format::Safetensors => {
             let eigenvalues: Vec<u8> = basis.eigenvalues[..top].iter().flat_map(|value| value.to_le_bytes()).collect();
@@ -181,7 +182,7 @@ fn save(file: &OutputFile, basis: &Basis, top: usize, info: &ModelInfo) -> anyho
             ];
             let about = about.map(|(key, text)| (key.to_owned(), text)).into_iter().collect();
             let bytes = safetensors::serialize(tensors, Some(about)).context("cannot encode the directions")?;
-            export::write_bytes(&file.path, &bytes)?;
+            files::write_bytes(&file.path, &bytes)?;
         }
     }
     Ok(())

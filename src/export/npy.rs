@@ -5,8 +5,9 @@ use std::path::Path;
 
 use half::f16;
 
-use super::{ExportError, write_atomically};
+use super::ExportError;
 use crate::checkpoint::npy::{Header, MAGIC};
+use crate::files::{WriteError, write_atomically};
 
 /// Writes a row-major float32 array. All of it or nothing.
 pub fn write_npy(path: &Path, shape: &[usize], values: &[f32]) -> Result<(), ExportError> {
@@ -25,7 +26,7 @@ pub fn write_npy(path: &Path, shape: &[usize], values: &[f32]) -> Result<(), Exp
             file.write_all(header.as_bytes())?;
             values.iter().try_for_each(|value| file.write_all(&value.to_le_bytes()))
         };
-        write().map_err(|source| ExportError::Write { path: path.into(), source })
+        write().map_err(|source| WriteError { path: path.into(), source }.into())
     })
 }
 

@@ -6,7 +6,8 @@ use std::path::Path;
 use png::text_metadata::ITXtChunk;
 use png::{BitDepth, ColorType, Decoder, Encoder, Limits};
 
-use super::{ExportError, write_bytes};
+use super::ExportError;
+use crate::files::write_bytes;
 use crate::project::{self, Project};
 use crate::render::Pixels;
 
@@ -19,7 +20,7 @@ const MAX_DECODER_BYTES: usize = 2 * project::MAX_BYTES as usize;
 /// Writes a picture, with the project that makes it again. All of it or nothing.
 pub fn write_png(path: &Path, pixels: &Pixels, project: Option<&Project>) -> Result<(), ExportError> {
     let bytes = encode(pixels, project).map_err(|source| ExportError::Encode { path: path.into(), source })?;
-    write_bytes(path, &bytes)
+    Ok(write_bytes(path, &bytes)?)
 }
 
 fn encode(pixels: &Pixels, project: Option<&Project>) -> Result<Vec<u8>, png::EncodingError> {

@@ -9,7 +9,8 @@ use half::f16;
 use safetensors::tensor::{Metadata, TensorInfo};
 use safetensors::{Dtype, SafeTensorError};
 
-use super::{ExportError, write_atomically};
+use super::ExportError;
+use crate::files::{WriteError, write_atomically};
 use crate::layout::Weights;
 use crate::progress::{Progress, Report};
 
@@ -46,8 +47,8 @@ pub fn write_weights(path: &Path, weights: &Weights, precision: Precision, repor
     let mut header = header.map_err(|source| ExportError::Header { path: path.into(), source })?.into_bytes();
     header.resize(header.len().next_multiple_of(8), b' ');
 
-    write_atomically(path, |file| {
-        let failed = |source| ExportError::Write { path: path.into(), source };
+    write_atomically::<ExportError>(path, |file| {
+        let failed = |source| WriteError { path: path.into(), source };
         file.write_all(&(header.len() as u64).to_le_bytes()).map_err(failed)?;
         file.write_all(&header).map_err(failed)?;
         for (name, info) in &tensors {

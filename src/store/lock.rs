@@ -1,0 +1,65 @@
+//! Locks between processes.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A file that one window at a time holds; the system lets go of it when the program ends, however it ends.
+#[derive(Debug)]
+pub struct Lock {
+    /// Locked as long as it is open.
+    _file: File,
+}
+
+impl Lock {
+    /// Takes the lock at once; `None` if another holds it. Makes the file and its folder.
+    ///
+    /// # Errors
+    /// The folder cannot be written, or its file system has no locks.
+    pub fn try_take(path: &Path) -> io::Result<Option<Lock>> {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        let file = File::options().write(true).create(true).truncate(false).open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Lock { _file: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    /// Takes the lock, waiting so long for another to let go of it.
+    ///
+    /// # Errors
+    /// As [`Lock::try_take`]; or it is still held.
+    pub fn take(path: &Path, patience: Duration) -> io::Result<Lock> {
+        let start = Instant::now();
+        loop {
+            if let Some(lock) = Lock::try_take(path)? {
+                return Ok(lock);
+            }
+            if start.elapsed() > patience {
+                return Err(io::Error::new(io::ErrorKind::WouldBlock, "another window is writing it"));
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_holds_a_lock_until_it_is_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("made/x.lock");
+        let lock = Lock::try_take(&path).unwrap().unwrap();
+        assert!(Lock::try_take(&path).unwrap().is_none());
+        assert_eq!(Lock::take(&path, Duration::ZERO).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        drop(lock);
+        assert!(Lock::try_take(&path).unwrap().is_some());
+    }
+}

@@ -8,7 +8,7 @@
 //!                                                                        |
 //!  Edit --latent--> one code per layer --render (stage cache)--> Picture [1,C,H,W] --screen--> texture (stays on the GPU)
 //!                                                                        |                '--> Pixels (CPU, export)
-//!  Generator --style rows--> sefa --> Basis (directions, eigenvalues)    |
+//!  Generator --style rows--> sefa --> Basis --> DirectionSet (sliders)   |
 //!                                                                        |
 //!  ui  --Job-->  worker (the one thread that owns tensors)  --Event-->  ui
 //!  cli --------> render (same engine, no thread)
@@ -28,6 +28,7 @@
 pub mod checkpoint;
 pub mod classes;
 pub mod cli;
+pub mod directions;
 pub mod edit;
 pub mod export;
 pub mod files;

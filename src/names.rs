@@ -1,15 +1,15 @@
-//! Names of directions: "pose" says more than "bottom 1". A model may bring names along; the user's own take their place.
+//! Names of directions: "pose" says more than "bottom 1". A model or an edit may bring names along; the user's own come first.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::edit::{LayerSet, Weighting};
+use crate::edit::{Direction, LayerSet, Origin, Weighting};
 
 /// The entry of a safetensors file's metadata that holds its directions' names as JSON.
 pub const METADATA_KEY: &str = "direction_names";
 
-/// Names of directions, by layers, weighting and index.
+/// Names of SeFa's directions, by layers, weighting and index. Other directions carry theirs in their moves.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct DirectionNames(BTreeMap<String, String>);
@@ -23,6 +23,14 @@ impl DirectionNames {
         self.0.get(&Self::key(layers, weighting, index)).map_or("", String::as_str)
     }
 
+    /// The name of a direction; empty if it has none here.
+    pub fn of(&self, direction: &Direction) -> &str {
+        match direction.origin {
+            Origin::Sefa { weighting, index } => self.get(&direction.layers, weighting, index),
+            _ => "",
+        }
+    }
+
     /// An empty name removes the entry.
     pub fn set(&mut self, layers: &LayerSet, weighting: Weighting, index: usize, name: &str) {
         let key = Self::key(layers, weighting, index);
@@ -34,10 +42,6 @@ impl DirectionNames {
     }
 
     fn key(layers: &LayerSet, weighting: Weighting, index: usize) -> String {
-        let weighting = match weighting {
-            Weighting::RowNormalised => "row-normalised",
-            Weighting::Raw => "raw",
-        };
-        format!("{layers}/{weighting}/{index}")
+        format!("{layers}/{}/{index}", weighting.name())
     }
 }

@@ -2,6 +2,10 @@
 //!
 //! The same JSON is written to `.json` files and into the text chunk of exported pictures.
 
+mod newer;
+mod v1;
+
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -15,7 +19,10 @@ use crate::names::DirectionNames;
 use crate::recipe::Recipe;
 
 /// Newest format this program writes; every older one stays readable.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
+
+/// Name and version of this program, as files tell it.
+pub const PROGRAM: &str = concat!("SeFa Studio ", env!("CARGO_PKG_VERSION"));
 
 /// A project file is text; anything larger than this is none of ours (512 moves of 512 numbers take 4 MB).
 pub const MAX_BYTES: u64 = 64 << 20;
@@ -34,12 +41,11 @@ pub fn is_edit(path: &Path) -> bool {
 }
 
 /// An edit that can be opened again, on any machine that has the model.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Project {
-    pub version: u32,
     pub model: ModelIdentity,
     pub edit: Edit,
-    #[serde(default, skip_serializing_if = "DirectionNames::is_empty")]
+    /// Names that its author had for directions of the model, moved or not.
     pub names: DirectionNames,
 }
 
@@ -65,8 +71,9 @@ pub enum ProjectError {
     TooLarge { path: PathBuf, bytes: u64 },
     #[error("{path} is no SeFa Studio project")]
     Json { path: PathBuf, source: serde_json::Error },
-    #[error("{path} has project version {found}; this program reads versions 1 to {VERSION}")]
-    Version { path: PathBuf, found: u32 },
+    /// `about` tells what wrote it and what it holds that is unknown here, or is empty.
+    #[error("{path} has project version {found}{about}; this program ({PROGRAM}) reads versions 1 to {VERSION}")]
+    Version { path: PathBuf, found: u32, about: String },
     #[error("{path} is a picture without an edit inside; only pictures exported by SeFa Studio carry one")]
     NoEdit { path: PathBuf },
     #[error("cannot read the picture {path}")]
@@ -84,7 +91,7 @@ impl Project {
             source,
             recipe: info.recipe.clone(),
         };
-        Project { version: VERSION, model, edit, names }
+        Project { model, edit, names }
     }
 
     /// Reads a `.json` project, or the one inside an exported PNG (told apart by content).
@@ -112,16 +119,49 @@ impl Project {
         }
         let invalid = |source| ProjectError::Json { path: path.into(), source };
         let Versioned { version } = serde_json::from_slice(json).map_err(invalid)?;
-        if version == 0 || version > VERSION {
-            return Err(ProjectError::Version { path: path.into(), found: version });
+        match version {
+            1 => serde_json::from_slice::<v1::Project>(json).map(Into::into).map_err(invalid),
+            VERSION => serde_json::from_slice::<Stored>(json).map(Into::into).map_err(invalid),
+            found => Err(newer::refuse(path, found, json)),
         }
-        serde_json::from_slice(json).map_err(invalid)
     }
 
     /// Pretty JSON, ends in a newline.
     pub fn to_json(&self) -> String {
-        let mut json = serde_json::to_string_pretty(self).expect("a project holds no map with keys other than text");
+        let Project { model, edit, names } = self;
+        let stored = Stored {
+            version: VERSION,
+            program: Some(PROGRAM.into()),
+            model: Cow::Borrowed(model),
+            edit: Cow::Borrowed(edit),
+            names: Cow::Borrowed(names),
+        };
+        let mut json = serde_json::to_string_pretty(&stored).expect("a project holds no map with keys other than text");
         json.push('\n');
         json
+    }
+}
+
+/// What a file of the present version holds.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored<'a> {
+    version: u32,
+    /// What wrote it: told to people whose program is older.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    program: Option<Cow<'a, str>>,
+    model: Cow<'a, ModelIdentity>,
+    edit: Cow<'a, Edit>,
+    #[serde(default, skip_serializing_if = "no_names")]
+    names: Cow<'a, DirectionNames>,
+}
+
+fn no_names(names: &DirectionNames) -> bool {
+    names.is_empty()
+}
+
+impl From<Stored<'_>> for Project {
+    fn from(Stored { model, edit, names, .. }: Stored<'_>) -> Self {
+        Project { model: model.into_owned(), edit: edit.into_owned(), names: names.into_owned() }
     }
 }

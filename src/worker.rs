@@ -15,6 +15,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::directions::DirectionSet;
 use crate::edit::{Edit, LayerSet, Weighting};
 use crate::export::{self, ExportError, Sweep};
 use crate::generator::ModelInfo;
@@ -23,7 +24,6 @@ use crate::progress::{Cancelled, Progress};
 use crate::project::Project;
 use crate::recipe::Recipe;
 use crate::render::{Engine, Frame, FrameImage, RenderError, Screen, Source, ViewId};
-use crate::sefa::Basis;
 
 /// Work for the thread. Jobs are done in order, except that of several renders only the newest is done.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,7 +47,7 @@ pub enum Job {
         project: Box<Project>,
         path: PathBuf,
     },
-    /// Writes `frames` numbered PNG files into `folder`: the move at `index` of `project.edit.moves` goes from `from` to `to`.
+    /// Writes `frames` numbered PNG files into `folder`: the move along its direction goes from `from` to `to`.
     ExportSweep {
         project: Box<Project>,
         sweep: Sweep,
@@ -83,7 +83,7 @@ pub enum Event {
         source: Source,
         took: Duration,
     },
-    Factorized(Arc<Basis>),
+    Factorized(Arc<DirectionSet>),
     Rendered {
         frame: Frame,
         purpose: Purpose,
@@ -362,7 +362,8 @@ impl<Notify: Fn(Event)> Desk<Notify> {
                 self.announce_device();
             }
             Job::Factorize { layers, weighting } => {
-                notify(Event::Factorized(self.engine.factorize(layers, *weighting)?));
+                let basis = self.engine.factorize(layers, *weighting)?;
+                notify(Event::Factorized(Arc::new(DirectionSet::from(&*basis))));
             }
             Job::Render { edit, purpose } => {
                 let picture = self.engine.render_view(purpose.view(), edit, is_late)?;

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::arguments::{DeviceArguments, ReadingArguments};
 use super::progress::Bar;
 use super::{arguments, device_line, open_model, operators, print};
-use crate::edit::{Edit, LayerSet, Move, Weighting};
+use crate::edit::{Direction, Edit, LayerSet, Move, Origin, Vectors, Weighting};
 use crate::generator::{Family, Group, LayerInfo, ModelInfo, Size};
 use crate::ops::{After, Conv};
 use crate::progress::Progress;
@@ -189,15 +189,8 @@ fn drag(engine: &mut Engine, info: &ModelInfo, frames: u32, progress: impl Fn(u3
     let mut vector = vec![0.0; info.code_dim()];
     vector[0] = 1.0;
     let mut edit = info.start(0);
-    edit.moves.push(Move {
-        layers,
-        weighting: Weighting::RowNormalised,
-        index: 0,
-        vector,
-        value: 0.0,
-        enabled: true,
-        name: String::new(),
-    });
+    let direction = Direction { layers, vectors: Vectors::One(vector), origin: Origin::Mixed };
+    edit.moves.push(Move::new(direction.into(), 0.0));
     frame_time(engine, &edit)?;
     let mut times = Vec::new();
     for frame in 0..frames {

@@ -11,12 +11,12 @@ use serde::Serialize;
 
 use super::arguments::{self, DeviceArguments, LayerChoice, ReadingArguments};
 use super::{open_model, print};
+use crate::directions::{DirectionSet, Method};
 use crate::edit::{LayerSet, Weighting};
 use crate::export;
 use crate::files;
 use crate::generator::ModelInfo;
 use crate::render::{Example, Source};
-use crate::sefa::Basis;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -97,42 +97,42 @@ pub fn run(arguments: Arguments, device: DeviceArguments) -> anyhow::Result<()> 
     let (mut engine, info) = open_model(&source, device, recipe.as_deref())?;
     let layers = arguments.layers.resolve(&info)?;
     let weighting = if arguments.raw_weights { Weighting::Raw } else { Weighting::RowNormalised };
-    let basis = engine.factorize(&layers, weighting)?;
-    let top = arguments.top.map_or(basis.len(), |top| basis.len().min(top as usize));
+    let set = DirectionSet::from(&*engine.factorize(&layers, weighting)?);
+    let top = arguments.top.map_or(set.len(), |top| set.len().min(top as usize));
     if let Some(file) = &arguments.out {
-        save(file, &basis, top, &info)?;
+        save(file, &set, top, &info)?;
     }
     if arguments.json {
-        return print(&to_json(&basis, top, &info)?);
+        return print(&to_json(&set, top, &info)?);
     }
-    let rows = arguments.top.map_or(TABLE_ROWS.min(basis.len()), |_| top);
-    let mut text = table(&basis, rows, &info);
+    let rows = arguments.top.map_or(TABLE_ROWS.min(set.len()), |_| top);
+    let mut text = table(&set, rows, &info);
     if let Some(file) = &arguments.out {
         text.push_str(&format!("{top} directions in {}\n", file.path.display()));
     }
     print(&text)
 }
 
-fn table(basis: &Basis, rows: usize, info: &ModelInfo) -> String {
-    let weighting = match basis.weighting {
-        Weighting::RowNormalised => "rows normalised",
-        Weighting::Raw => "raw weights",
+fn table(set: &DirectionSet, rows: usize, info: &ModelInfo) -> String {
+    let how = match set.method {
+        Method::Sefa { weighting: Weighting::RowNormalised } => "rows normalised",
+        Method::Sefa { weighting: Weighting::Raw } => "raw weights",
     };
-    let mut text = format!("{}, layers {}, {weighting}\n", info.name, basis.layers);
-    let name = |index: usize| info.direction_names.get(&basis.layers, basis.weighting, index);
-    let named = if (0..rows).any(|index| !name(index).is_empty()) { "  name" } else { "" };
-    text.push_str(&format!("{:>9} {:>12} {:>8} {:>11}{}\n", "direction", "eigenvalue", "share", "cumulative", named));
+    let mut text = format!("{}, layers {}, {how}\n", info.name, set.layers);
+    let names: Vec<&str> = set.directions[..rows].iter().map(|direction| info.direction_names.of(direction)).collect();
+    let named = if names.iter().any(|name| !name.is_empty()) { "  name" } else { "" };
+    let score = set.scores.name();
+    text.push_str(&format!("{:>9} {score:>12} {:>8} {:>11}{named}\n", "direction", "share", "cumulative"));
     let mut cumulative = 0.0;
-    for index in 0..rows {
-        let share = basis.share(index);
+    for (index, (name, score)) in names.iter().zip(set.scores.values()).enumerate() {
+        let share = set.scores.share(index).unwrap_or_default();
         cumulative += share;
-        let (eigenvalue, share, cumulative) = (basis.eigenvalues[index], 100.0 * share, 100.0 * cumulative);
-        let name = name(index);
+        let (share, cumulative) = (100.0 * share, 100.0 * cumulative);
         let gap = if name.is_empty() { "" } else { "  " };
-        text.push_str(&format!("{index:>9} {eigenvalue:>12.5} {share:>6.2} % {cumulative:>9.2} %{gap}{name}\n"));
+        text.push_str(&format!("{index:>9} {score:>12.5} {share:>6.2} % {cumulative:>9.2} %{gap}{name}\n"));
     }
-    if rows < basis.len() {
-        text.push_str(&format!("... {rows} of {} directions; --top K shows more\n", basis.len()));
+    if rows < set.len() {
+        text.push_str(&format!("... {rows} of {} directions; --top K shows more\n", set.len()));
     }
     text
 }
@@ -148,37 +148,44 @@ struct Directions<'a> {
     directions: Vec<&'a [f32]>,
 }
 
-fn to_json(basis: &Basis, top: usize, info: &ModelInfo) -> serde_json::Result<String> {
+fn to_json(set: &DirectionSet, top: usize, info: &ModelInfo) -> serde_json::Result<String> {
+    let Method::Sefa { weighting } = set.method;
     let directions = Directions {
         model: &info.name,
         identity: &info.identity,
-        layers: &basis.layers,
-        weighting: basis.weighting,
-        eigenvalues: &basis.eigenvalues[..top],
-        directions: (0..top).map(|index| basis.direction(index)).collect(),
+        layers: &set.layers,
+        weighting,
+        eigenvalues: &set.scores.values()[..top],
+        directions: vectors(set, top).collect(),
     };
     Ok(serde_json::to_string(&directions)? + "\n")
 }
 
-fn save(file: &OutputFile, basis: &Basis, top: usize, info: &ModelInfo) -> anyhow::Result<()> {
-    let dim = basis.len();
-    let directions = &basis.directions()[..top * dim];
+/// The vectors of the first directions, each the same in all layers.
+fn vectors(set: &DirectionSet, top: usize) -> impl Iterator<Item = &[f32]> {
+    set.directions[..top].iter().filter_map(|direction| direction.vector_of(set.layers.first()))
+}
+
+fn save(file: &OutputFile, set: &DirectionSet, top: usize, info: &ModelInfo) -> anyhow::Result<()> {
+    let directions: Vec<f32> = vectors(set, top).flatten().copied().collect();
+    let dim = directions.len() / top;
     match file.format {
-        Format::Json => files::write_bytes(&file.path, to_json(basis, top, info)?.as_bytes())?,
-        Format::Npy => export::write_npy(&file.path, &[top, dim], directions)?,
+        Format::Json => files::write_bytes(&file.path, to_json(set, top, info)?.as_bytes())?,
+        Format::Npy => export::write_npy(&file.path, &[top, dim], &directions)?,
         Format::Safetensors => {
-            let eigenvalues: Vec<u8> = basis.eigenvalues[..top].iter().flat_map(|value| value.to_le_bytes()).collect();
+            let eigenvalues: Vec<u8> =
+                set.scores.values()[..top].iter().flat_map(|value| value.to_le_bytes()).collect();
             let directions: Vec<u8> = directions.iter().flat_map(|value| value.to_le_bytes()).collect();
             let tensors = [
                 ("eigenvalues", TensorView::new(Dtype::F64, vec![top], &eigenvalues)?),
                 ("directions", TensorView::new(Dtype::F32, vec![top, dim], &directions)?),
             ];
-            let weighting = if basis.weighting == Weighting::Raw { "raw" } else { "row-normalised" };
+            let Method::Sefa { weighting } = set.method;
             let about = [
                 ("model", info.name.clone()),
                 ("identity", info.identity.clone()),
-                ("layers", basis.layers.to_string()),
-                ("weighting", weighting.to_owned()),
+                ("layers", set.layers.to_string()),
+                ("weighting", weighting.name().to_owned()),
             ];
             let about = about.map(|(key, text)| (key.to_owned(), text)).into_iter().collect();
             let bytes = safetensors::serialize(tensors, Some(about)).context("cannot encode the directions")?;

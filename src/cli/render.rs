@@ -1,6 +1,7 @@
 //! `render`: pictures as numbered PNG frames.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::bail;
 use clap::Args;
@@ -10,7 +11,8 @@ use super::arguments::{
 };
 use super::progress::Bar;
 use super::{device_line, note, open_model, print, warn};
-use crate::edit::{ClassMix, Code, Edit, Move, Noise, NoiseMode, Seed, Truncation, Weighting};
+use crate::directions::DirectionSet;
+use crate::edit::{ClassMix, Code, Direction, Edit, Noise, NoiseMode, Seed, Truncation, Weighting};
 use crate::export::{self, Codes, ContactSheet, FrameWriter, Latents, Space};
 use crate::generator::ModelInfo;
 use crate::progress::Progress;
@@ -199,13 +201,16 @@ pub fn run(arguments: Arguments, device: DeviceArguments) -> anyhow::Result<()> 
     for start in &starts {
         engine.check(&start.edit)?;
     }
-    if let Some(model) = saved.map(|project| project.model).filter(|model| model.identity != info.identity) {
+    if let Some(model) = saved.as_ref().map(|project| &project.model).filter(|model| model.identity != info.identity) {
         warn(&format!(
             "the edit was made with another model, {} ({}): the picture will differ",
             model.name, model.family
         ));
     }
     let sweep = Sweep::new(&arguments.sweep, &mut engine, &info)?;
+    if let (Some(sweep), Some(project)) = (&sweep, &saved) {
+        sweep.note_replaced(&project.edit);
+    }
     let frames = starts.len() * sweep.as_ref().map_or(1, |sweep| sweep.values.len());
     if frames > MAX_FRAMES {
         bail!("{} codes along the sweep are {frames} frames; expected at most {MAX_FRAMES}", starts.len());
@@ -331,7 +336,7 @@ fn warn_of_no_effect(arguments: &SampleArguments, info: &ModelInfo, starts: &[Sh
 
 /// A direction, and the distances along it.
 struct Sweep {
-    direction: Move,
+    direction: Arc<Direction>,
     values: Vec<f32>,
 }
 
@@ -340,23 +345,30 @@ impl Sweep {
         let Some(index) = arguments.direction else { return Ok(None) };
         let layers = arguments.layers.as_ref().unwrap_or(&LayerChoice::ALL).resolve(info)?;
         let weighting = if arguments.raw_weights { Weighting::Raw } else { Weighting::RowNormalised };
-        let basis = engine.factorize(&layers, weighting)?;
-        if index >= basis.len() {
-            bail!("--direction: expected 0 to {} for {}, found {index}", basis.len() - 1, info.name);
-        }
-        let vector = basis.direction(index).to_vec();
-        let name = String::new();
-        Ok(Some(Sweep {
-            direction: Move { layers, weighting, index, vector, value: 0.0, enabled: true, name },
-            values: export::sweep_values(arguments.from, arguments.to, arguments.steps as usize),
-        }))
+        let set = DirectionSet::from(&*engine.factorize(&layers, weighting)?);
+        let Some(direction) = set.directions.get(index) else {
+            bail!("--direction: expected 0 to {} for {}, found {index}", set.len() - 1, info.name);
+        };
+        let values = export::sweep_values(arguments.from, arguments.to, arguments.steps as usize);
+        Ok(Some(Sweep { direction: direction.clone(), values }))
     }
 
+    /// The start, moved. A move that the start has along the direction already takes the value, so that none counts twice.
     fn apply(&self, start: &Shot, step: usize) -> Shot {
         let value = self.values[step];
         let mut edit = start.edit.clone();
-        edit.moves.push(Move { value, ..self.direction.clone() });
+        edit.set_along(&self.direction, value).enabled = true;
         Shot { name: format!("{} {value:+.2}", start.name), edit }
+    }
+
+    /// Says which move of the edit the sweep takes the place of, if it has that one.
+    fn note_replaced(&self, edit: &Edit) {
+        let Some(step) = edit.along(&self.direction) else { return };
+        let called = if step.name.is_empty() { step.direction.origin.to_string() } else { format!("{:?}", step.name) };
+        let (layers, value) = (&step.direction.layers, step.value);
+        note(&format!(
+            "the edit moves along {called} of layers {layers} already, by {value}: the sweep takes its place"
+        ));
     }
 }
 

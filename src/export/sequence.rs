@@ -4,10 +4,12 @@
 
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use super::{ContactSheet, ExportError, write_npy, write_png};
+use crate::edit::Direction;
 use crate::layout::ChannelOrder;
 use crate::progress::{Cancelled, Progress, Report};
 use crate::project::Project;
@@ -17,8 +19,8 @@ use crate::render::{Engine, Pixels, RenderError};
 /// Frames along one move, while the rest of the edit stays.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sweep {
-    /// Position in `edit.moves`.
-    pub index: usize,
+    /// Which move; it is made if the edit has none along it.
+    pub direction: Arc<Direction>,
     pub from: f32,
     pub to: f32,
     /// At least 2.
@@ -191,9 +193,7 @@ pub fn write_sweep(
     let mut first = None;
     for (frame, (value, label)) in values.iter().zip(&labels).enumerate() {
         report(Progress { stage: "rendering".into(), done: frame as u64, total: values.len() as u64 })?;
-        if let Some(step) = project.edit.moves.get_mut(sweep.index) {
-            (step.value, step.enabled) = (*value, true);
-        }
+        project.edit.set_along(&sweep.direction, *value).enabled = true;
         let path = writer.write(engine, &project, label)?;
         first.get_or_insert(path);
     }

@@ -6,10 +6,13 @@ use std::fmt;
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
-use crate::edit::{Code, Edit, LayerSet, Noise, NoiseMode, Sample, Seed, SeedKind, Truncation};
+use crate::edit::{Code, Direction, Edit, LayerSet, Noise, NoiseMode, Sample, Seed, SeedKind, Truncation, Vectors};
 use crate::layout::{ChannelOrder, Upsampling};
 use crate::names::DirectionNames;
 use crate::recipe::{Fact, Range, Recipe};
+
+/// More moves than anybody makes by hand; bounds what an edit from a file may cost in every render.
+pub const MAX_MOVES: usize = 4096;
 
 /// Facts about an open model. Downstream of `generator/` these replace every question about the family.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -251,41 +254,52 @@ impl ModelInfo {
 
     /// Why `edit` cannot be applied to this model, if it cannot.
     pub fn check(&self, edit: &Edit) -> Result<(), String> {
-        let width = |what: &str, code: &[f32], expected: usize| {
-            if code.len() != expected {
-                return Err(format!("{what} has {} numbers, expected {expected}", code.len()));
-            }
-            code.iter()
-                .all(|x| x.is_finite())
-                .then_some(())
-                .ok_or_else(|| format!("{what} holds a value that is not finite"))
-        };
         let w_dim = || self.w_dim.ok_or_else(|| "a code in w, but the model's latent space is z".to_owned());
         match &edit.sample.code {
             Code::Seed(seed) => seed.check()?,
-            Code::Z(z) => width("z", z, self.z_dim)?,
-            Code::W(w) => width("w", w, w_dim()?)?,
+            Code::Z(z) => check_code("z", z, self.z_dim)?,
+            Code::W(w) => check_code("w", w, w_dim()?)?,
             Code::WPlus(codes) => {
                 if codes.len() != self.num_layers {
                     return Err(format!("w+ has {} layers, the model has {}", codes.len(), self.num_layers));
                 }
                 let w_dim = w_dim()?;
-                codes.iter().try_for_each(|w| width("w+", w, w_dim))?;
+                codes.iter().try_for_each(|w| check_code("w+", w, w_dim))?;
             }
         }
         self.check_classes(&edit.sample)?;
         if !edit.truncation.psi.is_finite() {
             return Err(format!("psi is {}, expected a finite number", edit.truncation.psi));
         }
+        if edit.moves.len() > MAX_MOVES {
+            return Err(format!("{} moves, expected at most {MAX_MOVES}", edit.moves.len()));
+        }
         for step in &edit.moves {
-            self.check_layers(&step.layers)?;
-            width("a direction", &step.vector, self.code_dim())?;
+            self.check_direction(&step.direction)?;
             if !step.value.is_finite() {
                 return Err(format!("a move of {}, expected a finite number", step.value));
             }
         }
         Ok(())
     }
+
+    /// Why the model's codes cannot be moved along `direction`, if they cannot.
+    pub fn check_direction(&self, direction: &Direction) -> Result<(), String> {
+        self.check_layers(&direction.layers)?;
+        match &direction.vectors {
+            Vectors::One(vector) => check_code("a direction", vector, self.code_dim()),
+            Vectors::PerLayer(vectors) if vectors.len() != direction.layers.len() => Err(format!(
+                "a direction with {} vectors, expected one for each of its {} layers ({})",
+                vectors.len(),
+                direction.layers.len(),
+                direction.layers
+            )),
+            Vectors::PerLayer(vectors) => {
+                vectors.iter().try_for_each(|vector| check_code("a direction", vector, self.code_dim()))
+            }
+        }
+    }
+
     fn check_classes(&self, sample: &Sample) -> Result<(), String> {
         let known = |class: usize| match self.classes {
             Some(classes) if class < classes => Ok(()),
@@ -308,6 +322,14 @@ impl ModelInfo {
             (None, None) => Ok(()),
         }
     }
+}
+
+/// Why a code, or what is added to one, cannot be used, if it cannot.
+fn check_code(what: &str, code: &[f32], expected: usize) -> Result<(), String> {
+    if code.len() != expected {
+        return Err(format!("{what} has {} numbers, expected {expected}", code.len()));
+    }
+    code.iter().all(|x| x.is_finite()).then_some(()).ok_or_else(|| format!("{what} holds a value that is not finite"))
 }
 
 #[cfg(test)]

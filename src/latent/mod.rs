@@ -99,8 +99,9 @@ pub fn truncate<'a>(codes: &mut [Vec<f32>], mean: impl Fn(usize) -> &'a [f32], t
 /// Adds every active move to the codes of its layers. Layers that no move names keep their codes bit for bit.
 pub fn apply_moves(codes: &mut [Vec<f32>], moves: &[Move]) {
     for step in moves.iter().filter(|step| step.is_active()) {
-        for &layer in step.layers.as_slice() {
-            for (x, direction) in codes[layer].iter_mut().zip(&step.vector) {
+        for &layer in step.direction.layers.as_slice() {
+            let vector = step.direction.vector_of(layer).unwrap_or_default();
+            for (x, direction) in codes[layer].iter_mut().zip(vector) {
                 *x += step.value * direction;
             }
         }
@@ -110,7 +111,7 @@ pub fn apply_moves(codes: &mut [Vec<f32>], moves: &[Move]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::edit::{LayerSet, Weighting};
+    use crate::edit::{Direction, LayerSet, Origin, Vectors, Weighting};
 
     /// The first numbers of seed 0, as bits. A change here breaks every saved edit.
     const FIRST_OF_SEED_0: [u32; 3] = [1_039_011_589, 3_209_193_773, 3_222_629_034];
@@ -155,14 +156,9 @@ mod tests {
 
     #[test]
     fn moves_add_up_and_leave_other_layers_alone() {
-        let step = |layers, value, enabled| Move {
-            layers,
-            weighting: Weighting::RowNormalised,
-            index: 0,
-            vector: vec![1.0, 0.0],
-            value,
-            enabled,
-            name: String::new(),
+        let step = |layers, value, enabled| {
+            let direction = Direction::sefa(layers, Weighting::RowNormalised, 0, vec![1.0, 0.0]);
+            Move { enabled, ..Move::new(direction.into(), value) }
         };
         let mut codes = vec![vec![0.25, 0.5]; 4];
         let moves = [
@@ -172,5 +168,11 @@ mod tests {
         ];
         apply_moves(&mut codes, &moves);
         assert_eq!(codes, [[2.25, 0.5], [3.25, 0.5], [1.25, 0.5], [0.25, 0.5]]);
+
+        let vectors = Vectors::PerLayer(vec![vec![1.0, 0.0], vec![0.0, -1.0]]);
+        let direction = Direction { layers: "0,2".parse().unwrap(), vectors, origin: Origin::Mixed };
+        let mut codes = vec![vec![0.25, 0.5]; 3];
+        apply_moves(&mut codes, &[Move::new(direction.into(), 2.0)]);
+        assert_eq!(codes, [[2.25, 0.5], [0.25, 0.5], [0.25, -1.5]], "a vector for each layer");
     }
 }

@@ -190,14 +190,10 @@ impl App {
 
     /// True if nothing is being done and the picture and the directions answer the present edit and selection.
     pub fn is_settled(&self) -> bool {
-        let current = self.model.as_ref().is_none_or(|model| {
-            let basis = model
-                .shown
-                .basis
-                .as_ref()
-                .is_some_and(|basis| super::document::Selection::of(basis) == model.shown.selection);
-            basis && self.shown_edit() == Some(&self.document.edit)
-        });
+        let current = self
+            .model
+            .as_ref()
+            .is_none_or(|model| model.shown.is_current() && self.shown_edit() == Some(&self.document.edit));
         self.worker.is_idle() && self.work.opening == 0 && self.work.exporting == 0 && current
     }
 
@@ -216,8 +212,8 @@ impl App {
             }
             ui.add_space(style::GRID);
             ui.separator();
-            if let Some(selection) = moves_ui(ui, &mut self.document, commands) {
-                model.shown.selection = selection;
+            if let Some(direction) = moves_ui(ui, &mut self.document, commands) {
+                model.shown.selection.go_to(&direction);
             }
             ui.take_available_space();
         });

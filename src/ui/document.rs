@@ -1,27 +1,30 @@
 //! What the window edits, and its history.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::edit::{Edit, LayerSet, Move, Weighting};
+use crate::directions::{DirectionSet, Method};
+use crate::edit::{Direction, Edit, LayerSet, Origin};
 use crate::names::DirectionNames;
-use crate::sefa::Basis;
 
 /// Which directions the panel shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selection {
     pub layers: LayerSet,
-    pub weighting: Weighting,
+    pub method: Method,
 }
 
 impl Selection {
-    pub fn of(found: &Basis) -> Self {
-        Selection { layers: found.layers.clone(), weighting: found.weighting }
+    pub fn of(set: &DirectionSet) -> Self {
+        Selection { layers: set.layers.clone(), method: set.method.clone() }
     }
 
-    pub fn of_move(found: &Move) -> Self {
-        Selection { layers: found.layers.clone(), weighting: found.weighting }
+    /// Goes to the layers of a direction, and to the set that it is of, if it is of one.
+    pub fn go_to(&mut self, direction: &Direction) {
+        self.layers = direction.layers.clone();
+        self.method = Method::of(&direction.origin).unwrap_or_else(|| self.method.clone());
     }
 }
 
@@ -33,56 +36,63 @@ pub struct Document {
 }
 
 impl Document {
-    /// The move along direction `index` of a basis, if there is one.
-    pub fn find(&self, selection: &Selection, index: usize) -> Option<&Move> {
-        self.edit.moves.iter().find(|found| is_along(found, selection, index))
-    }
-
     /// Moves along a direction; the move is made when it is first needed.
-    pub fn set(&mut self, basis: &Basis, index: usize, value: f32) {
-        let selection = Selection::of(basis);
-        if let Some(found) = self.edit.moves.iter_mut().find(|found| is_along(found, &selection, index)) {
-            found.value = value;
-        } else if value != 0.0 {
-            let name = self.names.get(&basis.layers, basis.weighting, index).to_owned();
-            self.edit.moves.push(Move {
-                layers: selection.layers,
-                weighting: selection.weighting,
-                index,
-                vector: basis.direction(index).to_vec(),
-                value,
-                enabled: true,
-                name,
-            });
+    pub fn set(&mut self, direction: &Arc<Direction>, value: f32) {
+        if self.edit.along(direction).is_none() {
+            if value == 0.0 {
+                return;
+            }
+            self.names.of(direction).clone_into(&mut self.edit.set_along(direction, value).name);
         }
+        self.edit.set_along(direction, value);
     }
 
     /// Takes the move along a direction away.
-    pub fn reset(&mut self, selection: &Selection, index: usize) {
-        self.edit.moves.retain(|found| !is_along(found, selection, index));
+    pub fn reset(&mut self, direction: &Direction) {
+        self.edit.moves.retain(|step| !step.is_along(direction));
     }
 
-    pub fn rename(&mut self, selection: &Selection, index: usize, name: &str) {
-        self.names.set(&selection.layers, selection.weighting, index, name);
-        for found in self.edit.moves.iter_mut().filter(|found| is_along(found, selection, index)) {
-            name.clone_into(&mut found.name);
+    pub fn rename(&mut self, direction: &Direction, name: &str) {
+        if let Origin::Sefa { weighting, index } = direction.origin {
+            self.names.set(&direction.layers, weighting, index, name);
+        }
+        for step in self.edit.moves.iter_mut().filter(|step| step.is_along(direction)) {
+            name.clone_into(&mut step.name);
         }
     }
 
-    /// The name of a move: its own, else the one its direction has.
-    pub fn name_of<'a>(&'a self, found: &'a Move) -> &'a str {
-        if found.name.is_empty() { self.names.get(&found.layers, found.weighting, found.index) } else { &found.name }
+    /// The name that somebody gave to a direction: that of its move, else the one known; empty if there is none.
+    pub fn name_of<'a>(&'a self, direction: &Direction) -> &'a str {
+        let own = self.edit.along(direction).map_or("", |step| step.name.as_str());
+        if own.is_empty() { self.names.of(direction) } else { own }
+    }
+
+    /// The name of a direction, or what it is called without one.
+    pub fn called(&self, direction: &Direction) -> String {
+        match self.name_of(direction) {
+            "" => direction.origin.to_string(),
+            name => name.to_owned(),
+        }
     }
 }
 
-fn is_along(found: &Move, selection: &Selection, index: usize) -> bool {
-    found.index == index && found.weighting == selection.weighting && found.layers == selection.layers
-}
-
-/// Angle between two directions in degrees, 0..=90: opposite directions are the same direction.
-pub fn angle(a: &[f32], b: &[f32]) -> f32 {
-    let dot: f32 = a.iter().zip(b).map(|(a, b)| a * b).sum();
-    dot.abs().min(1.0).acos().to_degrees()
+/// Angle between two directions in degrees, 0..=90, over the layers that both move: opposite directions are the same
+/// direction. `None` if they share no layer, or codes of different widths.
+pub fn angle(a: &Direction, b: &Direction) -> Option<f32> {
+    let (mut dot, mut a_square, mut b_square) = (0.0, 0.0, 0.0);
+    for &layer in a.layers.as_slice() {
+        let Some((a, b)) = a.vector_of(layer).zip(b.vector_of(layer)) else { continue };
+        if a.len() != b.len() {
+            return None;
+        }
+        for (a, b) in a.iter().zip(b) {
+            dot += a * b;
+            a_square += a * a;
+            b_square += b * b;
+        }
+    }
+    let lengths = (a_square * b_square).sqrt();
+    (lengths > 0.0).then(|| (dot.abs() / lengths).min(1.0).acos().to_degrees())
 }
 
 /// Undo and redo. One gesture is one step: a change is a step once nothing moved for a moment.
@@ -184,12 +194,10 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::edit::{Code, Seed};
-    use crate::sefa::{StyleRows, factorize, gram};
+    use crate::edit::{Code, Seed, Weighting};
 
-    fn basis(layers: &str) -> Basis {
-        let rows = StyleRows { values: vec![3.0, 0.0, 0.0, 1.0], dim: 2 };
-        factorize(layers.parse().unwrap(), Weighting::Raw, [&gram(&rows, Weighting::Raw)]).unwrap()
+    fn direction(layers: &str) -> Arc<Direction> {
+        Direction::sefa(layers.parse().unwrap(), Weighting::Raw, 0, vec![1.0, 0.0]).into()
     }
 
     fn seeded(seed: u64) -> Document {
@@ -200,21 +208,22 @@ mod tests {
 
     #[test]
     fn a_slider_makes_updates_and_removes_its_move() {
-        let (bottom, top) = (basis("0-1"), basis("6-11"));
+        let (bottom, top) = (direction("0-1"), direction("6-11"));
         let mut document = Document::default();
-        document.set(&bottom, 0, 0.0);
+        document.set(&bottom, 0.0);
         assert!(document.edit.moves.is_empty(), "a slider at rest makes no move");
-        document.rename(&Selection::of(&bottom), 0, "pose");
-        document.set(&bottom, 0, 1.5);
-        document.set(&top, 0, -2.0);
-        document.set(&bottom, 0, 0.0);
+        document.rename(&bottom, "pose");
+        document.set(&bottom, 1.5);
+        document.set(&top, -2.0);
+        document.set(&bottom, 0.0);
         assert_eq!(document.edit.moves.len(), 2, "dragging through 0 keeps the move");
         assert_eq!(document.edit.moves[0].name, "pose");
-        assert_eq!(document.edit.moves[0].vector, bottom.direction(0));
-        document.reset(&Selection::of(&bottom), 0);
+        assert_eq!(document.edit.moves[0].direction, bottom);
+        document.reset(&bottom);
         assert_eq!(document.edit.moves.len(), 1);
-        assert_eq!(document.find(&Selection::of(&top), 0).unwrap().value, -2.0);
-        assert_eq!(document.names.get(&bottom.layers, Weighting::Raw, 0), "pose", "the name outlives the move");
+        assert_eq!(document.edit.along(&top).unwrap().value, -2.0);
+        assert_eq!(document.called(&bottom), "pose", "the name outlives the move");
+        assert_eq!(document.called(&top), "direction 1");
     }
 
     #[test]
@@ -242,8 +251,11 @@ mod tests {
     }
 
     #[test]
-    fn angles_ignore_the_sign() {
-        assert!(angle(&[1.0, 0.0], &[-1.0, 0.0]) < 1e-3);
-        assert!((angle(&[1.0, 0.0], &[0.0, 1.0]) - 90.0).abs() < 1e-3);
+    fn angles_ignore_the_sign_and_the_layers_that_are_not_shared() {
+        let along = |layers: &str, x, y| Direction::sefa(layers.parse().unwrap(), Weighting::Raw, 0, vec![x, y]);
+        assert!(angle(&along("0-1", 1.0, 0.0), &along("1-2", -2.0, 0.0)).unwrap() < 1e-3);
+        assert!((angle(&along("0-1", 1.0, 0.0), &along("0", 0.0, 1.0)).unwrap() - 90.0).abs() < 1e-3);
+        assert_eq!(angle(&along("0-1", 1.0, 0.0), &along("2", 1.0, 0.0)), None);
+        assert_eq!(angle(&along("0", 1.0, 0.0), &along("0", 0.0, 0.0)), None);
     }
 }

@@ -1,15 +1,18 @@
 //! Active moves: every move of the edit, whatever layers the other panel shows.
 
+use std::sync::Arc;
+
 use egui::{Align, Id, Sense, Ui, vec2};
 
 use super::command::Command;
-use super::document::{Document, Selection};
+use super::document::Document;
 use super::field::{Digits, TextField, number};
 use super::icons::{self, Icon};
 use super::style;
+use crate::edit::Direction;
 
-/// The panel. Returns the selection of a move that is to be brought back into the directions panel.
-pub fn moves_ui(ui: &mut Ui, document: &mut Document, commands: &mut Vec<Command>) -> Option<Selection> {
+/// The panel. Returns the direction that is to be brought back into the directions panel.
+pub fn moves_ui(ui: &mut Ui, document: &mut Document, commands: &mut Vec<Command>) -> Option<Arc<Direction>> {
     ui.horizontal(|ui| {
         style::section(ui, "Active moves");
         ui.with_layout(egui::Layout::right_to_left(Align::Center), |ui| {
@@ -33,7 +36,7 @@ pub fn moves_ui(ui: &mut Ui, document: &mut Document, commands: &mut Vec<Command
         for i in 0..document.edit.moves.len() {
             match ui.push_id(i, |ui| move_ui(ui, document, i)).inner {
                 Some(Asked::Delete) => deleted = Some(i),
-                Some(Asked::Show) => back = Some(Selection::of_move(&document.edit.moves[i])),
+                Some(Asked::Show) => back = Some(document.edit.moves[i].direction.clone()),
                 None => {}
             }
         }
@@ -51,11 +54,8 @@ enum Asked {
 
 fn move_ui(ui: &mut Ui, document: &mut Document, i: usize) -> Option<Asked> {
     let mut asked = None;
-    let found = &document.edit.moves[i];
-    let selection = Selection::of_move(found);
-    let index = found.index;
-    let name = document.name_of(found).to_owned();
-    let called = if name.is_empty() { format!("direction {}", index + 1) } else { name };
+    let direction = document.edit.moves[i].direction.clone();
+    let called = document.called(&direction);
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = 2.0;
         let found = &mut document.edit.moves[i];
@@ -68,9 +68,9 @@ fn move_ui(ui: &mut Ui, document: &mut Document, i: usize) -> Option<Asked> {
         let (response, typed) = field.show(ui, Id::unique(("move name", i)), &called);
         response.on_hover_text(format!("{called}\nClick to rename"));
         if let Some(typed) = typed {
-            document.rename(&selection, index, typed.trim());
+            document.rename(&direction, typed.trim());
         }
-        let layers = egui::RichText::new(selection.layers.to_string()).size(style::SMALL_TEXT).weak();
+        let layers = egui::RichText::new(direction.layers.to_string()).size(style::SMALL_TEXT).weak();
         let show = ui.add_sized(
             [layers_width, style::ROW - 2.0],
             egui::Button::new(layers).frame_when_inactive(false).truncate(),

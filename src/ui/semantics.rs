@@ -1,5 +1,7 @@
 //! The directions of the chosen layers, one slider each.
 
+use std::sync::Arc;
+
 use egui::{Align, Align2, FontId, Id, Rect, Sense, Ui, pos2, vec2};
 
 use super::command::Command;
@@ -8,9 +10,9 @@ use super::field::{Digits, TextField, number};
 use super::layers::layers_ui;
 use super::slider::Slider;
 use super::style;
+use crate::directions::{DirectionSet, Method, Scores};
 use crate::edit::Weighting;
 use crate::generator::ModelInfo;
-use crate::sefa::Basis;
 
 /// Directions shown at first, and added by each "more directions".
 pub const PAGE: usize = 10;
@@ -21,9 +23,16 @@ pub struct Shown {
     /// Number of rows.
     pub rows: usize,
     /// The directions, once there are any; until new ones arrive these are the old ones.
-    pub basis: Option<std::sync::Arc<Basis>>,
+    pub set: Option<Arc<DirectionSet>>,
     /// The directions are those of an earlier selection, and have been for a noticeable time.
     pub stale: bool,
+}
+
+impl Shown {
+    /// True if the directions are those that are selected.
+    pub fn is_current(&self) -> bool {
+        self.set.as_ref().is_some_and(|set| Selection::of(set) == self.selection)
+    }
 }
 
 /// The panel. Returns true if a slider was dragged.
@@ -36,35 +45,35 @@ pub fn semantics_ui(
 ) -> bool {
     style::section(ui, "Semantics");
     layers_ui(ui, info, &mut shown.selection.layers);
-    let Some(basis) = shown.basis.clone() else { return false };
+    let Some(set) = shown.set.clone() else { return false };
     let mut dragged = false;
     ui.scope(|ui| {
         // Old directions may still be moved (they are what the list says), but look old.
         if shown.stale {
             ui.multiply_opacity(0.5);
         }
-        spectrum_ui(ui, &basis, shown.rows);
+        spectrum_ui(ui, &set.scores, shown.rows);
         let footer = style::ROW + style::GRID * 2.0;
         let height = (ui.available_height() - footer).max(style::ROW);
         let scroll = egui::ScrollArea::vertical().id_salt("directions").max_height(height).auto_shrink([false, true]);
         scroll.show(ui, |ui| {
             ui.spacing_mut().item_spacing.y = 0.0;
-            for index in 0..shown.rows.min(basis.len()) {
-                dragged |= ui.push_id(index, |ui| direction_ui(ui, info, &basis, index, document)).inner;
+            for index in 0..shown.rows.min(set.len()) {
+                dragged |= ui.push_id(index, |ui| direction_ui(ui, info, &set, index, document)).inner;
             }
             ui.add_space(style::GRID);
-            more_ui(ui, shown, &basis);
+            more_ui(ui, shown, set.len());
         });
     });
     ui.with_layout(egui::Layout::bottom_up(Align::Min), |ui| footer_ui(ui, shown, document, commands));
     dragged
 }
 
-fn more_ui(ui: &mut Ui, shown: &mut Shown, basis: &Basis) {
+fn more_ui(ui: &mut Ui, shown: &mut Shown, all: usize) {
     ui.horizontal(|ui| {
-        let rows = shown.rows.min(basis.len());
-        if rows < basis.len() {
-            let text = format!("More directions ({rows} of {})", basis.len());
+        let rows = shown.rows.min(all);
+        if rows < all {
+            let text = format!("More directions ({rows} of {all})");
             if ui.add(egui::Button::new(text).frame_when_inactive(false)).clicked() {
                 shown.rows = rows + PAGE;
             }
@@ -77,11 +86,12 @@ fn more_ui(ui: &mut Ui, shown: &mut Shown, basis: &Basis) {
 
 fn footer_ui(ui: &mut Ui, shown: &mut Shown, document: &Document, commands: &mut Vec<Command>) {
     ui.horizontal(|ui| {
-        let mut normalised = shown.selection.weighting == Weighting::RowNormalised;
+        let Method::Sefa { weighting } = &mut shown.selection.method;
+        let mut normalised = *weighting == Weighting::RowNormalised;
         let switch = ui.checkbox(&mut normalised, "Row-normalised");
         let hint = "On: every row of the style weights counts the same, as in the paper.\nOff: rows count as they are stored, as in rosinality's variant.";
         if switch.on_hover_text(hint).changed() {
-            shown.selection.weighting = if normalised { Weighting::RowNormalised } else { Weighting::Raw };
+            *weighting = if normalised { Weighting::RowNormalised } else { Weighting::Raw };
         }
         ui.with_layout(egui::Layout::right_to_left(Align::Center), |ui| {
             let any = !document.edit.moves.is_empty();
@@ -93,22 +103,21 @@ fn footer_ui(ui: &mut Ui, shown: &mut Shown, document: &Document, commands: &mut
     });
 }
 
-fn direction_ui(ui: &mut Ui, info: &ModelInfo, basis: &Basis, index: usize, document: &mut Document) -> bool {
-    let selection = Selection::of(basis);
-    let found = document.find(&selection, index);
+fn direction_ui(ui: &mut Ui, info: &ModelInfo, set: &DirectionSet, index: usize, document: &mut Document) -> bool {
+    let Some(direction) = set.directions.get(index) else { return false };
+    let found = document.edit.along(direction);
     let muted = found.is_some_and(|found| !found.enabled);
     let mut value = found.map_or(0.0, |found| found.value);
-    let name = found
-        .map_or_else(|| document.names.get(&basis.layers, basis.weighting, index), |found| document.name_of(found));
-    let name = name.to_owned();
-    let label =
-        if name.is_empty() { format!("Direction {}", index + 1) } else { format!("Direction {}, {name}", index + 1) };
+    let name = document.name_of(direction).to_owned();
+    let called = direction.origin.to_string();
+    let label = if name.is_empty() { capitalised(&called) } else { format!("{}, {name}", capitalised(&called)) };
 
     let row = Rect::from_min_size(ui.cursor().min, vec2(ui.available_width(), style::ROW));
     let colours = style::palette(ui);
-    let share = (basis.share(index) / basis.share(0).max(f64::MIN_POSITIVE)) as f32;
-    let bar = Rect::from_min_size(row.min, vec2(row.width() * share, row.height())).shrink2(vec2(0.0, 1.0));
-    ui.painter().rect_filled(bar, 2.0, colours.share);
+    if let Some(share) = relative(&set.scores, index) {
+        let bar = Rect::from_min_size(row.min, vec2(row.width() * share, row.height())).shrink2(vec2(0.0, 1.0));
+        ui.painter().rect_filled(bar, 2.0, colours.share);
+    }
 
     let mut dragged = false;
     ui.horizontal(|ui| {
@@ -117,17 +126,17 @@ fn direction_ui(ui: &mut Ui, info: &ModelInfo, basis: &Basis, index: usize, docu
         let font = FontId::proportional(style::SMALL_TEXT);
         let at = pos2(number_rect.right(), number_rect.center().y);
         ui.painter().text(at, Align2::RIGHT_CENTER, (index + 1).to_string(), font, colours.text_weak);
-        number_response.on_hover_ui(|ui| facts_ui(ui, basis, index, document));
+        number_response.on_hover_ui(|ui| facts_ui(ui, set, index, document));
 
         let name_width = ((ui.available_width() - style::VALUE_COLUMN) * 0.38).round();
         let hint = if name.is_empty() { "unnamed" } else { "" };
-        let field_name = format!("Name of direction {}", index + 1);
+        let field_name = format!("Name of {called}");
         let field = TextField { name: &field_name, hint, width: name_width, quiet: true, align: Align::Min };
-        let field_id = Id::unique(("direction name", &basis.layers, basis.weighting, index));
+        let field_id = Id::unique(("direction name", &set.layers, &set.method, index));
         let (response, typed) = field.show(ui, field_id, &name);
-        response.on_hover_ui(|ui| facts_ui(ui, basis, index, document));
+        response.on_hover_ui(|ui| facts_ui(ui, set, index, document));
         if let Some(typed) = typed {
-            document.rename(&selection, index, typed.trim());
+            document.rename(direction, typed.trim());
         }
 
         let before = value;
@@ -137,33 +146,41 @@ fn direction_ui(ui: &mut Ui, info: &ModelInfo, basis: &Basis, index: usize, docu
         }
         let slider = Slider::new(&mut value, -info.slider_range..=info.slider_range, &label).show(ui, width);
         dragged = slider.response.dragged();
-        slider.response.on_hover_ui(|ui| facts_ui(ui, basis, index, document));
-        let typed = number(ui, &mut value, 0.02, Digits::Signed, &format!("Value of direction {}", index + 1));
+        slider.response.on_hover_ui(|ui| facts_ui(ui, set, index, document));
+        let typed = number(ui, &mut value, 0.02, Digits::Signed, &format!("Value of {called}"));
         let typed_zero = typed.changed() && value == 0.0 && !typed.dragged();
         typed.on_hover_text("Drag, or click to type any value");
         if slider.reset || typed_zero {
-            document.reset(&selection, index);
+            document.reset(direction);
         } else if value != before {
-            document.set(basis, index, value);
+            document.set(direction, value);
         }
     });
     dragged
 }
 
-/// Exact eigenvalue, share, and angles to the other moves that act on some of the same layers.
-fn facts_ui(ui: &mut Ui, basis: &Basis, index: usize, document: &Document) {
-    ui.strong(format!("Direction {} of {}", index + 1, basis.len()));
-    let facts =
-        format!("eigenvalue {:.6}\n{:.2} % of the variance", basis.eigenvalues[index], 100.0 * basis.share(index));
-    ui.label(facts);
-    let direction = basis.direction(index);
-    for found in &document.edit.moves {
-        let itself = found.index == index && found.layers == basis.layers && found.weighting == basis.weighting;
-        let shared = found.layers.as_slice().iter().any(|&layer| basis.layers.contains(layer));
-        if !itself && shared && found.is_active() && found.vector.len() == direction.len() {
-            let name = document.name_of(found);
-            let name = if name.is_empty() { format!("direction {}", found.index + 1) } else { name.to_owned() };
-            ui.label(format!("{:.0}° to {name} ({})", angle(direction, &found.vector), found.layers));
+/// How much a direction does as a share of what the first one does.
+fn relative(scores: &Scores, index: usize) -> Option<f32> {
+    Some((scores.share(index)? / scores.share(0)?.max(f64::MIN_POSITIVE)) as f32)
+}
+
+fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+/// Exact score, share, and angles to the other moves that act on some of the same layers.
+fn facts_ui(ui: &mut Ui, set: &DirectionSet, index: usize, document: &Document) {
+    let Some(direction) = set.directions.get(index) else { return };
+    ui.strong(format!("{} of {}", capitalised(&direction.origin.to_string()), set.len()));
+    if let Some(facts) = set.scores.text(index) {
+        ui.label(facts);
+    }
+    let others = document.edit.moves.iter().filter(|step| step.is_active() && !step.is_along(direction));
+    for step in others {
+        if let Some(angle) = angle(direction, &step.direction) {
+            let called = document.called(&step.direction);
+            ui.label(format!("{angle:.0}° to {called} ({})", step.direction.layers));
         }
     }
     let keys = "Wheel or arrow keys step; Shift fine, Ctrl coarse.\nDouble-click or Delete resets.";
@@ -173,17 +190,20 @@ fn facts_ui(ui: &mut Ui, basis: &Basis, index: usize, document: &Document) {
 /// Bars in the spectrum: more would be narrower than a pixel or two.
 const BARS: usize = 64;
 
-fn spectrum_ui(ui: &mut Ui, basis: &Basis, rows: usize) {
+fn spectrum_ui(ui: &mut Ui, scores: &Scores, rows: usize) {
+    let all = scores.values().len();
+    if all == 0 {
+        return;
+    }
     let (area, response) = ui.allocate_exact_size(vec2(ui.available_width(), 36.0), Sense::hover());
     let colours = style::palette(ui);
     let painter = ui.painter();
     painter.rect_filled(area, style::RADIUS, colours.field);
-    let bars = basis.len().min(BARS);
-    let top = basis.share(0).max(f64::MIN_POSITIVE);
+    let bars = all.min(BARS);
     let inner = area.shrink2(vec2(4.0, 4.0));
     let step = inner.width() / bars.max(1) as f32;
     for i in 0..bars {
-        let height = inner.height() * (basis.share(i) / top) as f32;
+        let height = inner.height() * relative(scores, i).unwrap_or(0.0);
         let left = inner.left() + step * i as f32;
         let bar = Rect::from_min_max(
             pos2(left, inner.bottom() - height.max(1.0)),
@@ -191,21 +211,15 @@ fn spectrum_ui(ui: &mut Ui, basis: &Basis, rows: usize) {
         );
         painter.rect_filled(bar, 0.0, if i < rows { colours.accent } else { colours.rail });
     }
-    let held: f64 = (0..rows.min(basis.len())).map(|i| basis.share(i)).sum();
-    let text = format!("{:.0} % in {}", 100.0 * held, rows.min(basis.len()));
+    let held: f64 = (0..rows).filter_map(|i| scores.share(i)).sum();
+    let text = format!("{:.0} % in {}", 100.0 * held, rows.min(all));
     let galley = painter.layout_no_wrap(text, FontId::proportional(10.0), colours.text_weak);
     let place = Align2::RIGHT_TOP.anchor_size(inner.right_top(), galley.size());
     // A flat spectrum is high everywhere, also behind the text.
     painter.rect_filled(place.expand(2.0), 2.0, colours.field);
     painter.galley(place.min, galley, colours.text_weak);
     let pointed = response.hover_pos().map(|pointer| ((pointer.x - inner.left()) / step).max(0.0) as usize);
-    if let Some(i) = pointed.filter(|&i| i < bars) {
-        let facts = format!(
-            "Direction {}\neigenvalue {:.6}\n{:.2} % of the variance",
-            i + 1,
-            basis.eigenvalues[i],
-            100.0 * basis.share(i)
-        );
-        response.on_hover_text_at_pointer(facts);
+    if let Some((i, facts)) = pointed.filter(|&i| i < bars).and_then(|i| Some((i, scores.text(i)?))) {
+        response.on_hover_text_at_pointer(format!("Direction {}\n{facts}", i + 1));
     }
 }

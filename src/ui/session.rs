@@ -109,7 +109,7 @@ impl App {
                 self.failure = None;
                 self.document = Document { edit: project.edit, names: project.names };
                 if let (Some(model), Some(first)) = (&mut self.model, self.document.edit.moves.first()) {
-                    model.shown.selection = super::document::Selection::of_move(first);
+                    model.shown.selection.go_to(&first.direction);
                 }
             }
             Err(problem) => {
@@ -185,7 +185,7 @@ impl App {
             Command::Export => self.ask(Ask::Export, ctx),
             Command::ExportSweep => {
                 let range = self.model().map_or(1.0, |info| info.slider_range);
-                self.sweep = Some(SweepDialog::new(&self.document, range));
+                self.sweep = SweepDialog::new(&self.document.edit, range);
             }
             Command::Quit => ctx.send_viewport_cmd(ViewportCommand::Close),
             Command::Undo => self.history.undo(&mut self.document),
@@ -309,8 +309,7 @@ impl App {
             Ask::Export => self.export(Job::Export { project, path: with_extension(path, "png") }),
             Ask::SweepFolder => {
                 if let Some(dialog) = self.sweep.take() {
-                    let sweep = crate::export::Sweep { folder: path, ..dialog.sweep() };
-                    self.export(Job::ExportSweep { project, sweep });
+                    self.export(Job::ExportSweep { project, sweep: dialog.sweep(path) });
                 }
             }
             Ask::Open => {}
@@ -355,10 +354,8 @@ fn file_name(info: &ModelInfo, document: &Document) -> String {
     });
     parts.extend(document.edit.sample.class.map(|class| format!("c{class}")));
     parts.extend(document.edit.sample.mix.map(|mix| format!("c{}-{:.2}", mix.class, mix.amount)));
-    for found in document.edit.moves.iter().filter(|found| found.is_active()).take(3) {
-        let name = plain(document.name_of(found));
-        let name = if name.is_empty() { format!("d{}", found.index + 1) } else { name };
-        parts.push(format!("{name}{:+.1}", found.value));
+    for step in document.edit.moves.iter().filter(|step| step.is_active()).take(3) {
+        parts.push(format!("{}{:+.1}", plain(&document.called(&step.direction)), step.value));
     }
     parts.join("-")
 }

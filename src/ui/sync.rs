@@ -13,7 +13,8 @@ use super::open::{Failure, TOAST_SECONDS, Toast, ToastOf};
 use super::reading::FormAnswer;
 use super::semantics::{PAGE, Shown};
 use super::surface::{Easel, Surface};
-use crate::edit::{Edit, Weighting};
+use crate::directions::Method;
+use crate::edit::Edit;
 use crate::generator::{Group, ModelInfo};
 use crate::render::{Frame, Source};
 use crate::worker::{Event, Job, Purpose, Task};
@@ -56,11 +57,11 @@ impl App {
         match event {
             Event::Device { label, note } => self.device = (label, note),
             Event::Opened { info, source, .. } => self.opened(info, source, ctx),
-            Event::Factorized(basis) => {
+            Event::Factorized(set) => {
                 if let Some(model) = &mut self.model
-                    && Selection::of(&basis) == model.shown.selection
+                    && Selection::of(&set) == model.shown.selection
                 {
-                    model.shown.basis = Some(basis);
+                    model.shown.set = Some(set);
                 }
             }
             Event::Rendered { frame, purpose } => self.take_frame(frame, purpose),
@@ -198,7 +199,7 @@ impl App {
         self.comparison = None;
         if let Some(model) = &mut self.model {
             model.info = info;
-            model.shown.basis = None;
+            model.shown.set = None;
             (model.asked, model.sent, model.sent_comparison) = (None, None, None);
         }
     }
@@ -230,11 +231,11 @@ impl App {
         }
         let selection = &model.shown.selection;
         if model.asked.as_ref().is_none_or(|(asked, _)| asked != selection) {
-            let Selection { layers, weighting } = selection.clone();
+            let Selection { layers, method: Method::Sefa { weighting } } = selection.clone();
             self.worker.send(Job::Factorize { layers, weighting });
             model.asked = Some((selection.clone(), now));
         }
-        let answered = model.shown.basis.as_ref().is_some_and(|basis| Selection::of(basis) == *selection);
+        let answered = model.shown.is_current();
         let since = model.asked.as_ref().map_or(now, |(_, since)| *since);
         model.shown.stale = !answered && now - since > STALE_AFTER;
         if !answered && !model.shown.stale {
@@ -266,9 +267,11 @@ impl App {
 /// A model as it is first shown: its bottom layers, or those of the edit's first move.
 fn start(info: Arc<ModelInfo>, source: Source, edit: &Edit) -> Model {
     let group = if info.num_layers > 1 { Group::Bottom } else { Group::All };
-    let first = edit.moves.first().map(Selection::of_move);
     let layers = info.group(group).unwrap_or_else(|| crate::edit::LayerSet::range(0, 0));
-    let selection = first.unwrap_or(Selection { layers, weighting: Weighting::RowNormalised });
-    let shown = Shown { selection, rows: PAGE, basis: None, stale: false };
+    let mut selection = Selection { layers, method: Method::default() };
+    if let Some(first) = edit.moves.first() {
+        selection.go_to(&first.direction);
+    }
+    let shown = Shown { selection, rows: PAGE, set: None, stale: false };
     Model { info, source, shown, asked: None, sent: None, sent_comparison: None, reference: None, reading_seen: false }
 }

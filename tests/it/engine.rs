@@ -1,6 +1,8 @@
 //! The engine's caches must never show: a cached render is a fresh one, bit for bit.
 
-use sefa_studio::edit::{Code, Edit, LayerSet, Move, Noise, NoiseMode, Sample, Seed, Truncation, Weighting};
+use sefa_studio::edit::{
+    Code, Direction, Edit, Move, Noise, NoiseMode, Origin, Sample, Seed, Truncation, Vectors, Weighting,
+};
 use sefa_studio::generator::Group;
 use sefa_studio::gpu::RenderDevice;
 use sefa_studio::progress::{self, Cancelled};
@@ -19,15 +21,8 @@ fn sample(seed: u64) -> Edit {
 fn moved(engine: &mut Engine, group: Group, value: f32) -> Move {
     let layers = engine.info().unwrap().group(group).unwrap();
     let basis = engine.factorize(&layers, Weighting::RowNormalised).unwrap();
-    Move {
-        layers,
-        weighting: Weighting::RowNormalised,
-        index: 0,
-        vector: basis.direction(0).to_vec(),
-        value,
-        enabled: true,
-        name: String::new(),
-    }
+    let direction = Direction::sefa(layers, Weighting::RowNormalised, 0, basis.direction(0).to_vec());
+    Move::new(direction.into(), value)
 }
 
 #[test]
@@ -107,12 +102,41 @@ fn an_edit_that_does_not_fit_is_refused_with_what_was_expected_and_found() {
     let class =
         Edit { sample: Sample { code: Code::Seed(Seed::default()), class: Some(2), mix: None }, ..Edit::default() };
     assert_eq!(problem(&mut engine, &class), "class 2, but the model has no classes");
-    let mut beyond = moved(&mut engine, Group::Bottom, 1.0);
-    beyond.layers = LayerSet::range(8, 14);
-    let beyond = Edit { moves: vec![beyond], ..Edit::default() };
+    let along = |layers: &str, vectors| {
+        let direction = Direction { layers: layers.parse().unwrap(), vectors, origin: Origin::Mixed };
+        Edit { moves: vec![Move::new(direction.into(), 1.0)], ..Edit::default() }
+    };
+    let (one, per_layer) = (Vectors::One, |layers| Vectors::PerLayer(vec![vec![0.0; 128]; layers]));
+    let beyond = along("8-14", one(vec![0.0; 128]));
     assert_eq!(problem(&mut engine, &beyond), "layers 8-14, but the model has layers 0 to 11");
+    let short = along("0", one(vec![0.0; 127]));
+    assert_eq!(problem(&mut engine, &short), "a direction has 127 numbers, expected 128");
+    for vectors in [0, 1, 3] {
+        let found = problem(&mut engine, &along("0,4", per_layer(vectors)));
+        assert_eq!(found, format!("a direction with {vectors} vectors, expected one for each of its 2 layers (0,4)"));
+    }
+    assert!(engine.render(&along("0,4", per_layer(2))).is_ok());
+    let not_finite = along("0-1", Vectors::PerLayer(vec![vec![0.0; 128], vec![f32::INFINITY; 128]]));
+    assert_eq!(problem(&mut engine, &not_finite), "a direction holds a value that is not finite");
+    let many = Edit { moves: vec![moved(&mut engine, Group::Bottom, 0.0); 4097], ..Edit::default() };
+    assert_eq!(problem(&mut engine, &many), "4097 moves, expected at most 4096");
     let psi = Edit { truncation: Truncation { psi: f32::INFINITY, cutoff: None }, ..Edit::default() };
     assert!(problem(&mut engine, &psi).contains("psi"));
+}
+
+#[test]
+fn a_vector_for_each_layer_moves_each_by_its_own() {
+    let mut engine = toy_heads();
+    let (bottom, top) = (moved(&mut engine, Group::Bottom, 3.0), moved(&mut engine, Group::Top, 3.0));
+    let of =
+        |step: &Move, layers| vec![step.direction.vector_of(step.direction.layers.first()).unwrap().to_vec(); layers];
+    let vectors = Vectors::PerLayer([of(&bottom, 2), of(&top, 6)].concat());
+    let layers = "0-1,6-11".parse().unwrap();
+    let both = Move::new(Direction { layers, vectors, origin: Origin::Mixed }.into(), 3.0);
+    let one = engine.render(&Edit { moves: vec![both], ..sample(5) }).unwrap().to_f32().unwrap();
+    let two = engine.render(&Edit { moves: vec![bottom, top], ..sample(5) }).unwrap().to_f32().unwrap();
+    assert_eq!(one, two);
+    assert_ne!(one, engine.render(&sample(5)).unwrap().to_f32().unwrap());
 }
 
 #[test]

@@ -4,12 +4,13 @@ use std::fs;
 use std::io::Cursor;
 use std::path::Path;
 
-use sefa_studio::edit::{Code, Edit, LayerSet, Move, Sample, Weighting};
+use sefa_studio::directions::DirectionSet;
+use sefa_studio::edit::{Code, Direction, Edit, LayerSet, Move, Sample, Weighting};
 use sefa_studio::export::{self, ExportError, FrameWriter, Sweep};
 use sefa_studio::gpu::RenderDevice;
 use sefa_studio::names::DirectionNames;
 use sefa_studio::progress::{self, Cancelled, Progress};
-use sefa_studio::project::{ModelIdentity, Project, ProjectError, VERSION};
+use sefa_studio::project::{ModelIdentity, Project, ProjectError};
 use sefa_studio::render::{Engine, Example, Pixels, Source};
 use tempfile::TempDir;
 
@@ -18,7 +19,6 @@ fn project() -> Project {
     let mut names = DirectionNames::default();
     names.set(&layers, Weighting::RowNormalised, 0, "turn \"left\", größer");
     Project {
-        version: VERSION,
         model: ModelIdentity {
             identity: "abc".into(),
             name: "größer".into(),
@@ -29,13 +29,8 @@ fn project() -> Project {
         edit: Edit {
             sample: Sample { code: Code::W((0..512).map(|i| i as f32 / 7.0).collect()), class: None, mix: None },
             moves: vec![Move {
-                layers,
-                weighting: Weighting::RowNormalised,
-                index: 0,
-                vector: vec![0.1; 512],
-                value: -1.25,
-                enabled: true,
                 name: "turn".into(),
+                ..Move::new(Direction::sefa(layers, Weighting::RowNormalised, 0, vec![0.1; 512]).into(), -1.25)
             }],
             ..Edit::default()
         },
@@ -161,18 +156,14 @@ fn a_sweep_moves_one_move_and_can_be_stopped() {
     let layers: LayerSet = "0-1".parse().unwrap();
     let basis = engine.factorize(&layers, Weighting::RowNormalised).unwrap();
     let mut edit = info.start(3);
-    edit.moves.push(Move {
-        layers,
-        weighting: Weighting::RowNormalised,
-        index: 0,
-        vector: basis.direction(0).to_vec(),
-        value: 0.5,
-        enabled: false,
-        name: String::new(),
-    });
+    let set = DirectionSet::from(&*basis);
+    let direction = |index: usize| set.directions[index].clone();
+    edit.moves = vec![Move { enabled: false, ..Move::new(direction(0), 0.5) }, Move::new(direction(1), 0.25)];
     let project = Project::new(&info, source.to_string(), edit, DirectionNames::default());
-    let sweep =
-        |name: &str, sheet| Sweep { index: 0, from: -2.0, to: 2.0, frames: 3, folder: folder.path().join(name), sheet };
+    let sweep = |name: &str, sheet| {
+        let folder = folder.path().join(name);
+        Sweep { direction: direction(0), from: -2.0, to: 2.0, frames: 3, folder, sheet }
+    };
 
     let path = export::write_sweep(&mut engine, &project, &sweep("whole", true), &mut progress::silent).unwrap();
     assert_eq!(path, folder.path().join("whole/sheet.png"));
@@ -182,6 +173,7 @@ fn a_sweep_moves_one_move_and_can_be_stopped() {
         let frame = folder.path().join("whole").join(name);
         let edit = Project::load(&frame).unwrap().edit;
         assert_eq!((edit.moves[0].value, edit.moves[0].enabled), (value, true));
+        assert_eq!(edit.moves[1..], [Move::new(direction(1), 0.25)], "the other move stays");
         let pixels = engine.render(&edit).unwrap().to_pixels().unwrap();
         assert_eq!(pixels_of(&fs::read(&frame).unwrap()), pixels.data, "{name} is not the picture of its own edit");
     }

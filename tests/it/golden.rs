@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use sefa_studio::checkpoint::Checkpoint;
-use sefa_studio::edit::{Code, Edit, LayerSet, Move, Sample, Truncation, Weighting};
+use sefa_studio::edit::{Code, Direction, Edit, LayerSet, Move, Sample, Truncation, Weighting};
 use sefa_studio::generator::{Conditions, Generator, Label};
 use sefa_studio::gpu::RenderDevice;
 use sefa_studio::layout::{self, Weights};
@@ -136,15 +136,9 @@ impl Case {
     fn stored_move(&self, group: &str, index: usize, value: f32, layers: &str) -> Move {
         let vectors = self.expected.get(&format!("sefa/{group}/eigenvectors"));
         let dim = vectors.len().isqrt();
-        Move {
-            layers: layers.parse().unwrap(),
-            weighting: Weighting::RowNormalised,
-            index,
-            vector: vectors[index * dim..(index + 1) * dim].to_vec(),
-            value,
-            enabled: true,
-            name: String::new(),
-        }
+        let vector = vectors[index * dim..(index + 1) * dim].to_vec();
+        let direction = Direction::sefa(layers.parse().unwrap(), Weighting::RowNormalised, index, vector);
+        Move::new(direction.into(), value)
     }
 
     /// The fixture's network with other values in one tensor, as a file of canonical tensors.

@@ -92,9 +92,7 @@ fn drag(window: &mut Window, name: &str, distance: f32) {
 /// What move `n` of the edit is called in its row.
 fn title(window: &Window, n: usize) -> String {
     let document = window.state().document();
-    let found = &document.edit.moves[n];
-    let name = document.names.get(&found.layers, found.weighting, found.index);
-    if name.is_empty() { format!("direction {}", found.index + 1) } else { name.to_owned() }
+    document.called(&document.edit.moves[n].direction)
 }
 
 fn press(window: &mut Window, modifiers: Modifiers, key: Key) {
@@ -127,7 +125,7 @@ fn sliders_of_two_groups_add_up_and_undo_takes_them_back_one_by_one() {
     drag(&mut window, "Direction 1", 20.0);
     let one = edit(&window);
     assert_eq!(one.moves.len(), 1);
-    assert!(one.moves[0].value > 0.0 && one.moves[0].layers.to_string() == "0-1");
+    assert!(one.moves[0].value > 0.0 && one.moves[0].direction.layers.to_string() == "0-1");
     assert_ne!(pixels(&window), first, "the picture must follow the slider");
 
     click(&mut window, "Top");
@@ -135,7 +133,7 @@ fn sliders_of_two_groups_add_up_and_undo_takes_them_back_one_by_one() {
     let two = edit(&window);
     assert_eq!(two.moves.len(), 2, "another group must not discard moves");
     assert_eq!(two.moves[0], one.moves[0]);
-    assert!(two.moves[1].value < 0.0 && two.moves[1].layers.first() == 6);
+    assert!(two.moves[1].value < 0.0 && two.moves[1].direction.layers.first() == 6);
     let both = pixels(&window);
     let titles = [0, 1].map(|n| title(&window, n));
     titles.iter().for_each(|title| drop(window.get_all_by_label(&format!("Delete {title}"))));
@@ -270,7 +268,7 @@ fn the_ruler_chooses_any_range_and_old_moves_stay() {
     assert!(window.query_by_label_contains("layers 0-2 of").is_some());
     assert_eq!(edit(&window), before, "choosing layers must not edit");
     drag(&mut window, "Direction 1", -20.0);
-    assert_eq!(edit(&window).moves[1].layers.to_string(), "0-2");
+    assert_eq!(edit(&window).moves[1].direction.layers.to_string(), "0-2");
 }
 
 #[test]

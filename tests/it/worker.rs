@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use sefa_studio::directions::Method;
 use sefa_studio::edit::{Code, Edit, LayerSet, Sample, Seed, Weighting};
 use sefa_studio::gpu::{Precision, RenderDevice};
 use sefa_studio::render::{Engine, Example, FrameImage, Source};
@@ -154,11 +155,9 @@ fn frames_carry_their_pixels_and_factorisations_their_layers() {
                 assert!(pixels.data.iter().any(|&x| x != pixels.data[0]), "a picture of one colour");
                 seen.0 = true;
             }
-            Event::Factorized(basis) => {
-                assert_eq!(
-                    (basis.layers.to_string().as_str(), basis.weighting, basis.len()),
-                    ("0", Weighting::Raw, 100)
-                );
+            Event::Factorized(set) => {
+                assert_eq!((set.layers.to_string().as_str(), set.len()), ("0", 100));
+                assert_eq!(set.method, Method::Sefa { weighting: Weighting::Raw });
                 seen.1 = true;
             }
             _ => {}

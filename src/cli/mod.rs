@@ -27,6 +27,7 @@ use crate::gpu::{self, RenderDevice};
 use crate::layout::{GIVEN_RECIPE, Weights};
 use crate::project::{self, Project, ProjectError};
 use crate::render::{Engine, Source};
+use crate::store::{Folders, log};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -75,21 +76,24 @@ pub fn main() -> ExitCode {
         let message = "FILE belongs after the subcommand: sefa-studio render FILE --out DIR";
         Arguments::command().error(clap::error::ErrorKind::ArgumentConflict, message).exit();
     }
+    if let Some(folders) = Folders::of_user() {
+        // Without a log everything else works.
+        let _ = log::start(&folders.log());
+    }
     match run_caught(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            tracing::error!("{error:#}");
             report_error(&error);
             ExitCode::FAILURE
         }
     }
 }
 
-/// burn and wgpu report lost devices and exhausted memory by panicking; here that becomes an error like any other.
-/// `RUST_BACKTRACE` shows where it came from.
+/// burn and wgpu report lost devices and exhausted memory by panicking; here that becomes an error like any other. The log has
+/// where it came from, and `RUST_BACKTRACE` shows it.
 fn run_caught(arguments: Arguments) -> anyhow::Result<()> {
-    if std::env::var_os("RUST_BACKTRACE").is_none() {
-        std::panic::set_hook(Box::new(|_| {}));
-    }
+    log::take_panics(std::env::var_os("RUST_BACKTRACE").is_some());
     let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| run(arguments)));
     outcome.unwrap_or_else(|panic| {
         Err(anyhow::anyhow!("{}", gpu::reason_of(&*panic)).context("the program stopped unexpectedly"))
@@ -98,6 +102,7 @@ fn run_caught(arguments: Arguments) -> anyhow::Result<()> {
 
 fn run(arguments: Arguments) -> anyhow::Result<()> {
     let device = arguments.device;
+    let _doing = tracing::info_span!("run", command = ?std::env::args_os().nth(1)).entered();
     match arguments.command {
         None => open_window(arguments.file, device),
         Some(Command::Render(arguments)) => render::run(*arguments, device),

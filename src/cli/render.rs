@@ -13,7 +13,8 @@ use super::progress::Bar;
 use super::{device_line, note, open_model, print, warn};
 use crate::directions::DirectionSet;
 use crate::edit::{ClassMix, Code, Direction, Edit, Noise, NoiseMode, Seed, Truncation, Weighting};
-use crate::export::{self, Codes, ContactSheet, FrameWriter, Latents, Space};
+use crate::export::{self, Codes, ContactSheet, ExportError, FrameWriter, Latents, Older, Space};
+use crate::files;
 use crate::generator::ModelInfo;
 use crate::progress::Progress;
 use crate::project::Project;
@@ -50,6 +51,10 @@ pub struct Arguments {
     /// Folder for the frames; made if it does not exist
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+
+    /// Replace the frames of an older series in the folder; without this they are not touched, and nothing is rendered
+    #[arg(long)]
+    overwrite: bool,
 
     /// Also write sheet.png: all frames side by side, labelled
     #[arg(long)]
@@ -172,10 +177,14 @@ struct Shot {
 }
 
 pub fn run(arguments: Arguments, device: DeviceArguments) -> anyhow::Result<()> {
+    if !arguments.overwrite {
+        // Before a model is opened for nothing.
+        clear_folder(&arguments)?;
+    }
     let saved = arguments.sample.edit.as_deref().map(Project::load).transpose()?;
     let source = match (&arguments.file, &saved) {
         (Some(file), _) => file.clone(),
-        (None, Some(project)) => Source::from(project.model.source.clone()),
+        (None, Some(project)) => of_edit(project)?,
         (None, None) => Source::Example(Example::default()),
     };
     // A recipe that is given comes before the one that the edit was made with.
@@ -220,6 +229,7 @@ pub fn run(arguments: Arguments, device: DeviceArguments) -> anyhow::Result<()> 
     let project = |edit: Edit| Project::new(&info, source.clone(), edit, names.clone());
 
     let sheet = arguments.sheet.then(|| contact_sheet(&starts, sweep.as_ref(), &info));
+    clear_folder(&arguments)?;
     let mut writer = FrameWriter::create(&arguments.out, arguments.raw, sheet)?;
     let bar = Bar::new();
     for (number, shot) in shots(&starts, sweep.as_ref()).enumerate() {
@@ -233,6 +243,27 @@ pub fn run(arguments: Arguments, device: DeviceArguments) -> anyhow::Result<()> 
     print(&format!("{frames} {plural}{sheet} in {folder} ({device})\n"))
 }
 
+/// The model that an edit was made with, where it says that it lies. Whoever wrote the edit does not choose what is asked of
+/// other computers.
+fn of_edit(project: &Project) -> anyhow::Result<Source> {
+    let source = Source::from(project.model.source.clone());
+    if let Some(doubt) = source.file().and_then(files::doubt) {
+        bail!("the edit's model, {source}, was not opened: {doubt}. Give the model as FILE");
+    }
+    Ok(source)
+}
+
+/// Removes an older series from the folder, if that was asked for; refuses to mix with it if not.
+fn clear_folder(arguments: &Arguments) -> anyhow::Result<()> {
+    let older = if arguments.overwrite { Older::Remove } else { Older::Refuse };
+    match export::clear_for_series(&arguments.out, older) {
+        Err(error @ ExportError::OlderSeries { .. }) => {
+            Err(anyhow::anyhow!("{error}; --overwrite replaces them, or choose another folder"))
+        }
+        cleared => Ok(cleared?),
+    }
+}
+
 /// All pictures: code by code, and for each code along the sweep.
 fn shots(starts: &[Shot], sweep: Option<&Sweep>) -> impl Iterator<Item = Shot> {
     starts.iter().flat_map(move |start| {
@@ -241,12 +272,12 @@ fn shots(starts: &[Shot], sweep: Option<&Sweep>) -> impl Iterator<Item = Shot> {
     })
 }
 
-/// An empty sheet with room for all pictures: a row per code, or a square if there is no sweep.
+/// An empty sheet with room for all pictures.
 fn contact_sheet(starts: &[Shot], sweep: Option<&Sweep>, info: &ModelInfo) -> ContactSheet {
-    let columns = sweep.map_or_else(|| square_columns(starts.len()), |sweep| sweep.values.len());
+    let steps = sweep.map_or(1, |sweep| sweep.values.len());
     let label = shots(starts, sweep).map(|shot| shot.name.len()).max().unwrap_or(0);
-    let frames = starts.len() * sweep.map_or(1, |sweep| sweep.values.len());
-    ContactSheet::new(frames, columns, [info.size.width, info.size.height], label)
+    let size = [info.size.width, info.size.height];
+    ContactSheet::new(starts.len() * steps, export::sheet_columns(steps, starts.len(), size), size, label)
 }
 
 /// The edits that the options ask for, before any sweep.
@@ -370,10 +401,4 @@ impl Sweep {
             "the edit moves along {called} of layers {layers} already, by {value}: the sweep takes its place"
         ));
     }
-}
-
-/// Columns of a sheet that is about as wide as it is high.
-fn square_columns(frames: usize) -> usize {
-    let side = frames.isqrt();
-    if side * side < frames { side + 1 } else { side }
 }

@@ -5,6 +5,7 @@ mod latents;
 mod npy;
 mod png;
 mod sequence;
+mod series;
 mod sheet;
 mod weights;
 
@@ -15,7 +16,8 @@ pub use latents::{Codes, Latents, LatentsError, Space};
 pub use npy::write_npy;
 pub use png::{embedded_project, is_png, write_png};
 pub use sequence::{FrameWriter, Sweep, sweep_values, write_sweep};
-pub use sheet::ContactSheet;
+pub use series::{Older, SHEET, clear_for_series, files_of_series, frame_name};
+pub use sheet::{ContactSheet, sheet_columns};
 pub use weights::{Precision, write_weights};
 
 use crate::files::WriteError;
@@ -27,8 +29,12 @@ use crate::render::RenderError;
 pub enum ExportError {
     #[error(transparent)]
     Write(#[from] WriteError),
-    #[error("cannot make the folder {path}")]
+    #[error("cannot make or read the folder {path}")]
     Folder { path: PathBuf, source: io::Error },
+    #[error("{folder} holds {files} files of an older series of frames")]
+    OlderSeries { folder: PathBuf, files: usize },
+    #[error("cannot remove {path}, a frame of an older series")]
+    Remove { path: PathBuf, source: io::Error },
     #[error("cannot encode {path}")]
     Encode { path: PathBuf, source: ::png::EncodingError },
     #[error("damaged or truncated PNG file")]

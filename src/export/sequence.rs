@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
-use super::{ContactSheet, ExportError, write_npy, write_png};
+use super::{ContactSheet, ExportError, SHEET, frame_name, sheet_columns, write_npy, write_png};
 use crate::edit::Direction;
 use crate::layout::ChannelOrder;
 use crate::progress::{Cancelled, Progress, Report};
@@ -119,7 +119,7 @@ impl FrameWriter {
     /// Waits for all frames, then writes `sheet.png`, if there is a sheet; returns where.
     pub fn finish(mut self) -> Result<Option<PathBuf>, ExportError> {
         let Some(sheet) = self.close()? else { return Ok(None) };
-        let path = self.folder.join("sheet.png");
+        let path = self.folder.join(SHEET);
         write_png(&path, &sheet.into_pixels(), None)?;
         Ok(Some(path))
     }
@@ -137,9 +137,8 @@ impl FrameWriter {
         result
     }
 
-    /// Four digits, or as many as the number needs.
     fn path(&self, extension: &str) -> PathBuf {
-        self.folder.join(format!("frame_{:04}.{extension}", self.frames))
+        self.folder.join(frame_name(self.frames, extension))
     }
 }
 
@@ -187,7 +186,8 @@ pub fn write_sweep(
     let labels: Vec<String> = values.iter().map(|value| format!("{value:+.2}")).collect();
     let longest = labels.iter().map(String::len).max().unwrap_or(0);
     let size = engine.info().map_or([0; 2], |info| [info.size.width, info.size.height]);
-    let sheet = sweep.sheet.then(|| ContactSheet::new(values.len(), values.len(), size, longest));
+    let columns = sheet_columns(values.len(), 1, size);
+    let sheet = sweep.sheet.then(|| ContactSheet::new(values.len(), columns, size, longest));
     let mut writer = FrameWriter::create(&sweep.folder, false, sheet)?;
     let mut project = project.clone();
     let mut first = None;

@@ -16,6 +16,39 @@ const LETTER: usize = get_raster_width(FontWeight::Regular, RasterHeight::Size16
 const READABLE_WIDTH: usize = 128;
 /// A sheet has at most this many pixels (400 MB as RGB would open in no viewer); larger frames are reduced.
 const MAX_SHEET_PIXELS: usize = 100_000_000;
+/// Pixels of its longer side: viewers that draw with the GPU go no further.
+const MAX_SHEET_SIDE: usize = 16_384;
+/// A sweep of so many steps is one row, and reads as one.
+const ONE_ROW: usize = 16;
+
+/// Columns of a sheet of `codes` sweeps with `steps` frames of `size` pixels (width, height) each: a row for each sweep where that
+/// is short, else whole rows on a sheet that is nearly square.
+pub fn sheet_columns(steps: usize, codes: usize, size: [usize; 2]) -> usize {
+    if 1 < steps && steps <= ONE_ROW {
+        return steps;
+    }
+    let frames = steps * codes;
+    let [width, height] = pitch(enlarged(size), 0).map(|side| side as f64);
+    let oblong = |columns: usize| (columns as f64 * width).ln() - (frames.div_ceil(columns) as f64 * height).ln();
+    let nearest = |candidates: &mut dyn Iterator<Item = usize>| {
+        candidates.min_by(|a, b| oblong(*a).abs().total_cmp(&oblong(*b).abs()))
+    };
+    // Sweeps that fill their rows, unless the sheet becomes a strip by that.
+    let whole = nearest(&mut (1..=steps).filter(|columns| steps > 1 && steps.is_multiple_of(*columns)));
+    let whole = whole.filter(|columns| oblong(*columns).abs() < 3f64.ln());
+    whole.or(nearest(&mut (1..=frames))).unwrap_or(1)
+}
+
+/// A picture of that size as it is drawn where there is room.
+fn enlarged(size: [usize; 2]) -> [usize; 2] {
+    let enlarge = READABLE_WIDTH.div_ceil(size[0].max(1));
+    size.map(|side| (side * enlarge).max(1))
+}
+
+/// From one frame to the next, with the label below and gaps.
+fn pitch(picture: [usize; 2], label_width: usize) -> [usize; 2] {
+    [picture[0].max(label_width) + GAP, picture[1] + LINE + GAP]
+}
 
 /// A sheet that takes its frames one by one, so that a long sequence never has to be in memory at full size.
 pub struct ContactSheet {
@@ -35,14 +68,15 @@ impl ContactSheet {
         let rows = frames.div_ceil(columns);
         let text = longest_label * LETTER;
         let layout = |picture: [usize; 2]| {
-            let pitch = [picture[0].max(text) + GAP, picture[1] + LINE + GAP];
+            let pitch = pitch(picture, text);
             (pitch, [GAP + columns * pitch[0], GAP + rows * pitch[1]])
         };
-        let enlarge = READABLE_WIDTH.div_ceil(size[0].max(1));
-        let mut picture = size.map(|side| (side * enlarge).max(1));
+        let mut picture = enlarged(size);
         let (mut pitch, mut whole) = layout(picture);
         let mut reduce = 1;
-        while whole[0] * whole[1] > MAX_SHEET_PIXELS && picture[0].max(picture[1]) > 1 {
+        let is_too_large =
+            |[width, height]: [usize; 2]| width * height > MAX_SHEET_PIXELS || width.max(height) > MAX_SHEET_SIDE;
+        while is_too_large(whole) && picture[0].max(picture[1]) > 1 {
             reduce += 1;
             picture = size.map(|side| (side / reduce).max(1));
             (pitch, whole) = layout(picture);
@@ -135,5 +169,26 @@ mod tests {
         assert_eq!(ContactSheet::new(1, 1, [1024, 1024], 0).picture, [1024, 1024]);
         let reduced = ContactSheet::new(500, 7, [1024, 1024], 12);
         assert!(reduced.picture[0] < 1024 && reduced.sheet.width * reduced.sheet.height <= MAX_SHEET_PIXELS);
+    }
+
+    #[test]
+    fn long_sweeps_wrap_into_whole_rows_of_a_sheet_that_viewers_open() {
+        assert_eq!([7, 11, 16].map(|steps| sheet_columns(steps, 1, [256, 256])), [7, 11, 16]);
+        assert_eq!(sheet_columns(7, 300, [256, 256]), 7, "a row for each code");
+        assert_eq!([1, 9, 10].map(|codes| sheet_columns(1, codes, [64, 64])), [1, 3, 4], "without a sweep, a square");
+        assert_eq!(sheet_columns(2000, 1, [1024, 1024]), 50, "40 rows of 50");
+        assert_eq!(sheet_columns(1999, 1, [1024, 1024]), 45, "a prime number fills no rows");
+        assert_eq!(sheet_columns(100, 1, [64, 256]), 20, "5 rows of tall pictures");
+        for steps in ONE_ROW + 1..=2000 {
+            let columns = sheet_columns(steps, 1, [256, 256]);
+            let [width, height] = [columns * (256 + GAP), steps.div_ceil(columns) * (256 + LINE + GAP)];
+            assert!(width.max(height) < 3 * width.min(height), "{steps} steps on {width} x {height}");
+        }
+        for size in [[32, 32], [256, 256], [1024, 1024], [512, 1024], [4096, 16]] {
+            let sheet = ContactSheet::new(2000, sheet_columns(2000, 1, size), size, "+10.00".len()).sheet;
+            let (longer, shorter) = (sheet.width.max(sheet.height), sheet.width.min(sheet.height));
+            assert!(longer <= MAX_SHEET_SIDE, "{size:?}: {longer}");
+            assert!(longer < 3 * shorter, "{size:?}: {} x {}", sheet.width, sheet.height);
+        }
     }
 }

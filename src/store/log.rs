@@ -122,4 +122,36 @@ mod tests {
         assert!(text(FILE).len() + text(OLD_FILE).len() < 3000);
         assert!(text(FILE).ends_with(&format!("{:099}\n", 99)), "the newest line is in the new file");
     }
+
+    const FOLDER: &str = "SEFA_STUDIO_TEST_LOG";
+
+    #[test]
+    #[ignore = "the next test runs it in a process of its own, because log and panic hook are the process's"]
+    fn panics_into_the_log() {
+        start(Path::new(&std::env::var_os(FOLDER).unwrap())).unwrap();
+        take_panics(false);
+        tracing::warn!(target: "wgpu_core", "a library warns");
+        tracing::info!(target: "wgpu_core", "a library chatters");
+        let work = || {
+            let _at = tracing::info_span!("rendering", seed = 17).entered();
+            panic!("out of {}", "memory");
+        };
+        assert!(thread::Builder::new().name("engine".into()).spawn(work).unwrap().join().is_err());
+    }
+
+    #[test]
+    fn a_panic_is_in_the_log_with_thread_place_and_work() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        child.args(["--ignored", "--exact", "store::log::tests::panics_into_the_log"]);
+        let output = child.env(FOLDER, folder.path()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        let log = fs::read_to_string(folder.path().join(FILE)).unwrap();
+        let line = log.lines().find(|line| line.contains("panic: out of memory")).unwrap_or_else(|| panic!("{log}"));
+        for part in ["ERROR", "thread=\"engine\"", "log.rs:", "rendering{seed=17}"] {
+            assert!(line.contains(part), "no {part} in {line}");
+        }
+        assert!(log.contains("a library warns") && !log.contains("chatters") && log.contains("SeFa Studio"), "{log}");
+        assert!(!String::from_utf8_lossy(&output.stderr).contains("memory"), "nothing is printed");
+    }
 }

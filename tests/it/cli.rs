@@ -25,11 +25,17 @@ impl Shell {
         self.0.path().join(name)
     }
 
+    /// The program with this line of arguments. What it keeps between runs lies in the folder `home`.
+    fn command(&self, line: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sefa-studio"));
+        command.current_dir(self.0.path()).env("SEFA_STUDIO_HOME", self.path("home"));
+        command.args(line.split_whitespace());
+        command
+    }
+
     /// Runs a line of arguments, on the CPU.
     fn run(&self, line: &str) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sefa-studio"));
-        command.current_dir(self.0.path()).args(line.split_whitespace()).args(["--device", "cpu"]);
-        command.output().unwrap()
+        self.command(line).args(["--device", "cpu"]).output().unwrap()
     }
 
     /// Runs a line that must succeed; returns what it printed.
@@ -368,9 +374,8 @@ fn classes_of_imagenet_have_names() {
     assert!(readable.contains("1000") && readable.contains("999 toilet tissue"), "{readable}");
     assert!(readable.contains("CC BY 4.0\n") && readable.contains(" no warranty[2J\n"), "{readable:?}");
     shell.ok(&format!("render {file} --out numbers --classes 207,340"));
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sefa-studio"));
-    let line = format!("render {file} --out names --device cpu --classes");
-    command.current_dir(shell.0.path()).args(line.split_whitespace()).arg("Golden Retriever,zebra");
+    let mut command = shell.command(&format!("render {file} --out names --device cpu --classes"));
+    command.arg("Golden Retriever,zebra");
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
     for frame in ["frame_0000.png", "frame_0001.png"] {
@@ -589,4 +594,73 @@ fn what_a_file_does_not_tell_can_be_told_and_is_kept() {
     assert_eq!(shell.pixels("blue/frame_0000.png"), swapped(shell.pixels("red/frame_0000.png")));
     let said = text(&shell.run("render example:faces --out faces --upsampling bilinear").stderr);
     assert!(said.contains("--upsampling has no effect"), "{said}");
+}
+
+#[test]
+fn a_new_series_never_mixes_with_an_older_one() {
+    let shell = Shell::new();
+    shell.ok("render --out out --seeds 0-3 --raw --sheet");
+    let before = shell.pixels("out/frame_0000.png");
+    fs::write(shell.path("out/notes.txt"), "mine").unwrap();
+    let message = shell.fails("render --out out --seeds 7-8", 1);
+    assert!(message.contains("out holds 9 files of an older series") && message.contains("--overwrite"), "{message}");
+    assert_eq!(shell.pixels("out/frame_0000.png"), before);
+    // What cannot be rendered costs no frame.
+    shell.fails("render missing.pth --out out --overwrite", 1);
+    assert!(shell.path("out/frame_0003.npy").exists());
+    shell.ok("render --out out --seeds 7-8 --overwrite");
+    let mut names: Vec<_> = fs::read_dir(shell.path("out")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["frame_0000.png", "frame_0001.png", "notes.txt"]);
+    assert_ne!(shell.pixels("out/frame_0000.png"), before);
+}
+
+/// A picture from a stranger must not make this computer call another one.
+#[test]
+fn a_path_inside_an_edit_that_leads_to_another_computer_is_not_opened() {
+    let shell = Shell::new();
+    shell.ok("render --out out --seeds 3");
+    let json = export::embedded_project(&fs::read(shell.path("out/frame_0000.png")).unwrap()).unwrap().unwrap();
+    for source in ["//server/share/x.pt", "\\\\server\\share\\x.pt", "smb://server/x.pt", "/net/server/x.pt"] {
+        fs::write(shell.path("edit.json"), json.replace("example:toy-heads", source)).unwrap();
+        let message = shell.fails("render --out again --edit edit.json", 1);
+        assert!(
+            message.contains("another computer") && message.contains("server") && message.contains("FILE"),
+            "{message}"
+        );
+        assert!(!shell.path("again").exists());
+    }
+    fs::write(shell.path("edit.json"), json.replace("example:toy-heads", ".")).unwrap();
+    assert!(shell.fails("render --out again --edit edit.json", 1).contains("no regular file"));
+    // Who names the model means it.
+    shell.ok("render example:toy-heads --out again --edit edit.json");
+    assert_eq!(shell.pixels("again/frame_0000.png"), shell.pixels("out/frame_0000.png"));
+}
+
+#[test]
+#[cfg(unix)]
+fn a_disk_that_cannot_be_written_is_named_and_the_old_file_stays() {
+    let shell = Shell::new();
+    shell.ok("convert example:faces faces.safetensors");
+    let before = fs::read(shell.path("faces.safetensors")).unwrap();
+    let line = "convert example:toy-heads faces.safetensors";
+    // More than 64 blocks of 512 or 1024 bytes cannot be written: what a full disk says, under another name.
+    let mut limited = std::process::Command::new("sh");
+    let program = env!("CARGO_BIN_EXE_sefa-studio");
+    limited.args(["-c", &format!("trap '' XFSZ; ulimit -f 64; exec {program} {line}")]);
+    let output = limited.current_dir(shell.0.path()).env("SEFA_STUDIO_HOME", shell.path("home")).output().unwrap();
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.contains("cannot write faces.safetensors") && message.contains("large"), "{message}");
+    assert_eq!(fs::read(shell.path("faces.safetensors")).unwrap(), before);
+    let left = fs::read_dir(shell.0.path()).unwrap().count();
+    assert_eq!(left, 2, "the file and the home, no half file");
+}
+
+#[test]
+fn failures_are_in_the_log_with_what_was_done() {
+    let shell = Shell::new();
+    shell.fails("info missing.pth", 1);
+    let log = fs::read_to_string(shell.path("home/data/log/sefa-studio.log")).unwrap();
+    assert!(log.contains("missing.pth") && log.contains("ERROR") && log.contains("info"), "{log}");
 }

@@ -2,11 +2,12 @@
 
 use std::any::Any;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::str::FromStr;
 use std::sync::Mutex;
 
 pub use burn::tensor::wgpu::WgpuSetup;
-use burn::tensor::{Device, DeviceKind};
+use burn::tensor::{Device, DeviceKind, Tensor, TensorData};
 
 pub use crate::ops::{MatrixUnits, Place, Precision};
 
@@ -112,7 +113,7 @@ impl RenderDevice {
         };
         // Few tasks per submission: the window shares the queue and waits for what was submitted before it.
         let options = Device::wgpu_options().device_kind(kind).tasks_max(16);
-        let opened = std::panic::catch_unwind(|| options.init_with_setup());
+        let opened = catch_unwind(|| options.init_with_setup());
         let (device, setup) = match opened {
             Ok(Ok(opened)) => opened,
             Ok(Err(error)) => return Err(DeviceError::NoGpu { reason: error.to_string() }),
@@ -163,6 +164,18 @@ impl RenderDevice {
     /// Handles for sharing the GPU with the window; `None` on the CPU.
     pub fn wgpu(&self) -> Option<&WgpuSetup> {
         self.wgpu.as_ref()
+    }
+
+    /// True if the device still computes, which tells after a failed job whether it was the job's fault. Waits for it.
+    pub fn is_alive(&self) -> bool {
+        let doubles = || {
+            let numbers = TensorData::new(vec![1.0_f32, -2.5], [2]);
+            let doubled = Tensor::<1>::from_data(numbers, self.device()) * 2.0;
+            let read = doubled.try_into_data().ok().and_then(|data| data.try_into_vec::<f32>().ok());
+            self.device().sync().is_ok() && read.is_some_and(|read| read == [2.0, -5.0])
+        };
+        // What the failed job left behind is told once; a device that is lost says so every time.
+        (0..2).any(|_| catch_unwind(AssertUnwindSafe(doubles)).unwrap_or(false))
     }
 
     /// Bytes that one tensor can have on this device; `None` where only memory limits it.

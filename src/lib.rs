@@ -31,6 +31,7 @@ pub mod cli;
 pub mod directions;
 pub mod edit;
 pub mod export;
+pub mod failure;
 pub mod files;
 pub mod generator;
 pub mod gpu;
@@ -45,6 +46,7 @@ pub mod recipe;
 pub mod render;
 pub mod sefa;
 pub mod store;
+pub mod tasks;
 #[cfg(feature = "gui")]
 pub mod ui;
 pub mod worker;

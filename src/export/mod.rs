@@ -15,7 +15,7 @@ use std::path::PathBuf;
 pub use latents::{Codes, Latents, LatentsError, Space};
 pub use npy::write_npy;
 pub use png::{embedded_project, is_png, write_png};
-pub use sequence::{FrameWriter, Sweep, sweep_values, write_sweep};
+pub use sequence::{FrameWriter, Sweep, sweep_values};
 pub use series::{Older, SHEET, clear_for_series, files_of_series, frame_name};
 pub use sheet::{ContactSheet, sheet_columns};
 pub use weights::{Precision, write_weights};

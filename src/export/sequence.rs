@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 use super::{ContactSheet, ExportError, SHEET, frame_name, sheet_columns, write_npy, write_png};
 use crate::edit::Direction;
 use crate::layout::ChannelOrder;
-use crate::progress::{Cancelled, Progress, Report};
+use crate::progress::Cancelled;
 use crate::project::Project;
 use crate::recipe::Range;
 use crate::render::{Engine, Pixels, RenderError};
@@ -175,29 +175,30 @@ fn write_frames(
     Ok(sheet)
 }
 
-/// Writes the frames of a sweep along one move of `project`. Returns the sheet, or the first frame if there is no sheet.
-pub fn write_sweep(
-    engine: &mut Engine,
-    project: &Project,
-    sweep: &Sweep,
-    report: Report,
-) -> Result<PathBuf, ExportError> {
-    let values = sweep_values(sweep.from, sweep.to, sweep.frames);
-    let labels: Vec<String> = values.iter().map(|value| format!("{value:+.2}")).collect();
-    let longest = labels.iter().map(String::len).max().unwrap_or(0);
-    let size = engine.info().map_or([0; 2], |info| [info.size.width, info.size.height]);
-    let columns = sheet_columns(values.len(), 1, size);
-    let sheet = sweep.sheet.then(|| ContactSheet::new(values.len(), columns, size, longest));
-    let mut writer = FrameWriter::create(&sweep.folder, false, sheet)?;
-    let mut project = project.clone();
-    let mut first = None;
-    for (frame, (value, label)) in values.iter().zip(&labels).enumerate() {
-        report(Progress { stage: "rendering".into(), done: frame as u64, total: values.len() as u64 })?;
-        project.edit.set_along(&sweep.direction, *value).enabled = true;
-        let path = writer.write(engine, &project, label)?;
-        first.get_or_insert(path);
+impl Sweep {
+    /// What writes the frames of these values.
+    pub fn writer(&self, engine: &Engine, values: &[f32]) -> Result<FrameWriter, ExportError> {
+        let longest = values.iter().map(|&value| label(value).len()).max().unwrap_or(0);
+        let size = engine.info().map_or([0; 2], |info| [info.size.width, info.size.height]);
+        let sheet = self.sheet.then(|| ContactSheet::new(values.len(), sheet_columns(values.len(), 1, size), size, longest));
+        FrameWriter::create(&self.folder, false, sheet)
     }
-    Ok(writer.finish()?.or(first).unwrap_or_else(|| sweep.folder.clone()))
+
+    /// Renders the frame of one value of the move and hands it over; returns where.
+    pub fn write(
+        &self,
+        writer: &mut FrameWriter,
+        engine: &mut Engine,
+        project: &mut Project,
+        value: f32,
+    ) -> Result<PathBuf, ExportError> {
+        project.edit.set_along(&self.direction, value).enabled = true;
+        writer.write(engine, project, &label(value))
+    }
+}
+
+fn label(value: f32) -> String {
+    format!("{value:+.2}")
 }
 
 #[cfg(test)]

@@ -9,14 +9,15 @@ use egui::{CentralPanel, Key, Panel, Ui};
 
 use super::command::Command;
 use super::dialogs::Dialogs;
-use super::document::{Document, History};
+use super::document::{Document, History, Selection};
 use super::menu::{self, Bar};
 use super::moves::moves_ui;
-use super::open::{self, Failure, PathPrompt, Toast};
+use super::open::{self, PathPrompt, Toast};
 use super::palette::{Palette, palette_ui};
 use super::picture::{Caption, View, picture_ui};
 use super::preferences::Preferences;
 use super::reading::{self, BarAnswer, reading_bar_ui, reading_ui};
+use super::running::{Opening, Running};
 use super::sample::sample_ui;
 use super::semantics::{Shown, semantics_ui};
 use super::shortcuts::shortcuts_ui;
@@ -25,18 +26,19 @@ use super::status::{Status, status_ui};
 use super::style;
 use super::surface::{Easel, Surface};
 use super::sweep::{SweepDialog, sweep_ui};
+use super::views::Views;
 use crate::edit::{Code, Edit};
+use crate::failure::Failure;
 use crate::generator::ModelInfo;
 use crate::gpu::Precision;
-use crate::progress::Progress;
 use crate::project::Project;
-use crate::render::{Engine, Example, Source};
-use crate::worker::{Job, Worker};
+use crate::render::{Example, Source, ViewId};
+use crate::worker::{Background, JobId, ModelId, StartBackground};
 
 /// What the window needs from outside.
 pub struct Services {
-    /// Makes the engine, on the worker's thread.
-    pub engine: Box<dyn FnOnce() -> Engine + Send>,
+    /// Starts whoever makes pictures, and starts it again if it has stopped.
+    pub background: StartBackground,
     pub dialogs: Box<dyn Dialogs>,
     /// Opened first: a model, a saved edit, or an exported picture.
     pub start: Source,
@@ -46,7 +48,8 @@ pub struct Services {
 
 /// The window.
 pub struct App {
-    pub(super) worker: Worker,
+    pub(super) background: Box<dyn Background>,
+    pub(super) start_background: StartBackground,
     pub(super) dialogs: Box<dyn Dialogs>,
     /// Paints pictures; `None` if nothing is painted at all.
     pub(super) easel: Option<Easel>,
@@ -55,19 +58,22 @@ pub struct App {
     pub(super) model: Option<Model>,
     pub(super) document: Document,
     pub(super) history: History,
-    /// The newest picture of the edit, and of what it is compared with.
-    pub(super) surface: Option<Surface>,
-    pub(super) comparison: Option<Surface>,
+    pub(super) views: Views,
+    /// How the picture lies in its area.
     pub(super) view: View,
     pub(super) preferences: Preferences,
     pub(super) device: (String, Option<String>),
-    pub(super) work: Work,
-    /// An edit whose model is not open yet, and the file it came from.
-    pub(super) pending: Option<(PathBuf, Project)>,
+    /// Models that are being opened, the newest last; the others were told to stop.
+    pub(super) openings: Vec<Opening>,
+    /// A change of precision that is under way, and the precision before.
+    pub(super) storing: Option<(JobId, Precision)>,
+    pub(super) tasks: Vec<Running>,
+    /// The engine has stopped, and what is to be opened when it is started again.
+    pub(super) stopped: Option<Stopped>,
+    /// An edit that waits until its model is opened.
+    pub(super) waiting: Option<WaitingEdit>,
     pub(super) files: (Sender<FileEvent>, Receiver<FileEvent>),
     pub(super) failure: Option<Failure>,
-    /// Why the newest picture could not be made; gone with the next one that can.
-    pub(super) render_failure: Option<Failure>,
     failure_details: bool,
     pub(super) toast: Option<Toast>,
     pub(super) palette: Option<Palette>,
@@ -81,31 +87,41 @@ pub struct App {
     pub(super) title: String,
 }
 
-/// An open model, and what the worker was asked about it.
+/// An open model, and what was asked about it.
 pub(super) struct Model {
+    pub id: ModelId,
     pub info: Arc<ModelInfo>,
     pub source: Source,
     pub shown: Shown,
-    /// The selection last sent for factorisation, and when (seconds).
-    pub asked: Option<(super::document::Selection, f64)>,
-    pub sent: Option<Edit>,
-    pub sent_comparison: Option<Edit>,
+    /// The factorisation last asked for.
+    pub asked: Option<AskedDirections>,
     /// What Space shows instead of the unedited sample.
     pub reference: Option<Edit>,
     /// The bar of how the file was read was closed.
     pub reading_seen: bool,
 }
 
-/// Long work that is under way.
-#[derive(Default)]
-pub(super) struct Work {
-    pub opening: usize,
-    pub exporting: usize,
-    /// The present model is being opened again, read in another way: the edit stays if it fits.
-    pub rereading: bool,
-    /// Name of what is being opened.
-    pub name: String,
-    pub progress: Option<Progress>,
+pub(super) struct AskedDirections {
+    pub job: JobId,
+    pub selection: Selection,
+    /// Time of the window (seconds).
+    pub since: f64,
+    /// It came to its end without directions.
+    pub has_failed: bool,
+}
+
+/// An edit whose model is not open. It waits until that model is opened or the user drops it.
+pub(super) struct WaitingEdit {
+    /// The file that it came from.
+    pub path: PathBuf,
+    pub project: Project,
+}
+
+/// What is left when the engine has stopped by itself.
+pub(super) struct Stopped {
+    pub failure: Failure,
+    /// The model that was being opened.
+    pub interrupted: Option<Opening>,
 }
 
 /// What became of reading or writing a small file on a thread.
@@ -115,7 +131,27 @@ pub(super) enum FileEvent {
     Failed(Failure),
 }
 
+impl WaitingEdit {
+    /// What it waits for.
+    pub fn text(&self) -> String {
+        let model = &self.project.model;
+        format!(
+            "The edit in {} needs the model {} ({}), which was at {}. Open that model, and the edit follows.",
+            self.path.display(),
+            model.name,
+            model.family,
+            model.source
+        )
+    }
+}
+
 const PREFERENCES: &str = "preferences";
+
+/// Wakes the window from another thread.
+pub(super) fn wake(ctx: &egui::Context) -> Box<dyn Fn() + Send + Sync> {
+    let ctx = ctx.clone();
+    Box::new(move || ctx.request_repaint())
+}
 
 impl App {
     /// Starts the worker and opens the first model. Fails only if no thread can be started.
@@ -125,26 +161,27 @@ impl App {
         let mut preferences = stored.unwrap_or_default();
         preferences.precision = services.precision.unwrap_or(preferences.precision);
         cc.egui_ctx.set_theme(preferences.theme);
-        let ctx = cc.egui_ctx.clone();
         let document = Document::default();
         let mut app = App {
-            worker: Worker::spawn(services.engine, move || ctx.request_repaint())?,
+            background: (services.background)(wake(&cc.egui_ctx))?,
+            start_background: services.background,
             dialogs: services.dialogs,
             easel: cc.wgpu_render_state.clone().map(Easel::new),
             painted: Instant::now(),
             model: None,
             history: History::new(&document),
             document,
-            surface: None,
-            comparison: None,
+            views: Views::default(),
             view: View::default(),
             preferences,
             device: (String::new(), None),
-            work: Work::default(),
-            pending: None,
+            openings: Vec::new(),
+            storing: None,
+            tasks: Vec::new(),
+            stopped: None,
+            waiting: None,
             files: channel(),
             failure: None,
-            render_failure: None,
             failure_details: false,
             toast: None,
             palette: None,
@@ -156,9 +193,7 @@ impl App {
             refused_seed: None,
             title: String::new(),
         };
-        if app.preferences.precision != Precision::default() {
-            app.worker.send(Job::Store(app.preferences.precision));
-        }
+        app.store_in(app.preferences.precision, Precision::default());
         app.open(services.start, &cc.egui_ctx);
         Ok(app)
     }
@@ -175,17 +210,22 @@ impl App {
 
     /// The edit that the picture on screen shows.
     pub fn shown_edit(&self) -> Option<&Edit> {
-        self.surface.as_ref().map(Surface::edit)
+        self.views.surface(ViewId::PICTURE).map(Surface::edit)
     }
 
     /// The frame on screen.
     pub fn frame(&self) -> Option<&crate::render::Frame> {
-        self.surface.as_ref().map(|surface| &surface.frame)
+        self.views.surface(ViewId::PICTURE).map(|surface| &surface.frame)
     }
 
     /// What the error bar says.
     pub fn failure(&self) -> Option<&Failure> {
-        self.failure.as_ref().or(self.render_failure.as_ref())
+        self.failure.as_ref().or(self.views.failure(ViewId::PICTURE))
+    }
+
+    /// Long work that is under way: what is opened, and tasks.
+    pub(super) fn running(&self) -> impl Iterator<Item = &Running> {
+        self.openings.last().map(|opening| &opening.running).into_iter().chain(&self.tasks)
     }
 
     /// True if nothing is being done and the picture and the directions answer the present edit and selection.
@@ -194,7 +234,8 @@ impl App {
             .model
             .as_ref()
             .is_none_or(|model| model.shown.is_current() && self.shown_edit() == Some(&self.document.edit));
-        self.worker.is_idle() && self.work.opening == 0 && self.work.exporting == 0 && current
+        let nothing_runs = self.running().next().is_none() && self.storing.is_none();
+        self.background.is_idle() && nothing_runs && current
     }
 
     fn panels_ui(&mut self, ui: &mut Ui, commands: &mut Vec<Command>) {
@@ -227,13 +268,12 @@ impl App {
 
     fn centre_ui(&mut self, ui: &mut Ui, comparing: bool, commands: &mut Vec<Command>) {
         let wanted = self.comparison_edit();
-        let moved = wanted.as_ref().is_some_and(|wanted| *wanted != self.document.edit);
-        let comparing = comparing && moved;
-        let text = self.caption(comparing);
+        let comparing = comparing && wanted.as_ref().is_some_and(|wanted| *wanted != self.document.edit);
+        let compared = wanted.filter(|_| comparing);
+        let compared = compared.as_ref().and_then(|wanted| self.views.surface_of(ViewId::COMPARISON, wanted));
         let pinned = self.model.as_ref().is_some_and(|model| model.reference.is_some());
-        let ready = self.comparison.as_ref().filter(|shown| Some(shown.edit()) == wanted.as_ref()).is_some();
-        let surface = if comparing && ready { &self.comparison } else { &self.surface };
-        let Some(surface) = surface else {
+        let text = self.caption(comparing, compared.is_some());
+        let Some(surface) = compared.or(self.views.surface(ViewId::PICTURE)) else {
             ui.painter().rect_filled(ui.max_rect(), 0.0, style::palette(ui).surround);
             self.empty_ui(ui, commands);
             return;
@@ -242,16 +282,22 @@ impl App {
         picture_ui(ui, surface, self.easel.as_ref(), &mut self.view, &caption, commands);
     }
 
-    fn caption(&self, comparing: bool) -> String {
+    fn caption(&self, comparing: bool, is_there: bool) -> String {
         let seed = match self.document.edit.sample.code {
             Code::Seed(seed) => format!("seed {}", seed.number),
             _ => "code from file".to_owned(),
         };
         let pinned = self.model.as_ref().is_some_and(|model| model.reference.is_some());
-        match (comparing, pinned) {
-            (true, true) => return "comparison".to_owned(),
-            (true, false) => return format!("unedited sample · {seed}"),
-            _ => {}
+        if comparing {
+            let cannot = self.views.failure(ViewId::COMPARISON).is_some();
+            return match (is_there, cannot, pinned) {
+                (true, _, true) => "comparison".to_owned(),
+                (true, _, false) => format!("unedited sample · {seed}"),
+                (false, true, true) => "the comparison cannot be made".to_owned(),
+                (false, true, false) => "the unedited sample cannot be made".to_owned(),
+                (false, false, true) => "making the comparison…".to_owned(),
+                (false, false, false) => "making the unedited sample…".to_owned(),
+            };
         }
         if !self.preferences.has_dragged {
             return "Drag a slider. Hold Space to compare.".to_owned();
@@ -268,9 +314,13 @@ impl App {
         let height = ui.available_height();
         ui.vertical_centered(|ui| {
             ui.add_space(height * 0.4);
-            if self.work.opening > 0 || self.model.is_some() {
+            if let Some(running) = self.running().next() {
                 ui.spinner();
-                ui.weak(format!("Opening {}", self.work.name));
+                ui.weak(running.name.as_str());
+                return;
+            }
+            if self.model.is_some() {
+                ui.spinner();
                 return;
             }
             ui.label("No model is open. Drop a checkpoint here, or");
@@ -295,12 +345,44 @@ impl App {
             self.answered(ask, path, ctx);
         }
         let answer = reading_ui(ctx, &mut self.reading, self.model.as_ref().map(|model| &*model.info));
-        if let Some(answer) = answer.filter(|_| self.work.opening == 0) {
+        if let Some(answer) = answer.filter(|_| self.openings.is_empty()) {
             self.reread_as(answer);
         }
         open::toast_ui(ctx, &mut self.toast, area);
         for path in open::drop_ui(ctx) {
             self.open(Source::File(path), ctx);
+        }
+    }
+
+    /// Bars under the menu: that the engine stopped, what did not work, an edit that waits for its model.
+    fn notices_ui(&mut self, ui: &mut Ui, comparing: bool, commands: &mut Vec<Command>) {
+        let colours = style::palette(ui);
+        let bar = |name: &'static str, fill| {
+            let frame = egui::Frame::new().fill(fill).inner_margin(egui::Margin::symmetric(12, 4));
+            Panel::top(name).frame(frame)
+        };
+        if let Some(stopped) = &self.stopped {
+            let shown = bar("stopped", colours.error_back).show(ui, |ui| open::stopped_ui(ui, &stopped.failure));
+            if shown.inner {
+                self.restart(ui.ctx());
+            }
+        }
+        let compared = self.views.failure(ViewId::COMPARISON).filter(|_| comparing);
+        if let Some(failure) = self.failure().or(compared) {
+            let details = &mut self.failure_details.clone();
+            let shown = bar("failure", colours.error_back).show(ui, |ui| open::failure_ui(ui, failure, details));
+            self.failure_details = *details;
+            if !shown.inner {
+                (self.failure, self.failure_details) = (None, false);
+                self.views.dismiss_failures();
+            }
+        }
+        if let Some(waiting) = self.waiting.as_ref().filter(|_| self.openings.is_empty()) {
+            let shown =
+                bar("waiting edit", colours.surround).show(ui, |ui| open::waiting_ui(ui, &waiting.text(), commands));
+            if shown.inner {
+                self.waiting = None;
+            }
         }
     }
 
@@ -331,7 +413,6 @@ impl eframe::App for App {
 
     fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
         let ctx = ui.ctx().clone();
-        let colours = style::palette(ui);
         let mut commands = if self.palette.is_none() { Command::pressed(&ctx) } else { Vec::new() };
         self.history.begin_gesture(&self.document, &ctx);
         slider::track_wheel(&ctx, true);
@@ -354,30 +435,22 @@ impl eframe::App for App {
         if let Some(source) = asked.open {
             self.open(source, &ctx);
         }
-        if let Some(failure) = self.failure.as_ref().or(self.render_failure.as_ref()) {
-            let frame = egui::Frame::new().fill(colours.error_back).inner_margin(egui::Margin::symmetric(12, 4));
-            let bar = Panel::top("failure")
-                .frame(frame)
-                .show(ui, |ui| open::failure_ui(ui, failure, &mut self.failure_details));
-            if !bar.inner {
-                (self.failure, self.render_failure, self.failure_details) = (None, None, false);
-            }
-        }
+        self.notices_ui(ui, comparing, &mut commands);
         self.reading_bar(ui);
+        let running: Vec<&Running> = self.running().collect();
         let cancelled = Panel::bottom("status").frame(bar).exact_size(style::STATUS_HEIGHT).show(ui, |ui| {
-            let work = self.work.progress.as_ref().map(|progress| (self.work.name.as_str(), progress));
             let status = Status {
-                frame: self.surface.as_ref().map(|surface| &surface.frame),
+                frame: self.frame(),
                 device: &self.device.0,
                 device_note: self.device.1.as_deref(),
                 zoom: self.view.shown,
                 fits: self.view.zoom.is_none(),
-                work,
+                running: &running,
             };
             status_ui(ui, &status)
         });
-        if cancelled.inner {
-            commands.push(Command::Cancel);
+        if let Some(job) = cancelled.inner {
+            self.background.cancel(job);
         }
         self.panels_ui(ui, &mut commands);
         let area = CentralPanel::no_frame().show(ui, |ui| self.centre_ui(ui, comparing, &mut commands));

@@ -17,6 +17,7 @@ mod palette;
 mod picture;
 mod preferences;
 mod reading;
+mod running;
 mod sample;
 mod segments;
 mod semantics;
@@ -28,6 +29,7 @@ mod style;
 mod surface;
 mod sweep;
 mod sync;
+mod views;
 
 use anyhow::anyhow;
 
@@ -35,10 +37,10 @@ pub use app::{App, Services};
 pub use command::Command;
 pub use dialogs::{Answer, Ask, Dialogs, Question, ScriptedDialogs, SystemDialogs};
 pub use document::Document;
-pub use open::Failure;
 
 use crate::gpu::{DeviceChoice, Precision, RenderDevice};
-use crate::render::{Engine, Source};
+use crate::render::Source;
+use crate::worker::Worker;
 
 /// What the window starts with.
 #[derive(Clone, Debug)]
@@ -80,7 +82,7 @@ pub fn run(options: WindowOptions) -> anyhow::Result<()> {
     let (start, precision) = (options.source, options.precision);
     let make = move |cc: &eframe::CreationContext<'_>| {
         let services = Services {
-            engine: Box::new(move || Engine::new(device)),
+            background: Worker::starter(move || device.clone()),
             dialogs: Box::new(SystemDialogs::default()),
             start,
             precision,

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use egui::{Align, Align2, Area, Context, Id, Key, LayerId, Order, Rect, StrokeKind, TextEdit, Ui, Window, vec2};
 
+use super::command::Command;
 use super::dialogs::{Ask, Question};
 use super::facts::summary_ui;
 use super::icons::{self, Icon, icon_button};
 use super::style;
+use crate::failure::Failure;
 use crate::generator::ModelInfo;
 
 /// The outline while a file hovers over the window; returns the files that were dropped.
@@ -84,13 +86,6 @@ fn home_relative(text: &str) -> PathBuf {
     }
 }
 
-/// Something that did not work: what, why, and what can be done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    pub headline: String,
-    pub causes: Vec<String>,
-}
-
 /// The bar under the menu. Returns false when it is dismissed.
 pub fn failure_ui(ui: &mut Ui, failure: &Failure, details: &mut bool) -> bool {
     let mut stays = true;
@@ -119,6 +114,40 @@ pub fn failure_ui(ui: &mut Ui, failure: &Failure, details: &mut bool) -> bool {
         });
     });
     stays
+}
+
+/// The bar that says that the engine has stopped. Returns true when it is to be started again.
+pub fn stopped_ui(ui: &mut Ui, failure: &Failure) -> bool {
+    let colours = style::palette(ui);
+    let mut again = false;
+    ui.horizontal_wrapped(|ui| {
+        let (rect, _) = ui.allocate_exact_size(vec2(16.0, style::ROW), egui::Sense::hover());
+        icons::paint(ui.painter(), Icon::Warning, rect.center(), colours.error);
+        let text = egui::RichText::new(&failure.headline).color(colours.text_strong);
+        ui.label(text).on_hover_text(failure.causes.join("\n"));
+        let button = ui.button("Start again");
+        again = button.on_hover_text("Your edit is kept; the model is opened again").clicked();
+    });
+    again
+}
+
+/// The bar of an edit that waits for its model. Returns true when the edit is dropped.
+pub fn waiting_ui(ui: &mut Ui, text: &str, commands: &mut Vec<Command>) -> bool {
+    let mut dropped = false;
+    ui.horizontal_top(|ui| {
+        ui.with_layout(egui::Layout::right_to_left(Align::Min), |ui| {
+            dropped = ui.button("Drop the edit").on_hover_text("Its file stays as it is").clicked();
+            if ui.button(Command::Open.text()).on_hover_text(Command::Open.tooltip()).clicked() {
+                commands.push(Command::Open);
+            }
+            ui.with_layout(egui::Layout::top_down(Align::Min), |ui| {
+                ui.add_space(4.0);
+                ui.add(egui::Label::new(text).wrap());
+                ui.add_space(3.0);
+            });
+        });
+    });
+    dropped
 }
 
 /// A note that goes away by itself.

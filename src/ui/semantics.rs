@@ -12,6 +12,7 @@ use super::slider::Slider;
 use super::style;
 use crate::directions::{DirectionSet, Method, Scores};
 use crate::edit::Weighting;
+use crate::failure::Failure;
 use crate::generator::ModelInfo;
 
 /// Directions shown at first, and added by each "more directions".
@@ -26,6 +27,8 @@ pub struct Shown {
     pub set: Option<Arc<DirectionSet>>,
     /// The directions are those of an earlier selection, and have been for a noticeable time.
     pub stale: bool,
+    /// Why the selected directions could not be found. Taken away, they are looked for again.
+    pub failure: Option<Failure>,
 }
 
 impl Shown {
@@ -45,6 +48,13 @@ pub fn semantics_ui(
 ) -> bool {
     style::section(ui, "Semantics");
     layers_ui(ui, info, &mut shown.selection.layers);
+    if let Some(failure) = &shown.failure {
+        if failure_ui(ui, failure) {
+            shown.failure = None;
+        }
+        ui.with_layout(egui::Layout::bottom_up(Align::Min), |ui| footer_ui(ui, shown, document, commands));
+        return false;
+    }
     let Some(set) = shown.set.clone() else { return false };
     let mut dragged = false;
     ui.scope(|ui| {
@@ -67,6 +77,18 @@ pub fn semantics_ui(
     });
     ui.with_layout(egui::Layout::bottom_up(Align::Min), |ui| footer_ui(ui, shown, document, commands));
     dragged
+}
+
+/// In place of directions: why there are none. The old ones would move other layers than those that are selected. Returns
+/// true if it is to be tried again.
+fn failure_ui(ui: &mut Ui, failure: &Failure) -> bool {
+    ui.add_space(style::GRID);
+    ui.colored_label(style::palette(ui).error, "These directions cannot be found.");
+    for text in std::iter::once(&failure.headline).chain(&failure.causes) {
+        ui.add(egui::Label::new(text).wrap().selectable(true));
+    }
+    ui.add_space(style::GRID);
+    ui.button("Try again").clicked()
 }
 
 fn more_ui(ui: &mut Ui, shown: &mut Shown, all: usize) {

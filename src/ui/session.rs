@@ -5,63 +5,47 @@ use std::path::{Path, PathBuf};
 
 use egui::{Context, Vec2, ViewportCommand};
 
-use super::app::{App, FileEvent};
+use super::app::{App, FileEvent, WaitingEdit};
 use super::command::Command;
 use super::dialogs::{Answer, Ask, Question};
 use super::document::Document;
-use super::open::{Failure, PathPrompt};
+use super::open::PathPrompt;
 use super::palette::Palette;
 use super::reading::FormAnswer;
+use super::running::Purpose;
 use super::sweep::SweepDialog;
 use crate::edit::{Code, NoiseMode, Seed, SeedKind};
+use crate::failure::Failure;
 use crate::generator::ModelInfo;
 use crate::gpu::Precision;
 use crate::layout::{ChannelOrder, Upsampling};
-use crate::progress::Progress;
 use crate::project::{self, Project};
-use crate::render::Source;
-use crate::worker::Job;
+use crate::render::{Source, ViewId};
+use crate::tasks::{ExportPicture, ExportSequence};
 
 impl App {
     /// Opens a model, a saved edit, or an exported picture.
     pub(super) fn open(&mut self, source: Source, ctx: &Context) {
         match source {
             Source::File(path) if project::is_edit(&path) => self.read_project(path, ctx),
-            source => {
-                self.pending = None;
-                self.open_model(source);
-            }
+            source => self.start_opening(source, None, Purpose::Begin),
         }
-    }
-
-    fn open_model(&mut self, source: Source) {
-        if self.work.opening > 0 {
-            self.worker.cancel();
-        }
-        self.work.opening += 1;
-        self.work.name = source.short_name();
-        self.work.progress = Some(Progress { stage: "opening".into(), done: 0, total: 0 });
-        self.work.rereading = false;
-        self.worker.send(Job::Open(source));
     }
 
     /// Opens the present model again, read in another way; what was chosen is remembered for that model.
     pub(super) fn reread_as(&mut self, answer: FormAnswer) {
         let Some(model) = &self.model else { return };
         let (source, identity) = (model.source.clone(), model.info.identity.clone());
-        let job = match answer {
+        match answer {
             FormAnswer::Forget => {
                 self.preferences.recipes.remove(&identity);
-                Job::Open(source)
+                self.start_opening(source, None, Purpose::Again { recipe_of: None });
             }
             FormAnswer::Read(recipe) => {
-                self.preferences.recipes.insert(identity, (*recipe).clone());
-                Job::OpenAs(source, recipe)
+                self.preferences.recipes.insert(identity.clone(), (*recipe).clone());
+                self.start_opening(source, Some(recipe), Purpose::Again { recipe_of: Some(identity) });
             }
-        };
-        self.work.opening += 1;
-        self.work.rereading = true;
-        self.worker.send(job);
+        }
     }
 
     /// Does small file work on a thread; the answer comes as a [`FileEvent`].
@@ -77,7 +61,7 @@ impl App {
     fn read_project(&mut self, path: PathBuf, ctx: &Context) {
         self.on_thread(ctx, move || match Project::load(&path) {
             Ok(project) => FileEvent::Project(path, Box::new(project)),
-            Err(error) => FileEvent::Failed(failure_of(&error)),
+            Err(error) => FileEvent::Failed(Failure::of(&error)),
         });
     }
 
@@ -96,8 +80,8 @@ impl App {
             }
             _ => {
                 let source = Source::from(project.model.source.clone());
-                self.pending = Some((path, project));
-                self.open_model(source);
+                self.waiting = Some(WaitingEdit { path, project });
+                self.start_opening(source, None, Purpose::Begin);
             }
         }
     }
@@ -121,9 +105,9 @@ impl App {
 
     /// Commands that would do nothing now, or must not.
     pub(super) fn is_pointless(&self, command: Command) -> bool {
-        let reopens = matches!(command, Command::HalfPrecision | Command::SwapChannels | Command::Bilinear);
-        if reopens && self.work.opening > 0 {
-            // The answer could be taken for that of the model which is on its way.
+        let reopens = matches!(command, Command::SwapChannels | Command::Bilinear);
+        if reopens && !self.openings.is_empty() {
+            // It would take the place of the model that is on its way.
             return true;
         }
         let Some(model) = &self.model else {
@@ -150,7 +134,7 @@ impl App {
             Command::ClearComparison => model.reference.is_none(),
             Command::SwapChannels => model.info.channels < 3 || model.source.file().is_none(),
             Command::Bilinear => model.info.upsampling.is_none() || model.source.file().is_none(),
-            Command::Cancel => self.work.opening + self.work.exporting == 0,
+            Command::Cancel => self.running().next().is_none(),
             _ => false,
         }
     }
@@ -169,9 +153,7 @@ impl App {
     /// Opens the present model again with something said of its file; the edit stays.
     fn read_as(&mut self, key: &'static str, text: String) {
         let Some(source) = self.model.as_ref().map(|model| model.source.clone().told([(key, text)])) else { return };
-        let path = source.file().map(Path::to_owned);
-        self.pending = path.zip(self.project().map(|project| *project));
-        self.open_model(source);
+        self.start_opening(source, None, Purpose::Again { recipe_of: None });
     }
 
     pub(super) fn perform(&mut self, command: Command, ctx: &Context) {
@@ -196,7 +178,7 @@ impl App {
             Command::RerollNoise => self.document.edit.noise.seed = draw(),
             Command::ResetMoves => self.document.edit.moves.clear(),
             Command::CopyPicture => {
-                if let Some(surface) = &self.surface {
+                if let Some(surface) = self.views.surface(ViewId::PICTURE) {
                     surface.copy(ctx, self.easel.as_ref());
                 }
             }
@@ -215,9 +197,9 @@ impl App {
             Command::ClearComparison => self.set_reference(false),
             Command::HidePanels => self.panels_hidden = !self.panels_hidden,
             Command::HalfPrecision => {
-                let precision = &mut self.preferences.precision;
-                *precision = if *precision == Precision::F16 { Precision::F32 } else { Precision::F16 };
-                self.worker.send(Job::Store(*precision));
+                let before = self.preferences.precision;
+                let other = if before == Precision::F16 { Precision::F32 } else { Precision::F16 };
+                self.store_in(other, before);
             }
             Command::SwapChannels => {
                 let order = if self.is_on(command) { ChannelOrder::Rgb } else { ChannelOrder::Bgr };
@@ -235,7 +217,11 @@ impl App {
             Command::Palette => self.palette = Some(Palette::default()),
             Command::Shortcuts => self.shortcuts = !self.shortcuts,
             Command::Reading => self.reading = !self.reading,
-            Command::Cancel => self.worker.cancel(),
+            Command::Cancel => {
+                if let Some(running) = self.running().next() {
+                    self.background.cancel(running.job);
+                }
+            }
         }
         ctx.request_repaint();
     }
@@ -306,21 +292,14 @@ impl App {
                     }
                 });
             }
-            Ask::Export => self.export(Job::Export { project, path: with_extension(path, "png") }),
+            Ask::Export => self.run(ExportPicture::new(project, with_extension(path, "png"))),
             Ask::SweepFolder => {
                 if let Some(dialog) = self.sweep.take() {
-                    self.export(Job::ExportSweep { project, sweep: dialog.sweep(path) });
+                    self.run(ExportSequence::new(project, dialog.sweep(path)));
                 }
             }
             Ask::Open => {}
         }
-    }
-
-    fn export(&mut self, job: Job) {
-        self.work.exporting += 1;
-        self.work.name = "Exporting".into();
-        self.work.progress = Some(Progress { stage: "rendering".into(), done: 0, total: 0 });
-        self.worker.send(job);
     }
 
     fn project(&self) -> Option<Box<Project>> {
@@ -328,11 +307,6 @@ impl App {
         let Document { edit, names } = self.document.clone();
         Some(Box::new(Project::new(&model.info, model.source.absolute().to_string(), edit, names)))
     }
-}
-
-fn failure_of(error: &dyn std::error::Error) -> Failure {
-    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
-    Failure { headline: error.to_string(), causes: causes.map(ToString::to_string).collect() }
 }
 
 fn with_extension(path: PathBuf, extension: &str) -> PathBuf {

@@ -2,9 +2,13 @@
 
 use egui::{Align, Layout, Ui};
 
+use std::time::Duration;
+
+use super::running::Running;
 use super::style;
 use crate::progress::Progress;
 use crate::render::Frame;
+use crate::worker::JobId;
 
 /// The facts of the bar.
 pub struct Status<'a> {
@@ -14,15 +18,15 @@ pub struct Status<'a> {
     /// Scale of the picture, 1 = one screen pixel per pixel.
     pub zoom: f32,
     pub fits: bool,
-    /// What is being done, and how far it is.
-    pub work: Option<(&'a str, &'a Progress)>,
+    /// Long work that is under way.
+    pub running: &'a [&'a Running],
 }
 
-/// Shows the bar; returns true if the work is to be cancelled.
-pub fn status_ui(ui: &mut Ui, status: &Status<'_>) -> bool {
+/// Shows the bar; returns the work that is to be cancelled.
+pub fn status_ui(ui: &mut Ui, status: &Status<'_>) -> Option<JobId> {
     ui.style_mut().override_text_style = Some(egui::TextStyle::Small);
     let colours = style::palette(ui);
-    let mut cancel = false;
+    let mut cancelled = None;
     ui.horizontal_centered(|ui| {
         ui.spacing_mut().item_spacing.x = style::GRID * 2.0;
         if let Some(frame) = status.frame {
@@ -52,13 +56,16 @@ pub fn status_ui(ui: &mut Ui, status: &Status<'_>) -> bool {
             label.on_hover_text(note);
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            if let Some((what, progress)) = status.work {
-                cancel = ui
-                    .add(egui::Button::new("Cancel").small())
-                    .on_hover_text("What was there stays as it is")
-                    .clicked();
-                progress_ui(ui, what, progress);
-                ui.weak("·");
+            match status.running {
+                [] => {}
+                [one] => {
+                    cancelled = running_ui(ui, one, "Cancel");
+                    ui.weak("·");
+                }
+                several => {
+                    cancelled = several_ui(ui, several);
+                    ui.weak("·");
+                }
             }
             let percent = status.zoom * 100.0;
             let digits = if percent < 10.0 { 1 } else { 0 };
@@ -68,22 +75,76 @@ pub fn status_ui(ui: &mut Ui, status: &Status<'_>) -> bool {
             }
         });
     });
-    cancel
+    cancelled
 }
 
-fn progress_ui(ui: &mut Ui, what: &str, progress: &Progress) {
-    let mut text = format!("{what}: {}", progress.stage);
-    if progress.total > 0 {
-        let share = progress.done as f32 / progress.total as f32;
+/// One line, from right to left: its button, how far it is, what it is.
+fn running_ui(ui: &mut Ui, running: &Running, cancel: &str) -> Option<JobId> {
+    let button = ui.add(egui::Button::new("Cancel").small()).on_hover_text("What was there stays as it is");
+    let button = button.accessible_name(cancel);
+    let Progress { stage, done, total } = &running.progress;
+    let mut text = format!("{}: {stage}", running.name);
+    if *total > 0 {
+        let share = *done as f32 / *total as f32;
         ui.add(egui::ProgressBar::new(share.clamp(0.0, 1.0)).desired_width(96.0).desired_height(6.0));
         // Bytes come in millions, everything else is counted.
-        let amount = match progress.total {
-            1_000_000.. => format!(" {:.0} of {:.0} MB", progress.done as f64 / 1e6, progress.total as f64 / 1e6),
-            total => format!(" {} of {total}", progress.done),
+        let amount = match *total {
+            1_000_000.. => format!(" {:.0} of {:.0} MB", *done as f64 / 1e6, *total as f64 / 1e6),
+            total => format!(" {done} of {total}"),
         };
         text.push_str(&amount);
     } else {
         ui.add(egui::Spinner::new().size(12.0));
     }
+    if let Some(left) = running.left().filter(|left| *left >= SOON) {
+        text.push_str(&format!(" · {} left", spoken(left)));
+    }
     ui.add(egui::Label::new(text).truncate());
+    button.clicked().then_some(running.job)
+}
+
+/// How many there are; a click lists them.
+fn several_ui(ui: &mut Ui, several: &[&Running]) -> Option<JobId> {
+    let list = ui.menu_button(format!("{} tasks", several.len()), |ui| {
+        let mut cancelled = None;
+        for running in several {
+            let cancel = format!("Cancel {}", running.name);
+            let line = ui.allocate_ui_with_layout(
+                egui::vec2(style::TASK_WIDTH, style::ROW),
+                Layout::right_to_left(Align::Center),
+                |ui| running_ui(ui, running, &cancel),
+            );
+            cancelled = cancelled.or(line.inner);
+        }
+        cancelled
+    });
+    ui.add(egui::Spinner::new().size(12.0));
+    list.inner.flatten()
+}
+
+/// What is over by then says nothing of the time that is left.
+const SOON: Duration = Duration::from_secs(2);
+
+/// "7 s", "3 min", "2 h 5 min"
+fn spoken(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match (seconds / 3600, seconds.div_ceil(60)) {
+        (0, _) if seconds < 100 => format!("{seconds} s"),
+        (0, minutes) => format!("{minutes} min"),
+        (hours, _) => format!("{hours} h {} min", seconds / 60 % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_short() {
+        let said = |seconds| spoken(Duration::from_secs(seconds));
+        assert_eq!(
+            [7, 99, 100, 3599, 3600, 7500].map(said),
+            ["7 s", "99 s", "2 min", "60 min", "1 h 0 min", "2 h 5 min"]
+        );
+    }
 }

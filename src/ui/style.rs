@@ -19,6 +19,8 @@ pub const PANEL_WIDTHS: [f32; 3] = [260.0, 332.0, 340.0];
 pub const LEFT_WIDTH: f32 = 272.0;
 pub const MENU_HEIGHT: f32 = 32.0;
 pub const STATUS_HEIGHT: f32 = 24.0;
+/// A line in the list of what is under way.
+pub const TASK_WIDTH: f32 = 420.0;
 /// The column of labels before the controls of the sample panel.
 pub const LABEL_COLUMN: f32 = 48.0;
 /// The column of numbers at the right edge of a panel.

@@ -5,19 +5,25 @@ use std::time::{Duration, Instant};
 
 use egui::Context;
 
-use super::app::{App, FileEvent, Model};
+use super::app::{App, AskedDirections, FileEvent, Model, Stopped, wake};
 use super::document::{Document, History, Selection};
 use super::facts::CARRIES_CODE;
 use super::menu;
-use super::open::{Failure, TOAST_SECONDS, Toast, ToastOf};
+use super::open::{TOAST_SECONDS, Toast, ToastOf};
 use super::reading::FormAnswer;
+use super::running::{Opening, Purpose, Running};
 use super::semantics::{PAGE, Shown};
-use super::surface::{Easel, Surface};
+use super::surface::Easel;
 use crate::directions::Method;
 use crate::edit::Edit;
+use crate::failure::Failure;
 use crate::generator::{Group, ModelInfo};
-use crate::render::{Frame, Source};
-use crate::worker::{Event, Job, Purpose, Task};
+use crate::gpu::Precision;
+use crate::progress::Progress;
+use crate::recipe::Recipe;
+use crate::render::{Source, ViewId};
+use crate::tasks::{Outcome, Task};
+use crate::worker::{Event, EventKind, Job, JobId, ModelId};
 
 /// Directions of an earlier selection look old after this many seconds; before that they would only flicker.
 const STALE_AFTER: f64 = 0.1;
@@ -27,7 +33,7 @@ const FRAME_WITHOUT_PICTURE: Duration = Duration::from_millis(80);
 impl App {
     /// Takes in everything that happened elsewhere since the last frame.
     pub(super) fn take_events(&mut self, ctx: &Context) {
-        for event in self.worker.events(self.patience()) {
+        for event in self.background.events(self.patience()) {
             self.take_event(event, ctx);
         }
         self.painted = Instant::now();
@@ -47,94 +53,129 @@ impl App {
     /// make the pictures, a frame for every motion of the pointer would leave nothing for them.
     fn patience(&self) -> Duration {
         let shares_processors = self.easel.as_ref().is_some_and(Easel::is_software);
-        match shares_processors && !self.worker.is_idle() {
+        match shares_processors && !self.background.is_idle() {
             true => FRAME_WITHOUT_PICTURE.saturating_sub(self.painted.elapsed()),
             false => Duration::ZERO,
         }
     }
 
-    fn take_event(&mut self, event: Event, ctx: &Context) {
-        match event {
-            Event::Device { label, note } => self.device = (label, note),
-            Event::Opened { info, source, .. } => self.opened(info, source, ctx),
-            Event::Factorized(set) => {
+    /// An event is of the job that it names, whatever else is under way.
+    fn take_event(&mut self, Event { job, kind }: Event, ctx: &Context) {
+        match kind {
+            EventKind::Device { label, note } => self.device = (label, note),
+            EventKind::Progress(progress) => self.progressed(job, progress),
+            EventKind::Opened { info, source, .. } => self.opened(job, info, source, ctx),
+            EventKind::Stored => self.storing = self.storing.take_if(|(storing, _)| *storing != job),
+            EventKind::Factorized(set) => {
                 if let Some(model) = &mut self.model
-                    && Selection::of(&set) == model.shown.selection
+                    && model.asked.as_ref().is_some_and(|asked| asked.job == job)
                 {
                     model.shown.set = Some(set);
                 }
             }
-            Event::Rendered { frame, purpose } => self.take_frame(frame, purpose),
-            Event::Exported { path } => {
-                self.finish(Task::Export);
+            EventKind::Rendered { view, frame } => self.views.show(job, view, frame, self.easel.as_ref()),
+            EventKind::Done(Outcome::Written(path)) => {
+                self.tasks.retain(|task| task.job != job);
                 self.show_toast(ToastOf::Written(path), ctx);
             }
-            Event::Progress { progress, .. } => self.work.progress = Some(progress),
-            Event::Cancelled(task) => {
-                self.finish(task);
-                self.stay_as_read(task);
-                self.pending = self.pending.take().filter(|_| task != Task::Open);
-            }
-            Event::Failed { task, headline, causes } => {
-                self.finish(task);
-                self.stay_as_read(task);
-                if task == Task::Render {
-                    self.render_failure = Some(Failure { headline, causes });
-                    return;
-                }
-                self.failure = Some(match (&self.pending, task) {
-                    (Some((path, project)), Task::Open) => {
-                        let model = &project.model;
-                        let needed = format!(
-                            "The edit in {} needs the model {} ({}), which was at {}. Open that model, and the edit follows.",
-                            path.display(),
-                            model.name,
-                            model.family,
-                            model.source
-                        );
-                        Failure { headline: needed, causes: [vec![headline], causes].concat() }
-                    }
-                    _ => Failure { headline, causes },
-                });
-            }
+            EventKind::Superseded | EventKind::Cancelled => self.ended(job, None),
+            EventKind::Failed(failure) => self.ended(job, Some(failure)),
+            EventKind::Stopped(failure) => self.engine_stopped(failure),
         }
     }
 
-    fn finish(&mut self, task: Task) {
-        let count = match task {
-            Task::Open => &mut self.work.opening,
-            Task::Export => &mut self.work.exporting,
-            Task::Factorize | Task::Render => return,
-        };
-        *count = count.saturating_sub(1);
-        if self.work.opening + self.work.exporting == 0 {
-            self.work.progress = None;
+    fn progressed(&mut self, job: JobId, progress: Progress) {
+        let openings = self.openings.iter_mut().map(|opening| &mut opening.running);
+        if let Some(running) = openings.chain(&mut self.tasks).find(|running| running.job == job) {
+            running.report(progress);
         }
     }
 
-    /// The model could not be read as a person said: it is as it was, and what was said is not tried again.
-    fn stay_as_read(&mut self, task: Task) {
-        if task == Task::Open
-            && std::mem::take(&mut self.work.rereading)
-            && let Some(model) = &self.model
-        {
-            self.preferences.recipes.remove(&model.info.identity);
-        }
-    }
-
-    fn take_frame(&mut self, frame: Frame, purpose: Purpose) {
-        let current = self.model.as_ref().is_some_and(|model| model.info.identity == frame.model);
-        if !current {
+    /// A job came to its end without what it was for; without a failure it was stopped.
+    fn ended(&mut self, job: JobId, failure: Option<Failure>) {
+        if self.views.end(job, failure.as_ref()) {
             return;
         }
-        if purpose == Purpose::Edit {
-            self.render_failure = None;
+        if let Some(model) = &mut self.model
+            && let Some(asked) = model.asked.as_mut().filter(|asked| asked.job == job)
+        {
+            asked.has_failed = true;
+            model.shown.failure = failure;
+            return;
         }
-        let slot = match purpose {
-            Purpose::Edit => &mut self.surface,
-            Purpose::Compare => &mut self.comparison,
-        };
-        *slot = Some(Surface::show(slot.take(), frame, self.easel.as_ref()));
+        if let Some(position) = self.openings.iter().position(|opening| opening.running.job == job) {
+            // The model could not be read as a person said: that is not tried again.
+            if let Purpose::Again { recipe_of: Some(identity) } = self.openings.remove(position).purpose {
+                self.preferences.recipes.remove(&identity);
+            }
+        }
+        if let Some((_, before)) = self.storing.take_if(|(storing, _)| *storing == job) {
+            self.preferences.precision = before;
+        }
+        self.tasks.retain(|task| task.job != job);
+        self.failure = failure.or(self.failure.take());
+    }
+
+    /// Nothing that was asked will be answered: only what the user made is left.
+    fn engine_stopped(&mut self, failure: Failure) {
+        let unfinished: Vec<String> =
+            self.tasks.drain(..).map(|task| format!("{} was not finished", task.name)).collect();
+        let causes = [failure.causes, unfinished].concat();
+        self.stopped = Some(Stopped { failure: Failure { causes, ..failure }, interrupted: self.openings.pop() });
+        self.openings.clear();
+        self.storing = None;
+    }
+
+    /// Starts the engine again and opens what was open, or was being opened.
+    pub(super) fn restart(&mut self, ctx: &Context) {
+        let Some(stopped) = self.stopped.take() else { return };
+        match (self.start_background)(wake(ctx)) {
+            Ok(background) => self.background = background,
+            Err(error) => {
+                self.failure = Some(Failure::of(&error).under("The engine cannot be started again"));
+                self.stopped = Some(stopped);
+                return;
+            }
+        }
+        self.store_in(self.preferences.precision, Precision::default());
+        if let Some(model) = &self.model {
+            let (source, recipe) = (model.source.clone(), model.info.recipe.clone().map(Box::new));
+            self.start_opening(source, recipe, Purpose::Again { recipe_of: None });
+        }
+        if let Some(Opening { source, recipe, purpose, .. }) = stopped.interrupted {
+            let job = self.background.send(Job::Open { source: source.clone(), recipe: recipe.clone() });
+            self.await_opening(job, source, recipe, purpose);
+        }
+    }
+
+    /// Opens a model instead of those that are being opened.
+    pub(super) fn start_opening(&mut self, source: Source, recipe: Option<Box<Recipe>>, purpose: Purpose) {
+        for opening in &self.openings {
+            self.background.cancel(opening.running.job);
+        }
+        let job = self.background.send(Job::Open { source: source.clone(), recipe: recipe.clone() });
+        self.await_opening(job, source, recipe, purpose);
+    }
+
+    fn await_opening(&mut self, job: JobId, source: Source, recipe: Option<Box<Recipe>>, purpose: Purpose) {
+        let running = Running::new(job, format!("Opening {}", source.short_name()), "opening");
+        self.openings.push(Opening { running, source, recipe, purpose });
+    }
+
+    /// Has models stored in another precision than before.
+    pub(super) fn store_in(&mut self, precision: Precision, before: Precision) {
+        self.preferences.precision = precision;
+        if precision != before {
+            self.storing = Some((self.background.send(Job::Store(precision)), before));
+        }
+    }
+
+    /// Runs a task with the open model.
+    pub(super) fn run(&mut self, task: impl Task + 'static) {
+        let Some(model) = &self.model else { return };
+        let (name, model) = (task.name(), model.id);
+        let job = self.background.send(Job::Run { model, task: Box::new(task) });
+        self.tasks.push(Running::new(job, name, "waiting"));
     }
 
     fn show_toast(&mut self, of: ToastOf, ctx: &Context) {
@@ -142,20 +183,18 @@ impl App {
         self.toast = Some(Toast { of, until });
     }
 
-    fn opened(&mut self, info: Arc<ModelInfo>, source: Source, ctx: &Context) {
-        let asked_for = self.work.opening > 0;
-        self.finish(Task::Open);
-        let reopened = self.model.as_ref().is_some_and(|model| model.info.identity == info.identity);
-        if let (true, false, Some(model)) = (reopened, asked_for, &mut self.model) {
-            // The worker moved to another device by itself: the edit stays, and is asked for again.
-            (model.asked, model.sent, model.sent_comparison) = (None, None, None);
+    /// From now on this model is the open one, whoever asked for it.
+    fn opened(&mut self, job: JobId, info: Arc<ModelInfo>, source: Source, ctx: &Context) {
+        let id = ModelId::opened_by(job);
+        let opening = self.openings.iter().position(|opening| opening.running.job == job);
+        let opening = opening.map(|position| self.openings.remove(position));
+        let is_stored = self.storing.take_if(|(storing, _)| *storing == job).is_some();
+        let is_again = is_stored || opening.is_some_and(|opening| opening.purpose != Purpose::Begin);
+        if is_again && self.model.is_some() && info.check(&self.document.edit).is_ok() {
+            self.opened_again(id, info, source);
             return;
         }
-        (self.failure, self.render_failure) = (None, None);
-        if std::mem::take(&mut self.work.rereading) && info.check(&self.document.edit).is_ok() {
-            self.reread(info);
-            return;
-        }
+        self.failure = None;
         self.keep_names();
         self.preferences.remember(&source, &info);
         let names = self.preferences.names_of(&info);
@@ -164,43 +203,33 @@ impl App {
             Source::File(_) | Source::Network { .. } | Source::Told { .. } => 0,
         };
         self.document = Document { edit: info.start(seed), names };
-        let fitting = self.pending.take_if(|(_, project)| project.model.identity == info.identity);
-        let stated = fitting.as_ref().and_then(|(_, project)| project.model.recipe.clone());
-        if let Some((path, project)) = fitting {
-            self.adopt(&path, project, &info);
-        } else if let Some((path, project)) = &self.pending {
-            let model = &project.model;
-            let headline = format!(
-                "The edit in {} was made with another model: {} ({}). Open that one, and the edit follows.",
-                path.display(),
-                model.name,
-                model.family
-            );
-            let causes = vec![format!("it was at {}", model.source)];
-            self.failure = Some(Failure { headline, causes });
+        let fitting = self.waiting.take_if(|waiting| waiting.project.model.identity == info.identity);
+        let stated = fitting.as_ref().and_then(|waiting| waiting.project.model.recipe.clone());
+        if let Some(waiting) = fitting {
+            self.adopt(&waiting.path, waiting.project, &info);
         }
         if source.file().is_some() {
             self.show_toast(ToastOf::Opened(info.clone()), ctx);
         }
         self.history = History::new(&self.document);
-        self.comparison = None;
+        self.views.clear();
         self.view.fit();
         // What the edit says, or else what a person said of this model before, comes before what the file was read as.
         let own = stated.as_ref().or(self.preferences.recipes.get(&info.identity));
         let own = own.filter(|recipe| info.recipe.as_ref().is_some_and(|read| read != *recipe)).cloned();
-        self.model = Some(start(info, source, &self.document.edit));
+        self.model = Some(start(id, info, source, &self.document.edit));
         if let Some(recipe) = own {
             self.reread_as(FormAnswer::Read(recipe.into()));
         }
     }
 
-    /// The present model, read in another way: everything that was made of it is made again, the edit stays.
-    fn reread(&mut self, info: Arc<ModelInfo>) {
-        self.comparison = None;
+    /// The present model, read or stored in another way: everything that was made of it is made again, the edit stays.
+    fn opened_again(&mut self, id: ModelId, info: Arc<ModelInfo>, source: Source) {
+        self.views.ask_again();
+        self.preferences.remember(&source, &info);
         if let Some(model) = &mut self.model {
-            model.info = info;
-            model.shown.set = None;
-            (model.asked, model.sent, model.sent_comparison) = (None, None, None);
+            (model.id, model.info, model.source) = (id, info, source);
+            (model.shown.set, model.shown.failure, model.asked) = (None, None, None);
         }
     }
 
@@ -213,41 +242,39 @@ impl App {
     /// The end of a frame: whatever the picture or the list no longer answers is asked for.
     pub(super) fn send_what_changed(&mut self, ctx: &Context, comparing: bool) {
         let (now, pressed) = ctx.input(|input| (input.time, input.pointer.any_down()));
-        self.worker.expect_edits(pressed);
+        self.background.expect_edits(pressed);
+        self.background.look_at(if comparing { ViewId::COMPARISON } else { ViewId::PICTURE });
         if let Some(wait) = self.history.watch(&self.document, now, pressed) {
             ctx.request_repaint_after(wait);
         }
         self.set_title(ctx);
+        self.ask_for_directions(ctx, now);
         let comparison = self.comparison_edit();
-        let Some(model) = &mut self.model else { return };
-        // While another model is being opened, whatever is sent would be answered by that one.
-        if self.work.opening > 0 {
-            return;
-        }
+        let Some(model) = self.model.as_ref().filter(|_| self.stopped.is_none()) else { return };
         let edit = &self.document.edit;
-        if model.sent.as_ref() != Some(edit) {
-            self.worker.send(Job::Render { edit: edit.clone(), purpose: Purpose::Edit });
-            model.sent = Some(edit.clone());
+        self.views.ask(ViewId::PICTURE, edit, model.id, &*self.background);
+        // Made while nothing moves, so that Space answers at once.
+        let soon = !pressed && edit.is_moved();
+        if let Some(comparison) = comparison.filter(|comparison| (comparing || soon) && comparison != edit) {
+            self.views.ask(ViewId::COMPARISON, &comparison, model.id, &*self.background);
         }
+    }
+
+    fn ask_for_directions(&mut self, ctx: &Context, now: f64) {
+        let Some(model) = self.model.as_mut().filter(|_| self.stopped.is_none()) else { return };
         let selection = &model.shown.selection;
-        if model.asked.as_ref().is_none_or(|(asked, _)| asked != selection) {
+        let is_tried = |asked: &AskedDirections| !asked.has_failed || model.shown.failure.is_some();
+        if model.asked.as_ref().is_none_or(|asked| asked.selection != *selection || !is_tried(asked)) {
             let Selection { layers, method: Method::Sefa { weighting } } = selection.clone();
-            self.worker.send(Job::Factorize { layers, weighting });
-            model.asked = Some((selection.clone(), now));
+            let job = self.background.send(Job::Factorize { model: model.id, layers, weighting });
+            model.asked = Some(AskedDirections { job, selection: selection.clone(), since: now, has_failed: false });
+            model.shown.failure = None;
         }
-        let answered = model.shown.is_current();
-        let since = model.asked.as_ref().map_or(now, |(_, since)| *since);
-        model.shown.stale = !answered && now - since > STALE_AFTER;
-        if !answered && !model.shown.stale {
+        let is_answered = model.shown.is_current() || model.shown.failure.is_some();
+        let since = model.asked.as_ref().map_or(now, |asked| asked.since);
+        model.shown.stale = !is_answered && now - since > STALE_AFTER;
+        if !is_answered && !model.shown.stale {
             ctx.request_repaint_after_secs(STALE_AFTER as f32);
-        }
-        // Made while nothing else is to do, so that Space answers at once.
-        let idle = !pressed && edit.is_moved() && self.worker.is_idle();
-        if (comparing || idle) && comparison != model.sent_comparison && comparison.as_ref() != Some(edit) {
-            if let Some(edit) = comparison.clone() {
-                self.worker.send(Job::Render { edit, purpose: Purpose::Compare });
-            }
-            model.sent_comparison = comparison;
         }
     }
 
@@ -265,13 +292,13 @@ impl App {
 }
 
 /// A model as it is first shown: its bottom layers, or those of the edit's first move.
-fn start(info: Arc<ModelInfo>, source: Source, edit: &Edit) -> Model {
+fn start(id: ModelId, info: Arc<ModelInfo>, source: Source, edit: &Edit) -> Model {
     let group = if info.num_layers > 1 { Group::Bottom } else { Group::All };
     let layers = info.group(group).unwrap_or_else(|| crate::edit::LayerSet::range(0, 0));
     let mut selection = Selection { layers, method: Method::default() };
     if let Some(first) = edit.moves.first() {
         selection.go_to(&first.direction);
     }
-    let shown = Shown { selection, rows: PAGE, set: None, stale: false };
-    Model { info, source, shown, asked: None, sent: None, sent_comparison: None, reference: None, reading_seen: false }
+    let shown = Shown { selection, rows: PAGE, set: None, stale: false, failure: None };
+    Model { id, info, source, shown, asked: None, reference: None, reading_seen: false }
 }

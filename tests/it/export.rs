@@ -9,9 +9,10 @@ use sefa_studio::edit::{Code, Direction, Edit, LayerSet, Move, Sample, Weighting
 use sefa_studio::export::{self, ExportError, FrameWriter, Sweep};
 use sefa_studio::gpu::RenderDevice;
 use sefa_studio::names::DirectionNames;
-use sefa_studio::progress::{self, Cancelled, Progress};
+use sefa_studio::progress;
 use sefa_studio::project::{ModelIdentity, Project, ProjectError};
 use sefa_studio::render::{Engine, Example, Pixels, Source};
+use sefa_studio::tasks::{ExportSequence, Outcome, Step, Task};
 use tempfile::TempDir;
 
 fn project() -> Project {
@@ -165,7 +166,12 @@ fn a_sweep_moves_one_move_and_can_be_stopped() {
         Sweep { direction: direction(0), from: -2.0, to: 2.0, frames: 3, folder, sheet }
     };
 
-    let path = export::write_sweep(&mut engine, &project, &sweep("whole", true), &mut progress::silent).unwrap();
+    let mut whole = ExportSequence::new(Box::new(project.clone()), sweep("whole", true));
+    let Outcome::Written(path) = loop {
+        if let Step::Done(outcome) = whole.step(&mut engine).unwrap() {
+            break outcome;
+        }
+    };
     assert_eq!(path, folder.path().join("whole/sheet.png"));
     let names = ["frame_0000.png", "frame_0001.png", "frame_0002.png", "sheet.png"];
     assert_eq!(names_in(&folder.path().join("whole")), names);
@@ -178,9 +184,11 @@ fn a_sweep_moves_one_move_and_can_be_stopped() {
         assert_eq!(pixels_of(&fs::read(&frame).unwrap()), pixels.data, "{name} is not the picture of its own edit");
     }
 
-    let mut stop_at_2 = |progress: Progress| if progress.done == 2 { Err(Cancelled) } else { Ok(()) };
-    let stopped = export::write_sweep(&mut engine, &project, &sweep("stopped", true), &mut stop_at_2);
-    assert!(matches!(stopped, Err(ExportError::Cancelled(_))));
+    let mut stopped = ExportSequence::new(Box::new(project), sweep("stopped", true));
+    for _ in 0..2 {
+        assert!(matches!(stopped.step(&mut engine).unwrap(), Step::More(_)));
+    }
+    drop(stopped);
     assert_eq!(names_in(&folder.path().join("stopped")), names[..2]);
 }
 

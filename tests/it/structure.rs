@@ -70,5 +70,6 @@ fn the_core_knows_nobody_above_it() {
         }
     }
     assert_only(&["crate::ui"], &["ui/", "cli/"]);
-    assert_only(&["crate::worker"], &["ui/", "export/"]);
+    assert_only(&["crate::worker"], &["ui/"]);
+    assert_only(&["crate::tasks"], &["ui/", "worker/"]);
 }

@@ -11,17 +11,17 @@ use egui_kittest::{Harness, Node};
 use sefa_studio::edit::{ClassMix, Code, Edit, LayerSet, SeedKind, Weighting};
 use sefa_studio::gpu::{DeviceChoice, RenderDevice, WgpuSetup};
 use sefa_studio::project::Project;
-use sefa_studio::render::{Engine, Example, FrameImage, Source};
+use sefa_studio::render::{Example, FrameImage, Source};
 use sefa_studio::ui::{App, ScriptedDialogs, Services};
+use sefa_studio::worker::Worker;
 
 type Window = Harness<'static, App>;
 
 fn window(source: Source, paths: impl IntoIterator<Item = PathBuf>) -> Window {
     let dialogs = ScriptedDialogs::new(paths.into_iter().map(Some));
     let mut window = Harness::builder().with_size([1280.0, 800.0]).with_step_dt(0.03).build_eframe(move |cc| {
-        let engine = || Engine::new(RenderDevice::new(DeviceChoice::Cpu).unwrap());
-        let services =
-            Services { engine: Box::new(engine), dialogs: Box::new(dialogs), start: source, precision: None };
+        let background = Worker::starter(|| RenderDevice::new(DeviceChoice::Cpu).unwrap());
+        let services = Services { background, dialogs: Box::new(dialogs), start: source, precision: None };
         App::new(cc, services).unwrap()
     });
     wait_until(&mut window, "the first picture", |app| app.model().is_some());
@@ -684,7 +684,7 @@ fn window_on(setup: &WgpuSetup, device: RenderDevice) -> Window {
     let builder = Harness::builder().with_size([1000.0, 620.0]).wgpu_setup(shared);
     let mut window = builder.build_eframe(move |cc| {
         let services = Services {
-            engine: Box::new(move || Engine::new(device)),
+            background: Worker::starter(move || device.clone()),
             dialogs: Box::new(ScriptedDialogs::default()),
             start: Source::Example(Example::ToyHeads),
             precision: None,

@@ -1,14 +1,17 @@
-//! The worker thread: newest render wins, failures leave it working, dropping it joins.
+//! The worker thread: the newest picture wins, whatever else runs; every job is answered once; failures leave it working.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use sefa_studio::directions::Method;
 use sefa_studio::edit::{Code, Edit, LayerSet, Sample, Seed, Weighting};
 use sefa_studio::gpu::{Precision, RenderDevice};
-use sefa_studio::render::{Engine, Example, FrameImage, Source};
-use sefa_studio::worker::{Event, Job, Purpose, Task, Worker};
+use sefa_studio::progress::Progress;
+use sefa_studio::render::{Engine, Example, Frame, FrameImage, Source, ViewId};
+use sefa_studio::tasks::{Outcome, Step, Task, TaskError};
+use sefa_studio::worker::{Background, Event, EventKind, Job, JobId, ModelId, Worker};
 
 fn spawn() -> (Worker, Arc<AtomicUsize>) {
     let wakes = Arc::new(AtomicUsize::new(0));
@@ -16,10 +19,10 @@ fn spawn() -> (Worker, Arc<AtomicUsize>) {
     let wake = move || {
         counter.fetch_add(1, Ordering::SeqCst);
     };
-    (Worker::spawn(|| Engine::new(RenderDevice::cpu(None)), wake).unwrap(), wakes)
+    (Worker::spawn(|| RenderDevice::cpu(None), wake).unwrap(), wakes)
 }
 
-/// All events until no job is left.
+/// All events until no job is left; checks that each job had its last word once, and nothing after it.
 fn settle(worker: &Worker) -> Vec<Event> {
     let deadline = Instant::now() + Duration::from_secs(60);
     let mut events = Vec::new();
@@ -29,52 +32,81 @@ fn settle(worker: &Worker) -> Vec<Event> {
         events.extend(worker.events(Duration::ZERO));
     }
     events.extend(worker.events(Duration::ZERO));
+    let mut ended: HashMap<JobId, &Event> = HashMap::new();
+    for event in &events {
+        assert!(!ended.contains_key(&event.job), "{event:?} came after {:?}", ended[&event.job]);
+        if event.kind.is_last() {
+            ended.insert(event.job, event);
+        }
+    }
     events
 }
 
-fn render(seed: u64) -> Job {
-    let edit =
-        Edit { sample: Sample { code: Code::Seed(Seed::studio(seed)), class: None, mix: None }, ..Edit::default() };
-    Job::Render { edit, purpose: Purpose::Edit }
+fn edit(seed: u64) -> Edit {
+    Edit { sample: Sample { code: Code::Seed(Seed::studio(seed)), class: None, mix: None }, ..Edit::default() }
 }
 
-fn frames(events: &[Event]) -> Vec<&Edit> {
+fn open(worker: &Worker, source: Source) -> ModelId {
+    ModelId::opened_by(worker.send(Job::Open { source, recipe: None }))
+}
+
+fn toy_heads(worker: &Worker) -> ModelId {
+    open(worker, Source::Example(Example::ToyHeads))
+}
+
+fn render(model: ModelId, seed: u64) -> Job {
+    Job::Render { model, view: ViewId::PICTURE, edit: edit(seed) }
+}
+
+fn frames(events: &[Event]) -> Vec<&Frame> {
     events
         .iter()
-        .filter_map(|event| if let Event::Rendered { frame, .. } = event { Some(&frame.edit) } else { None })
+        .filter_map(|event| match &event.kind {
+            EventKind::Rendered { frame, .. } => Some(frame),
+            _ => None,
+        })
         .collect()
+}
+
+/// The last word about a job.
+#[track_caller]
+fn answer(events: &[Event], job: JobId) -> &EventKind {
+    let last = events.iter().find(|event| event.job == job && event.kind.is_last());
+    &last.unwrap_or_else(|| panic!("{job:?} was not answered")).kind
 }
 
 #[test]
 fn of_many_renders_the_newest_is_always_shown_and_most_are_skipped() {
     let (worker, wakes) = spawn();
-    worker.send(Job::Open(Source::Example(Example::ToyHeads)));
+    let model = toy_heads(&worker);
     for seed in 0..200 {
-        worker.send(render(seed));
+        worker.send(render(model, seed));
     }
     let events = settle(&worker);
     let shown = frames(&events);
-    assert_eq!(shown.last().unwrap().sample.code, Code::Seed(Seed::studio(199)));
+    assert_eq!(shown.last().unwrap().edit, edit(199));
     assert!(shown.len() < 100, "{} of 200 renders were made", shown.len());
-    assert!(shown.windows(2).all(|pair| match (&pair[0].sample.code, &pair[1].sample.code) {
-        (Code::Seed(a), Code::Seed(b)) => a.number < b.number,
-        _ => false,
-    }));
-    assert!(wakes.load(Ordering::SeqCst) >= events.len());
+    let number = |frame: &Frame| match frame.edit.sample.code {
+        Code::Seed(seed) => seed.number,
+        _ => panic!("no seed"),
+    };
+    assert!(shown.windows(2).all(|pair| number(pair[0]) < number(pair[1])));
+    let superseded = events.iter().filter(|event| matches!(event.kind, EventKind::Superseded)).count();
+    assert_eq!(superseded + shown.len(), 200, "every edit is accounted for");
+    assert!(wakes.load(Ordering::SeqCst) >= events.len() - superseded);
 }
 
 /// On software Vulkan, where the embedded heads take long enough.
 #[test]
 fn while_a_slider_is_held_slow_pictures_are_shown_halfway_and_then_whole() {
     for device in super::support::devices().into_iter().filter(|device| device.wgpu().is_some()) {
-        let worker = Worker::spawn(|| Engine::new(device), || ()).unwrap();
+        let worker = Worker::spawn(|| device, || ()).unwrap();
+        let model = toy_heads(&worker);
         let shown = |seed| {
-            worker.send(render(seed));
+            worker.send(render(model, seed));
             let events = settle(&worker);
-            let frame = |event| if let Event::Rendered { frame, .. } = event { Some(frame) } else { None };
-            events.into_iter().filter_map(frame).collect::<Vec<_>>()
+            frames(&events).into_iter().cloned().collect::<Vec<_>>()
         };
-        worker.send(Job::Open(Source::Example(Example::ToyHeads)));
         let free = shown(1);
         assert_eq!(free.len(), 1, "nothing newer is expected");
         if free[0].took < Duration::from_millis(66) {
@@ -88,7 +120,10 @@ fn while_a_slider_is_held_slow_pictures_are_shown_halfway_and_then_whole() {
         for frame in previews {
             let FrameImage::Texture(texture) = &frame.image else { panic!("pixels from a GPU") };
             assert!(!frame.is_exact && texture.width() < 128, "a preview of {} pixels", texture.width());
+            assert!(frame.took < last.took, "the time of the whole picture counts from the edit");
         }
+        let (ran, all) = last.stages_run;
+        assert_eq!(ran, all, "the stages of the preview count too");
         worker.expect_edits(false);
         assert_eq!(shown(3).len(), 1);
     }
@@ -97,80 +132,285 @@ fn while_a_slider_is_held_slow_pictures_are_shown_halfway_and_then_whole() {
 #[test]
 fn a_broken_file_is_reported_and_the_old_model_goes_on() {
     let (worker, _) = spawn();
-    worker.send(Job::Open(Source::Example(Example::ToyHeads)));
-    worker.send(render(1));
-    worker.send(Job::Open(Source::File("there is no such file.pth".into())));
-    worker.send(render(2));
+    let model = toy_heads(&worker);
+    worker.send(render(model, 1));
+    let broken = worker.send(Job::Open { source: Source::File("there is no such file.pth".into()), recipe: None });
+    let last = worker.send(render(model, 2));
+    let of_broken = worker.send(render(ModelId::opened_by(broken), 3));
     let events = settle(&worker);
-    let failed = events.iter().find_map(|event| match event {
-        Event::Failed { task: Task::Open, headline, .. } => Some(headline.as_str()),
-        _ => None,
-    });
-    assert!(failed.expect("a failure").contains("there is no such file.pth"));
-    assert_eq!(frames(&events).last().unwrap().sample.code, Code::Seed(Seed::studio(2)));
+    let EventKind::Failed(failure) = answer(&events, broken) else { panic!("no failure") };
+    assert!(failure.headline.contains("there is no such file.pth"));
+    assert!(matches!(answer(&events, last), EventKind::Rendered { .. }));
+    assert!(matches!(answer(&events, of_broken), EventKind::Superseded));
 }
 
 #[test]
 fn another_precision_opens_the_model_again_where_the_device_has_it() {
     for device in super::support::devices() {
         let is_gpu = device.wgpu().is_some();
-        let worker = Worker::spawn(|| Engine::new(device), || ()).unwrap();
-        worker.send(Job::Open(Source::Example(Example::Faces)));
-        worker.send(Job::Store(Precision::F16));
-        worker.send(render(1));
+        let worker = Worker::spawn(|| device, || ()).unwrap();
+        let before = open(&worker, Source::Example(Example::Faces));
+        let store = worker.send(Job::Store(Precision::F16));
         let events = settle(&worker);
-        let opened = events.iter().filter(|event| matches!(event, Event::Opened { .. })).count();
-        assert_eq!(opened, if is_gpu { 2 } else { 1 });
-        let mut devices = events.iter().rev().filter_map(|event| match event {
-            Event::Device { label, note } => Some((label.as_str(), note.as_deref().unwrap_or_default())),
+        assert_eq!(matches!(answer(&events, store), EventKind::Opened { .. }), is_gpu);
+        assert_eq!(matches!(answer(&events, store), EventKind::Stored), !is_gpu);
+        let (old, new) = (worker.send(render(before, 1)), worker.send(render(ModelId::opened_by(store), 1)));
+        let rendered = settle(&worker);
+        assert_eq!(matches!(answer(&rendered, old), EventKind::Rendered { .. }), !is_gpu);
+        assert_eq!(matches!(answer(&rendered, new), EventKind::Rendered { .. }), is_gpu);
+        let mut devices = events.iter().rev().filter_map(|event| match &event.kind {
+            EventKind::Device { label, note } => Some((label.as_str(), note.as_deref().unwrap_or_default())),
             _ => None,
         });
         let (label, note) = devices.next().unwrap();
         assert_eq!((label.ends_with(", f16"), note.contains("f32 is used")), (is_gpu, !is_gpu), "{label}: {note}");
-        assert_eq!(frames(&events).len(), 1);
     }
 }
 
 #[test]
-fn rendering_without_a_model_fails_politely() {
+fn what_is_asked_of_no_model_is_answered() {
     let (worker, _) = spawn();
-    worker.send(render(0));
+    let nowhere = ModelId::opened_by(JobId::fresh());
+    let picture = worker.send(render(nowhere, 0));
+    let task = worker.send(Job::Run { model: nowhere, task: Box::new(Steps::endless().0) });
     let events = settle(&worker);
-    assert!(events.iter().any(|event| matches!(event, Event::Failed { task: Task::Render, .. })));
+    assert!(matches!(answer(&events, picture), EventKind::Superseded));
+    assert!(matches!(answer(&events, task), EventKind::Failed(_)));
 }
 
 #[test]
 fn frames_carry_their_pixels_and_factorisations_their_layers() {
     let (worker, _) = spawn();
-    worker.send(Job::Open(Source::Example(Example::Faces)));
-    worker.send(render(4));
-    worker.send(Job::Factorize { layers: LayerSet::range(0, 0), weighting: Weighting::Raw });
+    let model = open(&worker, Source::Example(Example::Faces));
+    let picture = worker.send(render(model, 4));
+    let directions = worker.send(Job::Factorize { model, layers: LayerSet::range(0, 0), weighting: Weighting::Raw });
+    let wrong = worker.send(Job::Factorize { model, layers: LayerSet::range(7, 9), weighting: Weighting::Raw });
     let events = settle(&worker);
-    let mut seen = (false, false);
-    for event in &events {
-        match event {
-            Event::Rendered { frame, .. } => {
-                let FrameImage::Pixels(pixels) = &frame.image else { panic!("a texture from the CPU") };
-                assert_eq!((pixels.width, pixels.height, pixels.channels), (64, 64, 3));
-                assert!(pixels.data.iter().any(|&x| x != pixels.data[0]), "a picture of one colour");
-                seen.0 = true;
+    let EventKind::Rendered { view: ViewId::PICTURE, frame } = answer(&events, picture) else { panic!("no picture") };
+    let FrameImage::Pixels(pixels) = &frame.image else { panic!("a texture from the CPU") };
+    assert_eq!((pixels.width, pixels.height, pixels.channels), (64, 64, 3));
+    assert!(pixels.data.iter().any(|&x| x != pixels.data[0]), "a picture of one colour");
+    assert!(matches!(answer(&events, directions), EventKind::Superseded), "only the newest counts");
+    assert!(matches!(answer(&events, wrong), EventKind::Failed(_)));
+    let directions = worker.send(Job::Factorize { model, layers: LayerSet::range(0, 0), weighting: Weighting::Raw });
+    let events = settle(&worker);
+    let EventKind::Factorized(set) = answer(&events, directions) else { panic!("no directions") };
+    assert_eq!((set.layers.to_string().as_str(), set.len()), ("0", 100));
+}
+
+/// What a task does in a step.
+#[derive(Clone, Copy, PartialEq)]
+enum Act {
+    Go,
+    Panic,
+    Fail,
+    Finish,
+}
+
+/// A task whose steps are told from outside: each waits for what it is to do.
+struct Steps {
+    acts: Receiver<Act>,
+    done: Sender<u64>,
+    steps: u64,
+}
+
+impl Steps {
+    /// With the senders that make it go on; receives how many steps were made.
+    fn new() -> (Self, Sender<Act>, Receiver<u64>) {
+        let ((act, acts), (done, steps)) = (channel(), channel());
+        (Steps { acts, done, steps: 0 }, act, steps)
+    }
+
+    /// One that always goes on.
+    fn endless() -> (Self, Receiver<u64>) {
+        let (task, _, steps) = Steps::new();
+        (task, steps)
+    }
+}
+
+impl Task for Steps {
+    fn name(&self) -> String {
+        "Stepping".into()
+    }
+
+    fn step(&mut self, engine: &mut Engine) -> Result<Step, TaskError> {
+        self.steps += 1;
+        let _ = self.done.send(self.steps);
+        match self.acts.recv().unwrap_or(Act::Go) {
+            Act::Go => {
+                std::thread::sleep(Duration::from_millis(1));
+                Ok(Step::More(Progress { stage: "stepping".into(), done: self.steps, total: 0 }))
             }
-            Event::Factorized(set) => {
-                assert_eq!((set.layers.to_string().as_str(), set.len()), ("0", 100));
-                assert_eq!(set.method, Method::Sefa { weighting: Weighting::Raw });
-                seen.1 = true;
-            }
-            _ => {}
+            Act::Panic => panic!("on purpose"),
+            Act::Fail => Err(engine
+                .render(&Edit { truncation: sefa_studio::edit::Truncation { psi: f32::NAN, cutoff: None }, ..edit(0) })
+                .map(drop)
+                .unwrap_err()
+                .into()),
+            Act::Finish => Ok(Step::Done(Outcome::Written("nowhere".into()))),
         }
     }
-    assert_eq!(seen, (true, true));
+}
+
+#[test]
+fn a_picture_comes_between_two_steps_of_a_task_and_the_task_goes_on() {
+    let (worker, _) = spawn();
+    let model = toy_heads(&worker);
+    settle(&worker);
+    let (task, act, steps) = Steps::new();
+    let job = worker.send(Job::Run { model, task: Box::new(task) });
+    assert_eq!(steps.recv(), Ok(1));
+    let picture = worker.send(render(model, 5));
+    act.send(Act::Go).unwrap();
+    assert_eq!(steps.recv(), Ok(2));
+    let events = worker.events(Duration::ZERO);
+    assert!(matches!(answer(&events, picture), EventKind::Rendered { .. }), "the picture waited for more than a step");
+    act.send(Act::Finish).unwrap();
+    assert!(matches!(answer(&settle(&worker), job), EventKind::Done(Outcome::Written(_))));
+}
+
+#[test]
+fn a_task_goes_on_with_its_model_when_another_one_is_opened() {
+    let (worker, _) = spawn();
+    let model = toy_heads(&worker);
+    settle(&worker);
+    struct Named(Vec<String>, usize);
+    impl Task for Named {
+        fn name(&self) -> String {
+            "Naming".into()
+        }
+        fn step(&mut self, engine: &mut Engine) -> Result<Step, TaskError> {
+            self.0.push(engine.info().map_or_else(String::new, |info| info.name.clone()));
+            std::thread::sleep(Duration::from_millis(5));
+            let done = self.0.len() as u64;
+            match self.0.len() == self.1 {
+                true => Ok(Step::Done(Outcome::Written(self.0.join("/").into()))),
+                false => Ok(Step::More(Progress { stage: String::new(), done, total: 0 })),
+            }
+        }
+    }
+    let job = worker.send(Job::Run { model, task: Box::new(Named(Vec::new(), 200)) });
+    let other = open(&worker, Source::Example(Example::Faces));
+    let picture = worker.send(render(other, 1));
+    let events = settle(&worker);
+    let EventKind::Done(Outcome::Written(names)) = answer(&events, job) else { panic!("the task did not end") };
+    let names: Vec<_> = names.iter().collect();
+    assert!(names.len() == 200 && names.iter().all(|name| *name == names[0]), "another model took its place");
+    let of = |job: JobId| events.iter().position(|event| event.job == job && event.kind.is_last());
+    assert!(of(picture) < of(job), "the other model waited for the task");
+    let after = worker.send(render(model, 1));
+    assert!(matches!(answer(&settle(&worker), after), EventKind::Superseded), "a model without tasks is closed");
+}
+
+#[test]
+fn cancel_stops_one_job_and_no_other() {
+    let (worker, _) = spawn();
+    let model = toy_heads(&worker);
+    settle(&worker);
+    let (task, act, steps) = Steps::new();
+    let job = worker.send(Job::Run { model, task: Box::new(task) });
+    assert_eq!(steps.recv(), Ok(1));
+    // Queued behind the step that runs: honoured although something else runs.
+    let queued = worker.send(Job::Open { source: Source::Example(Example::Faces), recipe: None });
+    worker.cancel(queued);
+    let kept = worker.send(Job::Open { source: Source::Example(Example::Faces), recipe: None });
+    // Running: ends with its step.
+    worker.cancel(job);
+    act.send(Act::Go).unwrap();
+    let events = settle(&worker);
+    assert!(matches!(answer(&events, queued), EventKind::Cancelled));
+    assert!(matches!(answer(&events, job), EventKind::Cancelled));
+    assert!(matches!(answer(&events, kept), EventKind::Opened { .. }));
+    // Done: the next one does not know.
+    worker.cancel(kept);
+    let next = worker.send(Job::Open { source: Source::Example(Example::ToyHeads), recipe: None });
+    assert!(matches!(answer(&settle(&worker), next), EventKind::Opened { .. }));
+}
+
+#[test]
+fn a_panic_ends_one_job_and_the_device_stays() {
+    for device in super::support::devices() {
+        let label = device.label();
+        let worker = Worker::spawn(|| device, || ()).unwrap();
+        let model = toy_heads(&worker);
+        for act in [Act::Panic, Act::Fail] {
+            let (task, acts, _steps) = Steps::new();
+            acts.send(act).unwrap();
+            let job = worker.send(Job::Run { model, task: Box::new(task) });
+            let events = settle(&worker);
+            let EventKind::Failed(failure) = answer(&events, job) else { panic!("no failure") };
+            assert_eq!(failure.causes.iter().any(|cause| cause == "on purpose"), act == Act::Panic, "{failure:?}");
+            let moved = events.iter().find_map(|event| match &event.kind {
+                EventKind::Device { label: other, .. } if *other != label => Some(other),
+                _ => None,
+            });
+            assert_eq!(moved, None, "a panic of a job is no lost device");
+            let picture = worker.send(render(model, 1));
+            assert!(matches!(answer(&settle(&worker), picture), EventKind::Rendered { .. }));
+            assert!(worker.is_alive());
+        }
+    }
+}
+
+#[test]
+fn a_thread_that_dies_says_so_and_answers_everything() {
+    let worker = Worker::spawn(|| panic!("no device"), || ()).unwrap();
+    let early = worker.send(Job::Open { source: Source::Example(Example::Faces), recipe: None });
+    let mut events = settle(&worker);
+    events.extend(worker.events(Duration::from_secs(10)));
+    let stopped = events.iter().find_map(|event| match &event.kind {
+        EventKind::Stopped(failure) => Some(failure),
+        _ => None,
+    });
+    assert_eq!(stopped.expect("nobody was told").causes, ["no device"]);
+    assert!(!worker.is_alive());
+    assert!(matches!(answer(&events, early), EventKind::Cancelled));
+    let late = worker.send(render(ModelId::opened_by(early), 1));
+    assert!(matches!(answer(&settle(&worker), late), EventKind::Cancelled));
+}
+
+/// What calls back may fail as well, and then it is the thread that dies, while it opens or renders.
+#[test]
+fn a_thread_that_dies_at_any_job_says_so() {
+    for fatal in 1..12 {
+        let wakes = AtomicUsize::new(0);
+        let wake = move || assert_ne!(wakes.fetch_add(1, Ordering::SeqCst), fatal, "the window is broken");
+        let worker = Worker::spawn(|| RenderDevice::cpu(None), wake).unwrap();
+        let model = open(&worker, Source::Example(Example::Faces));
+        let (task, acts, _steps) = Steps::new();
+        (0..3).for_each(|_| acts.send(Act::Go).unwrap());
+        acts.send(Act::Finish).unwrap();
+        let jobs = [worker.send(render(model, 1)), worker.send(Job::Run { model, task: Box::new(task) })];
+        let events = settle(&worker);
+        for job in jobs {
+            answer(&events, job);
+        }
+    }
 }
 
 #[test]
 fn dropping_the_worker_ends_its_thread() {
     let (worker, wakes) = spawn();
-    worker.send(Job::Open(Source::Example(Example::ToyHeads)));
+    let model = toy_heads(&worker);
+    worker.send(Job::Run { model, task: Box::new(Steps::endless().0) });
     drop(worker);
     // The thread owned the other handle of the counter.
     assert_eq!(Arc::strong_count(&wakes), 1);
+}
+
+#[test]
+fn a_closed_window_does_not_wait_for_a_long_step_or_for_what_is_queued() {
+    let (worker, _) = spawn();
+    let model = toy_heads(&worker);
+    settle(&worker);
+    let (task, act, steps) = Steps::new();
+    worker.send(Job::Run { model, task: Box::new(task) });
+    assert_eq!(steps.recv(), Ok(1));
+    (0..100).for_each(|_| _ = toy_heads(&worker));
+    let start = Instant::now();
+    drop(worker);
+    // The step would wait for ever.
+    assert!(start.elapsed() < Duration::from_secs(10));
+    drop(act);
+    assert!(steps.recv_timeout(Duration::from_secs(10)).is_err(), "the task was not stopped");
 }

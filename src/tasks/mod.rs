@@ -1,0 +1,59 @@
+//! Long work in steps: exports today; videos, studies and searches belong here too.
+//!
+//! A task never keeps the engine for long: between two steps whoever runs it does what is more urgent, so that a slider
+//! answers within one frame whatever runs. Encoding and writing happen on other threads.
+
+mod export;
+
+use std::path::PathBuf;
+
+pub use export::{ExportPicture, ExportSequence};
+
+use crate::export::ExportError;
+use crate::progress::Progress;
+use crate::render::{Engine, RenderError};
+
+/// Work in steps.
+pub trait Task: Send {
+    /// What is shown while it runs, such as "Exporting picture.png".
+    fn name(&self) -> String;
+
+    /// Does about one frame's work. If it fails with a lost device, it is called again with an engine on another one: what
+    /// the task remembers must change only when the work of the step is there.
+    ///
+    /// # Errors
+    /// The task ends with it. Dropped at any moment, a task leaves whole files or none.
+    fn step(&mut self, engine: &mut Engine) -> Result<Step, TaskError>;
+}
+
+/// How far a task is after a step.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    More(Progress),
+    Done(Outcome),
+}
+
+/// What a task leaves behind.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// A file, or the folder or the first of several.
+    Written(PathBuf),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum TaskError {
+    #[error(transparent)]
+    Render(#[from] RenderError),
+    #[error(transparent)]
+    Export(#[from] ExportError),
+}
+
+impl TaskError {
+    /// The failed render, if it is one.
+    pub fn render(&self) -> Option<&RenderError> {
+        match self {
+            TaskError::Render(error) | TaskError::Export(ExportError::Render(error)) => Some(error),
+            TaskError::Export(_) => None,
+        }
+    }
+}

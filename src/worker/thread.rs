@@ -1,0 +1,558 @@
+//! The thread: takes what is next, does it, and says so.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::protocol::{Event, EventKind, Job, JobId, ModelId};
+use super::queue::{Begun, Queue, Work};
+use crate::directions::DirectionSet;
+use crate::edit::Edit;
+use crate::export::ExportError;
+use crate::failure::Failure;
+use crate::generator::ModelInfo;
+use crate::gpu::{self, Precision, RenderDevice};
+use crate::progress::{CancelToken, Cancelled, Progress};
+use crate::recipe::Recipe;
+use crate::render::{Engine, Frame, FrameImage, Picture, RenderError, Screen, Source, ViewId};
+use crate::tasks::{Step, TaskError};
+
+/// Two frames of a 60 Hz screen: a picture that takes longer is felt to lag behind the hand.
+const PREVIEW_AFTER: Duration = Duration::from_millis(33);
+/// After a preview, how long a held slider may take to send its newest edit; the rest of the old one would only delay it.
+const NEWER_WITHIN: Duration = Duration::from_millis(17);
+/// More reports a second than this nobody reads.
+const REPORT_EVERY: Duration = Duration::from_millis(50);
+
+/// What the handle and the thread share.
+pub(super) struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+    outbox: Sender<Event>,
+    wake: Box<dyn Fn() + Send + Sync>,
+    /// A slider is held: more edits are to be expected.
+    is_held: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    queue: Queue,
+    /// The window is closed.
+    is_stopping: bool,
+    /// The thread is gone.
+    has_ended: bool,
+}
+
+impl Shared {
+    pub fn new(outbox: Sender<Event>, wake: Box<dyn Fn() + Send + Sync>) -> Self {
+        let is_held = AtomicBool::new(false);
+        Shared { state: Mutex::default(), changed: Condvar::new(), outbox, wake, is_held }
+    }
+
+    /// A panic while the lock was held left a queue that is whole: no method of it stops halfway.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn push(&self, job: Job) -> JobId {
+        let id = JobId::fresh();
+        self.change(|state| {
+            state.queue.push(id, job);
+            if state.has_ended || state.is_stopping {
+                state.queue.cancel_all();
+            }
+        });
+        id
+    }
+
+    pub fn cancel(&self, id: JobId) {
+        self.change(|state| state.queue.cancel(id));
+    }
+
+    pub fn look_at(&self, view: ViewId) {
+        self.state().queue.look_at(view);
+    }
+
+    pub fn expect_edits(&self, held: bool) {
+        self.is_held.store(held, Ordering::SeqCst);
+    }
+
+    pub fn is_idle(&self) -> bool {
+        self.state().queue.is_idle()
+    }
+
+    pub fn is_alive(&self) -> bool {
+        !self.state().has_ended
+    }
+
+    /// Stops everything and waits that long for the thread. False if it is still busy.
+    pub fn stop(&self, patience: Duration) -> bool {
+        self.change(|state| {
+            state.is_stopping = true;
+            state.queue.cancel_all();
+        });
+        let waited = self.changed.wait_timeout_while(self.state(), patience, |state| !state.has_ended);
+        waited.unwrap_or_else(PoisonError::into_inner).0.has_ended
+    }
+
+    /// Changes the state and sends the answers to what was dropped by it.
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        let mut state = self.state();
+        change(&mut state);
+        let answers = state.queue.take_answers();
+        // Nobody waits for the news that something became pointless.
+        let wakes = answers.iter().any(|answer| !matches!(answer.kind, EventKind::Superseded));
+        answers.into_iter().for_each(|answer| self.post(answer));
+        drop(state);
+        self.changed.notify_all();
+        if wakes {
+            (self.wake)();
+        }
+    }
+
+    fn post(&self, event: Event) {
+        // The window may be gone already; then nobody wants the event.
+        let _ = self.outbox.send(event);
+    }
+
+    /// Says something about a job that is not its last word.
+    fn say(&self, job: JobId, kind: EventKind) {
+        self.post(Event { job, kind });
+        (self.wake)();
+    }
+
+    /// The last word about a job; that it was cancelled meanwhile comes before everything else.
+    fn finish(&self, job: JobId, kind: EventKind) {
+        self.change(|state| {
+            let kind = if state.queue.done(job) { EventKind::Cancelled } else { kind };
+            self.post(Event { job, kind });
+        });
+        (self.wake)();
+    }
+
+    fn give_back(&self, work: Work) {
+        self.change(|state| state.queue.give_back(work));
+    }
+
+    /// Waits for work; `None` when the window is closed.
+    fn next(&self) -> Option<Work> {
+        let mut state = self.state();
+        loop {
+            if state.is_stopping {
+                return None;
+            }
+            if let Some(work) = state.queue.next() {
+                return Some(work);
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn next_while_opening(&self) -> Option<Work> {
+        self.state().queue.next_while_opening()
+    }
+
+    /// True if a render should end with the picture that it has by now, which is `old` already.
+    fn hurries(&self, view: ViewId) -> bool {
+        let state = self.state();
+        state.queue.hurries(view) || self.is_held.load(Ordering::SeqCst) && state.queue.hand() == view
+    }
+
+    /// Gives a held slider the time to send its newest edit.
+    fn wait_for_newer(&self, view: ViewId) {
+        if self.is_held.load(Ordering::SeqCst) {
+            let is_waiting = |state: &mut State| !state.is_stopping && !state.queue.has_newer(view);
+            drop(self.changed.wait_timeout_while(self.state(), NEWER_WITHIN, is_waiting));
+        }
+    }
+
+    /// The last word about an opening. False if it was cancelled meanwhile: then the model that was open stays.
+    fn finish_opening(&self, job: JobId, opened: EventKind) -> bool {
+        let mut is_open = false;
+        self.change(|state| {
+            is_open = state.queue.opened(job);
+            self.post(Event { job, kind: if is_open { opened } else { EventKind::Cancelled } });
+        });
+        (self.wake)();
+        is_open
+    }
+
+    fn needs(&self, model: ModelId) -> bool {
+        self.state().queue.needs(model)
+    }
+
+    fn ended(&self, failure: Option<Failure>) {
+        self.change(|state| {
+            state.has_ended = true;
+            state.queue.abandon();
+            if let Some(failure) = failure {
+                self.post(Event { job: JobId::THREAD, kind: EventKind::Stopped(failure) });
+            }
+        });
+        (self.wake)();
+    }
+}
+
+/// Works until the window is closed. Whatever ends it, the window is told.
+pub(super) fn run(device: impl FnOnce() -> RenderDevice, shared: &Shared) {
+    let outcome = catch_unwind(AssertUnwindSafe(|| EngineThread::new(device(), shared).work()));
+    let failure = outcome.err().map(|panic| {
+        let reason = gpu::reason_of(&*panic).to_owned();
+        Failure { headline: "The engine stopped unexpectedly".into(), causes: vec![reason] }
+    });
+    shared.ended(failure);
+}
+
+/// A model, and what opens it again.
+struct OpenModel {
+    id: ModelId,
+    engine: Engine,
+    source: Source,
+    recipe: Option<Box<Recipe>>,
+}
+
+struct EngineThread<'a> {
+    shared: &'a Shared,
+    /// Where models are opened from now on.
+    device: RenderDevice,
+    screen: Option<Screen>,
+    open: Option<OpenModel>,
+    /// Models that were open before, for their tasks.
+    kept: Vec<OpenModel>,
+    /// Whole pictures take longer than the hand notices.
+    is_slow: bool,
+    /// When each job that goes on last said how far it is.
+    reported: HashMap<JobId, Instant>,
+    /// A picture that was made while a model is opened failed badly: the others wait until it is open.
+    views_wait: bool,
+}
+
+/// How an attempt ended that did not fail.
+enum Answer {
+    Last(EventKind),
+    /// A model that takes the place of the open one, and what is said then.
+    Opened(Box<OpenModel>, EventKind),
+    /// There is more to do.
+    Unfinished,
+}
+
+/// Why a job was not done.
+enum Trouble {
+    Cancelled,
+    Failed(Failure),
+    /// A panic, or tensors that could not be read: the job's fault, or the device's.
+    Suspect(String),
+}
+
+impl<'a> EngineThread<'a> {
+    fn new(device: RenderDevice, shared: &'a Shared) -> Self {
+        let screen = device.wgpu().map(Screen::new);
+        EngineThread {
+            shared,
+            device,
+            screen,
+            open: None,
+            kept: Vec::new(),
+            is_slow: false,
+            reported: HashMap::new(),
+            views_wait: false,
+        }
+    }
+
+    fn work(mut self) {
+        self.announce_device();
+        while let Some(work) = self.shared.next() {
+            self.answer(work);
+            self.kept.retain(|model| self.shared.needs(model.id));
+        }
+    }
+
+    fn announce_device(&self) {
+        self.shared.say(JobId::THREAD, EventKind::Device { label: self.device.label(), note: self.device.note() });
+    }
+
+    /// Does one job, or a part of it; if the GPU is lost under it, goes on with the CPU and does it again there.
+    fn answer(&mut self, mut work: Work) {
+        let mut outcome = self.attempt(&mut work);
+        if let Err(Trouble::Suspect(reason)) = &outcome
+            && self.device.wgpu().is_some()
+            && !self.device.is_alive()
+        {
+            self.move_to_cpu(reason);
+            outcome = self.attempt(&mut work);
+        }
+        let view = if let Job::Render { view, .. } = work.job { Some(view) } else { None };
+        if self.close(work, outcome)
+            && let Some(view) = view
+        {
+            self.shared.wait_for_newer(view);
+        }
+    }
+
+    /// Says how an attempt ended. True if the job goes on.
+    fn close(&mut self, work: Work, outcome: Result<Answer, Trouble>) -> bool {
+        let kind = match outcome {
+            Ok(Answer::Unfinished) => {
+                self.shared.give_back(work);
+                return true;
+            }
+            Ok(Answer::Opened(model, kind)) => {
+                self.reported.remove(&work.id);
+                self.put_in_place(work.id, *model, kind);
+                return false;
+            }
+            Ok(Answer::Last(kind)) => kind,
+            Err(Trouble::Cancelled) => EventKind::Cancelled,
+            Err(Trouble::Failed(failure)) => EventKind::Failed(failure),
+            Err(Trouble::Suspect(reason)) => EventKind::Failed(Failure {
+                headline: "Something in the engine went wrong; the rest of it goes on".into(),
+                causes: vec![reason],
+            }),
+        };
+        self.reported.remove(&work.id);
+        self.shared.finish(work.id, kind);
+        false
+    }
+
+    fn attempt(&mut self, work: &mut Work) -> Result<Answer, Trouble> {
+        // burn and wgpu report lost devices and exhausted memory by panicking. Engines stay sound: a stage's output is
+        // stored only when it is complete.
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.perform(work)));
+        outcome.unwrap_or_else(|panic| Err(Trouble::Suspect(gpu::reason_of(&*panic).to_owned())))
+    }
+
+    /// Everything that lay on the GPU is forgotten; models are opened again when they are next needed.
+    fn move_to_cpu(&mut self, reason: &str) {
+        let label = self.device.label();
+        let first_line = reason.lines().next().unwrap_or_default();
+        let note = format!("{label} failed ({first_line}); pictures are made on the CPU now");
+        self.device = RenderDevice::cpu(Some(note));
+        let screen = self.screen.take();
+        let lost = self.open.iter_mut().chain(&mut self.kept).map(|model| {
+            let fresh = Engine::new(self.device.clone());
+            std::mem::replace(&mut model.engine, fresh)
+        });
+        let lost: Vec<Engine> = lost.collect();
+        // What lay on a lost device may panic once more when it goes.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop((screen, lost))));
+        self.announce_device();
+    }
+
+    fn perform(&mut self, work: &mut Work) -> Result<Answer, Trouble> {
+        let Work { id, job, cancel, begun } = work;
+        if let Some(model) = job.model() {
+            self.reopen_if_lost(*id, model, cancel)?;
+        }
+        match job {
+            Job::Open { source, recipe } => self.load(*id, self.device.clone(), source.clone(), recipe.clone(), cancel),
+            Job::Store(precision) => self.store(*id, *precision, cancel),
+            Job::Factorize { model, layers, weighting } => {
+                let basis = self.engine(*model)?.factorize(layers, *weighting)?;
+                Ok(Answer::Last(EventKind::Factorized(Arc::new(DirectionSet::from(&*basis)))))
+            }
+            Job::Render { model, view, edit } => self.render(*id, *model, *view, edit, begun),
+            Job::Run { model, task } => match task.step(self.engine(*model)?)? {
+                Step::More(progress) => {
+                    self.report(*id, progress);
+                    Ok(Answer::Unfinished)
+                }
+                Step::Done(outcome) => Ok(Answer::Last(EventKind::Done(outcome))),
+            },
+        }
+    }
+
+    fn engine(&mut self, model: ModelId) -> Result<&mut Engine, RenderError> {
+        let found = self.open.iter_mut().chain(&mut self.kept).find(|open| open.id == model);
+        found.map(|open| &mut open.engine).ok_or(RenderError::NoModel)
+    }
+
+    /// Opens a model again that lay on a lost device.
+    fn reopen_if_lost(&mut self, job: JobId, model: ModelId, cancel: &CancelToken) -> Result<(), Trouble> {
+        let shared = self.shared;
+        let found = self.open.iter_mut().chain(&mut self.kept).find(|open| open.id == model);
+        let Some(model) = found.filter(|open| open.engine.info().is_none()) else { return Ok(()) };
+        let mut report = |progress| {
+            shared.say(job, EventKind::Progress(progress));
+            cancel.check()
+        };
+        model.engine.open_as(&model.source, json(model.recipe.as_deref()).as_deref(), &mut report)?;
+        Ok(())
+    }
+
+    fn store(&mut self, id: JobId, precision: Precision, cancel: &CancelToken) -> Result<Answer, Trouble> {
+        let device = self.device.clone().with_precision(precision);
+        let is_other = device.place().precision() != self.device.place().precision();
+        let open = self.open.as_ref().filter(|_| is_other).map(|open| (open.source.clone(), open.recipe.clone()));
+        match open {
+            // If it fails, the model stays and is stored as before.
+            Some((source, recipe)) => self.load(id, device, source, recipe, cancel),
+            None => {
+                self.device = device;
+                self.announce_device();
+                Ok(Answer::Last(EventKind::Stored))
+            }
+        }
+    }
+
+    /// Opens a model beside the one that is open, which makes pictures meanwhile.
+    fn load(
+        &mut self,
+        id: JobId,
+        device: RenderDevice,
+        source: Source,
+        recipe: Option<Box<Recipe>>,
+        cancel: &CancelToken,
+    ) -> Result<Answer, Trouble> {
+        let start = Instant::now();
+        let mut engine = Engine::new(device);
+        self.views_wait = false;
+        let mut report = |progress| {
+            self.report(id, progress);
+            self.answer_views();
+            cancel.check()
+        };
+        let info = engine.open_as(&source, json(recipe.as_deref()).as_deref(), &mut report)?;
+        let kind = EventKind::Opened { info, source: source.clone(), took: start.elapsed() };
+        Ok(Answer::Opened(Box::new(OpenModel { id: ModelId::opened_by(id), engine, source, recipe }), kind))
+    }
+
+    /// An opened model takes the place of the one before, unless it was cancelled.
+    fn put_in_place(&mut self, job: JobId, model: OpenModel, opened: EventKind) {
+        if self.shared.finish_opening(job, opened) {
+            let device = model.engine.device().clone();
+            let is_same = (device.label(), device.note()) == (self.device.label(), self.device.note());
+            self.device = device;
+            if !is_same {
+                self.announce_device();
+            }
+            self.kept.extend(self.open.replace(model));
+            self.is_slow = false;
+        }
+    }
+
+    /// Pictures and directions that are asked of the open model while another one is being opened.
+    fn answer_views(&mut self) {
+        while !self.views_wait
+            && let Some(mut work) = self.shared.next_while_opening()
+        {
+            match self.attempt(&mut work) {
+                // If the device is lost, the opening finds it out too; then this is done again on another one.
+                Err(Trouble::Suspect(_)) => {
+                    self.views_wait = true;
+                    self.shared.give_back(work);
+                }
+                outcome => _ = self.close(work, outcome),
+            }
+        }
+    }
+
+    fn render(
+        &mut self,
+        id: JobId,
+        model: ModelId,
+        view: ViewId,
+        edit: &Edit,
+        begun: &mut Option<Begun>,
+    ) -> Result<Answer, Trouble> {
+        let start = Instant::now();
+        let begun = begun.get_or_insert(Begun { at: start, stages_run: 0 });
+        let (shared, is_slow, device) = (self.shared, self.is_slow, self.device.device().clone());
+        // A frame that takes longer than the hand notices, while something newer waits or is on its way.
+        let is_late = || {
+            if !shared.hurries(view) {
+                return false;
+            }
+            // A GPU takes a whole picture's work at once; a slow one is waited for stage by stage. That it failed is found
+            // out when the picture is read.
+            if is_slow {
+                let _ = device.sync();
+            }
+            start.elapsed() > PREVIEW_AFTER
+        };
+        let engine = self.engine(model)?;
+        let info = engine.info().ok_or(RenderError::NoModel)?;
+        let picture = engine.render_view(view, edit, is_late)?;
+        let image = match &mut self.screen {
+            Some(screen) => FrameImage::Texture(screen.show(&picture)?),
+            None => FrameImage::Pixels(Arc::new(picture.to_pixels()?)),
+        };
+        let (ran, stages) = picture.stages_run();
+        begun.stages_run += ran;
+        let took = begun.at.elapsed();
+        let stages_run = (begun.stages_run.min(stages), stages);
+        let rendered = EventKind::Rendered { view, frame: frame(&info, edit, &picture, took, stages_run, image) };
+        if picture.is_exact() {
+            self.is_slow = took > PREVIEW_AFTER || is_slow && begun.stages_run < stages;
+            return Ok(Answer::Last(rendered));
+        }
+        self.shared.say(id, rendered);
+        Ok(Answer::Unfinished)
+    }
+
+    /// Says how far a job is, unless it was said just now.
+    fn report(&mut self, job: JobId, progress: Progress) {
+        if self.reported.get(&job).is_none_or(|at| at.elapsed() >= REPORT_EVERY) {
+            self.reported.insert(job, Instant::now());
+            self.shared.say(job, EventKind::Progress(progress));
+        }
+    }
+}
+
+fn frame(
+    info: &ModelInfo,
+    edit: &Edit,
+    picture: &Picture,
+    took: Duration,
+    stages_run: (usize, usize),
+    image: FrameImage,
+) -> Frame {
+    Frame {
+        model: info.identity.clone(),
+        edit: edit.clone(),
+        size: [info.size.width, info.size.height],
+        is_exact: picture.is_exact(),
+        took,
+        stages_run,
+        image,
+    }
+}
+
+/// A recipe as text; none fails to become one.
+fn json(recipe: Option<&Recipe>) -> Option<String> {
+    recipe.and_then(|recipe| serde_json::to_string(recipe).ok())
+}
+
+impl From<Cancelled> for Trouble {
+    fn from(_: Cancelled) -> Self {
+        Trouble::Cancelled
+    }
+}
+
+impl From<RenderError> for Trouble {
+    fn from(error: RenderError) -> Self {
+        Trouble::of(&error, Some(&error))
+    }
+}
+
+impl From<TaskError> for Trouble {
+    fn from(error: TaskError) -> Self {
+        match &error {
+            TaskError::Export(ExportError::Cancelled(_)) => Trouble::Cancelled,
+            _ => Trouble::of(&error, error.render()),
+        }
+    }
+}
+
+impl Trouble {
+    fn of(error: &dyn Error, render: Option<&RenderError>) -> Self {
+        match render {
+            Some(render) if render.is_cancelled() => Trouble::Cancelled,
+            Some(RenderError::ReadBack(error)) => Trouble::Suspect(error.to_string()),
+            _ => Trouble::Failed(Failure::of(error)),
+        }
+    }
+}

@@ -13,10 +13,11 @@ use super::progress::Bar;
 use super::{device_line, note, open_model, print, warn};
 use crate::directions::DirectionSet;
 use crate::edit::{ClassMix, Code, Direction, Edit, Noise, NoiseMode, Seed, Truncation, Weighting};
-use crate::export::{self, Codes, ContactSheet, ExportError, FrameWriter, Latents, Older, Space};
+use crate::export::{
+    self, Codes, ContactSheet, ExportError, FrameSink, Latents, Older, SHEET, Sequence, Shot, Space, ThreadSink,
+};
 use crate::files;
 use crate::generator::ModelInfo;
-use crate::progress::Progress;
 use crate::project::Project;
 use crate::render::{Engine, Example, Source};
 
@@ -169,13 +170,6 @@ struct SweepArguments {
     raw_weights: bool,
 }
 
-/// A picture to make, with the text that names it on the sheet.
-#[derive(Clone)]
-struct Shot {
-    name: String,
-    edit: Edit,
-}
-
 pub fn run(arguments: Arguments, device: DeviceArguments) -> anyhow::Result<()> {
     if !arguments.overwrite {
         // Before a model is opened for nothing.
@@ -204,7 +198,7 @@ pub fn run(arguments: Arguments, device: DeviceArguments) -> anyhow::Result<()> 
     arguments.reading.warn_of_no_effect(info.family);
 
     let (starts, names) = match &saved {
-        Some(project) => (vec![Shot { name: "edit".into(), edit: project.edit.clone() }], project.names.clone()),
+        Some(project) => (vec![Shot { label: "edit".into(), edit: project.edit.clone() }], project.names.clone()),
         None => (starts(&arguments.sample, &info)?, info.direction_names.clone()),
     };
     for start in &starts {
@@ -226,21 +220,21 @@ pub fn run(arguments: Arguments, device: DeviceArguments) -> anyhow::Result<()> 
     }
     // So that a picture can be opened again from any folder.
     let source = source.absolute().to_string();
-    let project = |edit: Edit| Project::new(&info, source.clone(), edit, names.clone());
+    let project = Project::new(&info, source, Edit::default(), names);
 
     let sheet = arguments.sheet.then(|| contact_sheet(&starts, sweep.as_ref(), &info));
     clear_folder(&arguments)?;
-    let mut writer = FrameWriter::create(&arguments.out, arguments.raw, sheet)?;
-    let bar = Bar::new();
-    for (number, shot) in shots(&starts, sweep.as_ref()).enumerate() {
-        bar.show(Progress { stage: "rendering".into(), done: number as u64, total: frames as u64 });
-        writer.write(&mut engine, &project(shot.edit), &shot.name)?;
-    }
+    let mut sinks: Vec<Box<dyn FrameSink>> = vec![Box::new(ThreadSink::numbered_png(&arguments.out, arguments.raw))];
+    let and_sheet = if sheet.is_some() { " and sheet.png" } else { "" };
+    sinks
+        .extend(sheet.map(|sheet| Box::new(ThreadSink::sheet(arguments.out.join(SHEET), sheet)) as Box<dyn FrameSink>));
+    let sequence = Sequence::new(project, shots(&starts, sweep.as_ref()), frames, sinks);
+    let mut bar = Bar::new();
+    export::render_sequence(&mut engine, sequence, &mut bar.report())?;
     drop(bar);
-    let sheet = if writer.finish()?.is_some() { " and sheet.png" } else { "" };
     let plural = if frames == 1 { "frame" } else { "frames" };
     let (folder, device) = (arguments.out.display(), device_line(engine.device()));
-    print(&format!("{frames} {plural}{sheet} in {folder} ({device})\n"))
+    print(&format!("{frames} {plural}{and_sheet} in {folder} ({device})\n"))
 }
 
 /// The model that an edit was made with, where it says that it lies. Whoever wrote the edit does not choose what is asked of
@@ -265,7 +259,7 @@ fn clear_folder(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 /// All pictures: code by code, and for each code along the sweep.
-fn shots(starts: &[Shot], sweep: Option<&Sweep>) -> impl Iterator<Item = Shot> {
+fn shots(starts: &[Shot], sweep: Option<&Sweep>) -> impl Iterator<Item = Shot> + Send {
     starts.iter().flat_map(move |start| {
         let steps = sweep.map_or(1, |sweep| sweep.values.len());
         (0..steps).map(move |step| sweep.map_or_else(|| start.clone(), |sweep| sweep.apply(start, step)))
@@ -275,7 +269,7 @@ fn shots(starts: &[Shot], sweep: Option<&Sweep>) -> impl Iterator<Item = Shot> {
 /// An empty sheet with room for all pictures.
 fn contact_sheet(starts: &[Shot], sweep: Option<&Sweep>, info: &ModelInfo) -> ContactSheet {
     let steps = sweep.map_or(1, |sweep| sweep.values.len());
-    let label = shots(starts, sweep).map(|shot| shot.name.len()).max().unwrap_or(0);
+    let label = shots(starts, sweep).map(|shot| shot.label.len()).max().unwrap_or(0);
     let size = [info.size.width, info.size.height];
     ContactSheet::new(starts.len() * steps, export::sheet_columns(steps, starts.len(), size), size, label)
 }
@@ -289,7 +283,7 @@ fn starts(arguments: &SampleArguments, info: &ModelInfo) -> anyhow::Result<Vec<S
             let shot = |&number: &u64| {
                 let mut edit = info.start(number);
                 edit.sample.code = Code::Seed(Seed { number, kind });
-                Shot { name: format!("seed {number}"), edit }
+                Shot { label: format!("seed {number}"), edit }
             };
             seeds.iter().map(shot).collect()
         }
@@ -326,7 +320,7 @@ fn from_code(number: usize, code: Code, info: &ModelInfo) -> Shot {
         edit.truncation = Truncation::default();
     }
     edit.sample.code = code;
-    Shot { name: format!("code {number}"), edit }
+    Shot { label: format!("code {number}"), edit }
 }
 
 /// One class for all codes, one per code, or several for one code.
@@ -339,7 +333,7 @@ fn with_classes(starts: &[Shot], classes: &[usize]) -> anyhow::Result<Vec<Shot>>
     let shot = |(start, &class): (&Shot, &usize)| {
         let mut edit = start.edit.clone();
         edit.sample.class = Some(class);
-        Shot { name: format!("{} class {class}", start.name), edit }
+        Shot { label: format!("{} class {class}", start.label), edit }
     };
     Ok(shots.map(shot).collect())
 }
@@ -389,7 +383,7 @@ impl Sweep {
         let value = self.values[step];
         let mut edit = start.edit.clone();
         edit.set_along(&self.direction, value).enabled = true;
-        Shot { name: format!("{} {value:+.2}", start.name), edit }
+        Shot { label: format!("{} {value:+.2}", start.label), edit }
     }
 
     /// Says which move of the edit the sweep takes the place of, if it has that one.

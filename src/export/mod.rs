@@ -7,6 +7,7 @@ mod png;
 mod sequence;
 mod series;
 mod sheet;
+mod sink;
 mod weights;
 
 use std::io;
@@ -15,9 +16,10 @@ use std::path::PathBuf;
 pub use latents::{Codes, Latents, LatentsError, Space};
 pub use npy::write_npy;
 pub use png::{embedded_project, is_png, write_png};
-pub use sequence::{FrameWriter, Sweep, sweep_values};
+pub use sequence::{Sequence, SequenceStep, Shot, Sweep, render_sequence, sweep_values};
 pub use series::{Older, SHEET, clear_for_series, files_of_series, frame_name};
 pub use sheet::{ContactSheet, sheet_columns};
+pub use sink::{FrameSink, SequenceFrame, ThreadSink};
 pub use weights::{Precision, write_weights};
 
 use crate::files::WriteError;
@@ -43,6 +45,8 @@ pub enum ExportError {
     HalfRange { tensor: String, value: f32 },
     #[error("cannot write the header of {path}")]
     Header { path: PathBuf, source: safetensors::SafeTensorError },
+    #[error("a thread that encodes and writes stopped unexpectedly")]
+    Stopped,
     #[error(transparent)]
     Weights(#[from] LayoutError),
     #[error(transparent)]

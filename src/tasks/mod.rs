@@ -7,7 +7,7 @@ mod export;
 
 use std::path::PathBuf;
 
-pub use export::{ExportPicture, ExportSequence};
+pub use export::Export;
 
 use crate::export::ExportError;
 use crate::progress::Progress;

@@ -21,7 +21,7 @@ use crate::gpu::Precision;
 use crate::layout::{ChannelOrder, Upsampling};
 use crate::project::{self, Project};
 use crate::render::{Source, ViewId};
-use crate::tasks::{ExportPicture, ExportSequence};
+use crate::tasks::Export;
 
 impl App {
     /// Opens a model, a saved edit, or an exported picture.
@@ -292,10 +292,13 @@ impl App {
                     }
                 });
             }
-            Ask::Export => self.run(ExportPicture::new(project, with_extension(path, "png"))),
+            Ask::Export => self.run(Export::picture(*project, with_extension(path, "png"))),
             Ask::SweepFolder => {
                 if let Some(dialog) = self.sweep.take() {
-                    self.run(ExportSequence::new(project, dialog.sweep(path)));
+                    let info = self.model.as_ref().map(|model| model.info.clone());
+                    if let Some(info) = info {
+                        self.run(Export::sweep(*project, &dialog.sweep(path), &info));
+                    }
                 }
             }
             Ask::Open => {}

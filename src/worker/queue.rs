@@ -113,17 +113,12 @@ impl Queue {
 
     /// What was begun and is not done. It is dropped if something newer has come in its place.
     pub fn give_back(&mut self, work: Work) {
-        let is_cancelled = self.done(work.id);
+        let is_cancelled = self.end(work.id);
         let is_replaced = self.waiting.iter().any(|newer| replaces(&newer.job, &work.job));
         match work.job {
             _ if is_cancelled => self.answer(work.id, EventKind::Cancelled),
             _ if is_replaced => self.answer(work.id, EventKind::Superseded),
-            Job::Run { model, .. } => {
-                if self.open != Some(model) && !self.kept.contains(&model) {
-                    self.kept.push(model);
-                }
-                self.waiting.push_back(work);
-            }
+            Job::Run { .. } => self.waiting.push_back(work),
             _ => self.waiting.push_front(work),
         }
         self.drop_orphans();
@@ -131,8 +126,7 @@ impl Queue {
 
     /// A job came to its end, whichever. True if it was told to stop.
     pub fn done(&mut self, id: JobId) -> bool {
-        let Some(position) = self.running.iter().position(|running| running.id == id) else { return false };
-        let was_cancelled = self.running.remove(position).cancel.is_cancelled();
+        let was_cancelled = self.end(id);
         self.drop_orphans();
         was_cancelled
     }
@@ -140,12 +134,18 @@ impl Queue {
     /// An opening came to its end, and its model takes the place of the open one. Whatever was asked of that one is
     /// dropped, except tasks. False if the opening was told to stop: then nothing changes.
     pub fn opened(&mut self, job: JobId) -> bool {
-        if self.done(job) {
-            return false;
+        let was_cancelled = self.end(job);
+        if !was_cancelled {
+            self.kept.extend(self.open.replace(ModelId::opened_by(job)));
         }
-        self.kept.extend(self.open.replace(ModelId::opened_by(job)));
         self.drop_orphans();
-        true
+        !was_cancelled
+    }
+
+    /// Takes a job off those that run. True if it was told to stop.
+    fn end(&mut self, id: JobId) -> bool {
+        let position = self.running.iter().position(|running| running.id == id);
+        position.is_some_and(|position| self.running.remove(position).cancel.is_cancelled())
     }
 
     /// True while there is work for a model: it is open, or its tasks are not done.

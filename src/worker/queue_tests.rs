@@ -449,6 +449,7 @@ impl Watched {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn nothing_is_lost_and_nothing_is_answered_twice(happenings in prop::collection::vec(happening(), 1..120)) {
         let mut watched = Watched::default();

@@ -3,16 +3,18 @@
 use std::fs;
 use std::io::Cursor;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use sefa_studio::directions::DirectionSet;
 use sefa_studio::edit::{Code, Direction, Edit, LayerSet, Move, Sample, Weighting};
-use sefa_studio::export::{self, ExportError, FrameWriter, Sweep};
+use sefa_studio::export::{self, ExportError, FrameSink, Sequence, Shot, Sweep, ThreadSink};
+use sefa_studio::generator::ModelInfo;
 use sefa_studio::gpu::RenderDevice;
 use sefa_studio::names::DirectionNames;
 use sefa_studio::progress;
 use sefa_studio::project::{ModelIdentity, Project, ProjectError};
 use sefa_studio::render::{Engine, Example, Pixels, Source};
-use sefa_studio::tasks::{ExportSequence, Outcome, Step, Task};
+use sefa_studio::tasks::{Export, Outcome, Step, Task};
 use tempfile::TempDir;
 
 fn project() -> Project {
@@ -166,7 +168,7 @@ fn a_sweep_moves_one_move_and_can_be_stopped() {
         Sweep { direction: direction(0), from: -2.0, to: 2.0, frames: 3, folder, sheet }
     };
 
-    let mut whole = ExportSequence::new(Box::new(project.clone()), sweep("whole", true));
+    let mut whole = Export::sweep(project.clone(), &sweep("whole", true), &info);
     let Outcome::Written(path) = loop {
         if let Step::Done(outcome) = whole.step(&mut engine).unwrap() {
             break outcome;
@@ -184,12 +186,27 @@ fn a_sweep_moves_one_move_and_can_be_stopped() {
         assert_eq!(pixels_of(&fs::read(&frame).unwrap()), pixels.data, "{name} is not the picture of its own edit");
     }
 
-    let mut stopped = ExportSequence::new(Box::new(project), sweep("stopped", true));
+    let mut stopped = Export::sweep(project, &sweep("stopped", true), &info);
     for _ in 0..2 {
         assert!(matches!(stopped.step(&mut engine).unwrap(), Step::More(_)));
     }
     drop(stopped);
+    // What was rendered is written by threads that go on.
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !folder.path().join("stopped").join(names[1]).exists() {
+        assert!(Instant::now() < deadline, "a rendered frame was lost");
+        std::thread::sleep(Duration::from_millis(5));
+    }
     assert_eq!(names_in(&folder.path().join("stopped")), names[..2]);
+}
+
+/// The first so many seeds as numbered frames, and as the network's own numbers.
+fn render_all(engine: &mut Engine, info: &ModelInfo, folder: &Path, frames: u64) -> Result<(), ExportError> {
+    let project = Project::new(info, "example:toy-heads".into(), info.start(0), DirectionNames::default());
+    let shots = (0..frames).map(|seed| Shot { label: String::new(), edit: info.start(seed) });
+    let sinks: Vec<Box<dyn FrameSink>> = vec![Box::new(ThreadSink::numbered_png(folder, true))];
+    let sequence = Sequence::new(project, shots, frames as usize, sinks);
+    export::render_sequence(engine, sequence, &mut progress::silent)
 }
 
 #[test]
@@ -198,14 +215,11 @@ fn a_frame_that_cannot_be_written_is_named_and_leaves_the_others_whole() {
     let mut engine = Engine::new(RenderDevice::cpu(None));
     let source = Source::Example(Example::ToyHeads);
     let info = engine.open(&source, &mut progress::silent).unwrap();
-    let project = |seed| Project::new(&info, source.to_string(), info.start(seed), DirectionNames::default());
     // A folder that is not empty cannot be replaced by a file.
     fs::create_dir_all(folder.path().join("frame_0001.png/inside")).unwrap();
     for frames in [2, 20] {
-        let mut writer = FrameWriter::create(folder.path(), true, None).unwrap();
-        let written = (0..frames).try_for_each(|seed| writer.write(&mut engine, &project(seed), "").map(drop));
         // The failure is told while frames are still rendered, or at the end.
-        let error = written.and_then(|()| writer.finish().map(drop)).unwrap_err();
+        let error = render_all(&mut engine, &info, folder.path(), frames).unwrap_err();
         assert!(error.to_string().contains("frame_0001.png"), "{error}");
         for name in names_in(folder.path()) {
             let path = folder.path().join(&name);
@@ -221,13 +235,7 @@ fn frames_come_in_order_and_equal_a_single_render() {
     let mut engine = Engine::new(RenderDevice::cpu(None));
     let source = Source::Example(Example::ToyHeads);
     let info = engine.open(&source, &mut progress::silent).unwrap();
-    let mut writer = FrameWriter::create(folder.path(), true, None).unwrap();
-    for seed in 0..12 {
-        let project = Project::new(&info, source.to_string(), info.start(seed), DirectionNames::default());
-        let path = writer.write(&mut engine, &project, "").unwrap();
-        assert_eq!(path, folder.path().join(format!("frame_{seed:04}.png")));
-    }
-    assert_eq!(writer.finish().unwrap(), None);
+    render_all(&mut engine, &info, folder.path(), 12).unwrap();
     assert_eq!(names_in(folder.path()).len(), 24);
     for seed in 0..12 {
         let picture = engine.render(&info.start(seed)).unwrap();

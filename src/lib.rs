@@ -11,10 +11,17 @@
 //!  Generator --style rows--> sefa --> Basis --> DirectionSet (sliders)   |
 //!                                                                        |
 //!  ui  --Job-->  worker (the one thread that owns tensors)  --Event-->  ui
-//!  cli --------> render (same engine, no thread)
+//!  cli --------> render, export (same engine, no thread)
 //! ```
 //!
-//! Dependencies point one way: `main -> cli, ui -> worker -> render -> generator -> layout -> checkpoint`. [`edit`],
+//! From a slider to a picture: the slider writes its value into the document's [`edit::Edit`]. At the end of the frame
+//! `ui::sync` compares that edit with the one that each view (`ui::views`) last asked for, and sends [`worker::Job::Render`]
+//! with the open model and the view. [`worker::Queue`] drops the view's older edit and says that this one is next; the thread
+//! asks [`render::Engine::render_view`] for it, which runs the stages whose input changed. The answer,
+//! [`worker::EventKind::Rendered`], carries the id of that job: the view takes it if it still waits for it, and shows its frame.
+//! Whatever else runs is a [`tasks::Task`], whose steps are done while no view waits.
+//!
+//! Dependencies point one way: `main -> cli, ui -> worker -> tasks -> export, render -> generator -> layout -> checkpoint`. [`edit`],
 //! [`recipe`], [`latent`] and [`sefa`] know nobody above them. egui appears only in `ui` and burn only in [`generator`], [`ops`],
 //! [`render`] and [`gpu`]; `tests/it/structure.rs` checks both.
 //!
@@ -23,7 +30,8 @@
 //! over cache-sized strips, on GPUs tiled kernels and, in half precision, matrix units, all tested against plain tensor operations.
 //!
 //! Where to add things: a **family** in [`generator`], a **file layout** in [`layout`], a **container** in [`checkpoint`], a
-//! **panel** in `ui`, a **subcommand** in [`cli`].
+//! **panel** in `ui`, a **subcommand** in [`cli`], **long work** in [`tasks`], a **format of series** (film, sheet) as an
+//! [`export::FrameSink`], a **view** (another place that shows an edit) as a [`render::ViewId`] that asks through `ui::views`.
 
 pub mod checkpoint;
 pub mod classes;

@@ -467,8 +467,8 @@ proptest! {
             prop_assert!(watched.answered.contains_key(id), "no answer to {id:?}");
         }
         // Of each view of the open model the newest edit was made, unless it was cancelled.
-        for view in (0..3).map(ViewId) {
-            let asked = |id: &&JobId| watched.renders.get(*id) == watched.open.map(|model| (model, view)).as_ref();
+        for (view, model) in (0..3).map(ViewId).zip(watched.open.into_iter().cycle()) {
+            let asked = |id: &&JobId| watched.renders.get(*id) == Some(&(model, view));
             if let Some(newest) = watched.pushed.iter().rev().find(asked) {
                 let expected = if watched.cancelled.contains(newest) { "cancelled" } else { "done" };
                 prop_assert_eq!(watched.answered[newest], expected);

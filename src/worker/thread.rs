@@ -60,12 +60,16 @@ impl Shared {
 
     pub fn push(&self, job: Job) -> JobId {
         let id = JobId::fresh();
+        let mut is_lost = false;
         self.change(|state| {
-            state.queue.push(id, job);
-            if state.has_ended || state.is_stopping {
-                state.queue.cancel_all();
+            is_lost = state.has_ended || state.is_stopping;
+            if !is_lost {
+                state.queue.push(id, job);
             }
         });
+        if is_lost {
+            self.say(id, EventKind::Cancelled);
+        }
         id
     }
 

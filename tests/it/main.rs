@@ -9,6 +9,8 @@ mod golden;
 mod hostile;
 mod latents;
 mod screen;
+#[cfg(feature = "gui")]
+mod scripted;
 mod seeds;
 mod structure;
 mod support;

@@ -79,20 +79,20 @@ fn answer(events: &[Event], job: JobId) -> &EventKind {
 fn of_many_renders_the_newest_is_always_shown_and_most_are_skipped() {
     let (worker, wakes) = spawn();
     let model = toy_heads(&worker);
-    for seed in 0..200 {
+    for seed in 0..10_000 {
         worker.send(render(model, seed));
     }
     let events = settle(&worker);
     let shown = frames(&events);
-    assert_eq!(shown.last().unwrap().edit, edit(199));
-    assert!(shown.len() < 100, "{} of 200 renders were made", shown.len());
+    assert_eq!(shown.last().unwrap().edit, edit(9_999));
+    assert!(shown.len() < 1000, "{} of 10,000 renders were made", shown.len());
     let number = |frame: &Frame| match frame.edit.sample.code {
         Code::Seed(seed) => seed.number,
         _ => panic!("no seed"),
     };
     assert!(shown.windows(2).all(|pair| number(pair[0]) < number(pair[1])));
     let superseded = events.iter().filter(|event| matches!(event.kind, EventKind::Superseded)).count();
-    assert_eq!(superseded + shown.len(), 200, "every edit is accounted for");
+    assert_eq!(superseded + shown.len(), 10_000, "every edit is accounted for");
     assert!(wakes.load(Ordering::SeqCst) >= events.len() - superseded);
 }
 

@@ -25,8 +25,9 @@
 //! [`recipe`], [`latent`] and [`sefa`] know nobody above them. egui appears only in `ui` and burn only in [`generator`], [`ops`],
 //! [`render`] and [`gpu`]; `tests/it/structure.rs` checks both.
 //!
-//! A generator is a list of stages that know which latent layers they read; the engine keeps what each stage made and
-//! restarts at the first whose input changed. [`ops`] holds the operators where this project has its own: on the CPU one pass
+//! A generator is a list of stages that know which latent layers they read. Every view has a trace: what each stage made of its
+//! last edit. A render goes on from the trace that agrees furthest, and tiles, which are many small pictures in one pass of the
+//! network, from that of the view that they belong to. [`ops`] holds the operators where this project has its own: on the CPU one pass
 //! over cache-sized strips, on GPUs tiled kernels and, in half precision, matrix units, all tested against plain tensor operations.
 //!
 //! Where to add things: a **family** in [`generator`], a **file layout** in [`layout`], a **container** in [`checkpoint`], a

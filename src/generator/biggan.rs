@@ -229,8 +229,8 @@ impl Block {
     }
 
     /// `[N, inputs, H, W]` -> `[N, outputs, 2H, 2W]`. There is one row of statistics, whatever psi is.
-    fn forward(&self, x: Tensor<4>, condition: &Tensor<2>) -> Tensor<4> {
-        let [first, second] = self.norms.each_ref().map(|norm| Some(norm.of(condition, 1.0)));
+    fn forward(&self, x: Tensor<4>, condition: &Tensor<2>, conditions: &[Conditions]) -> Tensor<4> {
+        let [first, second] = self.norms.each_ref().map(|norm| Some(norm.of(condition, conditions)));
         let shortcut = self.shortcut.forward(x.clone());
         let branch = self.convs[0].forward_residual(x, first, None);
         let x = self.convs[1].forward_residual(branch, second, Some(shortcut));
@@ -264,7 +264,7 @@ impl Network for BigGan {
         input: Option<&Activation>,
         codes: &[Tensor<2>],
         _noise: &NoiseInput,
-        conditions: &Conditions,
+        conditions: &[Conditions],
     ) -> Activation {
         let chunk = |z: &Tensor<2>| z.clone().narrow(1, stage * self.config.chunk, self.config.chunk);
         let Some(input) = input else {
@@ -274,13 +274,12 @@ impl Network for BigGan {
         };
         let x = input.features.clone();
         let Some(block) = self.blocks.get(stage - 1) else {
-            let picture = self.to_picture.forward(x, 1.0);
+            let picture = self.to_picture.forward(x, conditions);
             return Activation { features: picture.clone(), picture: Some(picture) };
         };
-        let n = x.dims()[0];
-        let parts = self.embeddings.of(&conditions.label, n).into_iter().chain(codes.first().map(chunk));
+        let parts = self.embeddings.of(conditions).into_iter().chain(codes.first().map(chunk));
         let condition = Tensor::cat(parts.collect(), 1);
-        Activation { features: block.forward(x, &condition), picture: None }
+        Activation { features: block.forward(x, &condition, conditions), picture: None }
     }
 
     fn style_rows(&self, layer: usize, _weighting: Weighting) -> Vec<&StyleRows> {

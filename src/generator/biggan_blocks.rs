@@ -2,8 +2,8 @@
 
 use burn::tensor::{Device, Tensor};
 
-use super::layers::{Conv, Linear, tensor};
-use super::{Label, LoadError, Tally};
+use super::layers::{Conv, Linear, repeated, tensor};
+use super::{Conditions, LoadError, Tally};
 use crate::layout::{LayoutError, Weights};
 use crate::ops::{Norm, Place, attention};
 use crate::sefa::StyleRows;
@@ -29,14 +29,14 @@ impl Embeddings {
         (rows > 1).then_some(rows)
     }
 
-    /// `[n, width]`, the same row n times; `None` if there is none.
-    pub(super) fn of(&self, label: &Label, n: usize) -> Option<Tensor<2>> {
-        let row = match self.table.len() {
-            0 => return None,
-            length if length == self.width => self.table.clone(),
-            _ => label.embed(&self.table, self.width),
+    /// `[N, width]`; `None` if there is none.
+    pub(super) fn of(&self, conditions: &[Conditions]) -> Option<Tensor<2>> {
+        let row = |conditions: &Conditions| match self.table.len() == self.width {
+            true => self.table.clone(),
+            false => conditions.label.embed(&self.table, self.width),
         };
-        Some(tensor(row, [1, self.width], &self.device).repeat(&[n, 1]))
+        let rows = || conditions.iter().flat_map(row).collect();
+        (!self.table.is_empty()).then(|| tensor(rows(), [conditions.len(), self.width], &self.device))
     }
 }
 
@@ -79,8 +79,18 @@ impl Statistics {
         self.means.len() > self.channels
     }
 
-    /// Factor and offset of every channel, `[1, channels]`, that normalise it.
-    fn normalisation(&self, psi: f32) -> [Tensor<2>; 2] {
+    /// Factor and offset of every channel that normalise it, `[N, channels]`, or `[1, channels]` where all samples have the same.
+    fn normalisation(&self, conditions: &[Conditions]) -> [Tensor<2>; 2] {
+        let mut psis: Vec<f32> = conditions.iter().map(|conditions| conditions.psi).collect();
+        if !self.depends_on_psi() || psis.iter().all(|&psi| psi == psis[0]) {
+            psis.truncate(1);
+        }
+        let (factors, offsets): (Vec<_>, Vec<_>) = psis.iter().map(|&psi| self.of_psi(psi)).unzip();
+        [factors, offsets].map(|values| tensor(values.concat(), [psis.len(), self.channels], &self.device))
+    }
+
+    /// Factors and offsets of the channels at one psi.
+    fn of_psi(&self, psi: f32) -> (Vec<f32>, Vec<f32>) {
         let mixture = row_mixture(psi, self.means.len() / self.channels);
         let at = |table: &[f32], channel: usize| -> f64 {
             mixture.iter().map(|&(row, weight)| f64::from(table[row * self.channels + channel]) * weight).sum()
@@ -88,8 +98,7 @@ impl Statistics {
         let factors: Vec<f64> =
             (0..self.channels).map(|c| 1.0 / (at(&self.variances, c) + f64::from(self.epsilon)).sqrt()).collect();
         let offsets = factors.iter().enumerate().map(|(c, factor)| (-at(&self.means, c) * factor) as f32).collect();
-        let factors = factors.iter().map(|&factor| factor as f32).collect();
-        [factors, offsets].map(|values| tensor(values, [1, self.channels], &self.device))
+        (factors.iter().map(|&factor| factor as f32).collect(), offsets)
     }
 }
 
@@ -150,8 +159,8 @@ impl ConditionalNorm {
     }
 
     /// What it does to maps of that condition, `[N, width]`, with the activation after it.
-    pub(super) fn of(&self, condition: &Tensor<2>, psi: f32) -> Norm {
-        let [factor, offset] = self.statistics.normalisation(psi);
+    pub(super) fn of(&self, condition: &Tensor<2>, conditions: &[Conditions]) -> Norm {
+        let [factor, offset] = self.statistics.normalisation(conditions);
         let gain = self.gain.forward(condition.clone()).add_scalar(1.0);
         let bias = self.bias.forward(condition.clone()) + offset * gain.clone();
         Norm { factor: gain * factor, offset: bias }
@@ -241,11 +250,13 @@ impl ToPicture {
     }
 
     /// `[N, C, H, W]` -> `[N, picture channels, H, W]`
-    pub(super) fn forward(&self, x: Tensor<4>, psi: f32) -> Tensor<4> {
-        let [factor, offset] = self.statistics.normalisation(psi);
+    pub(super) fn forward(&self, x: Tensor<4>, conditions: &[Conditions]) -> Tensor<4> {
+        let [factor, offset] = self.statistics.normalisation(conditions);
         let bias = self.bias.clone() + offset * self.gain.clone();
-        // One factor and offset for all pictures.
-        let of_all = |values: Tensor<2>| values.repeat(&[x.dims()[0], 1]);
+        let of_all = |values: Tensor<2>| match values.dims()[0] {
+            1 => repeated(&values, conditions.len()),
+            _ => values,
+        };
         let norm = Norm { factor: of_all(self.gain.clone() * factor), offset: of_all(bias) };
         self.conv.forward_residual(x, Some(norm), None).tanh()
     }

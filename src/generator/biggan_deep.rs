@@ -12,7 +12,7 @@ use super::biggan_blocks::{
 };
 use super::info::{LayerInfo, Size};
 use super::layers::{Conv, Linear};
-use super::{Activation, Blueprint, Conditions, Facts, Label, LoadError, Network, NoiseInput, Stage, Tally, problem};
+use super::{Activation, Blueprint, Conditions, Facts, LoadError, Network, NoiseInput, Stage, Tally, problem};
 use crate::edit::{Truncation, Weighting};
 use crate::layout::{LayoutError, Weights};
 use crate::limits::DOUBLINGS;
@@ -259,9 +259,8 @@ impl BigGanDeep {
     }
 
     /// z `[N, z_dim]` -> `[N, z_dim + embedding]`
-    fn condition(&self, z: &Tensor<2>, label: &Label) -> Tensor<2> {
-        let n = z.dims()[0];
-        Tensor::cat(std::iter::once(z.clone()).chain(self.embeddings.of(label, n)).collect(), 1)
+    fn condition(&self, z: &Tensor<2>, conditions: &[Conditions]) -> Tensor<2> {
+        Tensor::cat(std::iter::once(z.clone()).chain(self.embeddings.of(conditions)).collect(), 1)
     }
 }
 
@@ -292,9 +291,9 @@ fn load_norms(
 }
 
 impl Block {
-    fn forward(&self, x: Tensor<4>, condition: &Tensor<2>, psi: f32) -> Tensor<4> {
+    fn forward(&self, x: Tensor<4>, condition: &Tensor<2>, conditions: &[Conditions]) -> Tensor<4> {
         let run = |n: usize, branch: Tensor<4>, shortcut: Option<Tensor<4>>| {
-            self.convs[n].forward_residual(branch, Some(self.norms[n].of(condition, psi)), shortcut)
+            self.convs[n].forward_residual(branch, Some(self.norms[n].of(condition, conditions)), shortcut)
         };
         let branch = (0..3).fold(x.clone(), |branch, n| run(n, branch, None));
         run(3, branch, Some(x))
@@ -337,22 +336,20 @@ impl Network for BigGanDeep {
         input: Option<&Activation>,
         codes: &[Tensor<2>],
         _noise: &NoiseInput,
-        conditions: &Conditions,
+        conditions: &[Conditions],
     ) -> Activation {
         let Some(input) = input else {
-            let condition = self.condition(&codes[0], &conditions.label);
+            let condition = self.condition(&codes[0], conditions);
             let (n, channels) = (condition.dims()[0], self.config.first_channels);
             let features = self.first.forward(condition).reshape([n, 4, 4, channels]).permute([0, 3, 1, 2]);
             return Activation { features, picture: None };
         };
         let x = input.features.clone();
         let features = match self.items.get(stage - 1) {
-            Some(LoadedItem::Block(block)) => {
-                block.forward(x, &self.condition(&codes[0], &conditions.label), conditions.psi)
-            }
+            Some(LoadedItem::Block(block)) => block.forward(x, &self.condition(&codes[0], conditions), conditions),
             Some(LoadedItem::Attention(attention)) => attention.forward(x),
             None => {
-                let picture = self.to_picture.forward(x, conditions.psi);
+                let picture = self.to_picture.forward(x, conditions);
                 return Activation { features: picture.clone(), picture: Some(picture) };
             }
         };

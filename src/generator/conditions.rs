@@ -2,7 +2,7 @@
 
 use crate::edit::Sample;
 
-/// What the stages that ask for it are told.
+/// What the stages that ask for it are told of one sample.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Conditions {
     pub label: Label,

@@ -149,7 +149,7 @@ impl Network for Dcgan {
         input: Option<&Activation>,
         codes: &[Tensor<2>],
         _noise: &NoiseInput,
-        _conditions: &Conditions,
+        _conditions: &[Conditions],
     ) -> Activation {
         let Some(input) = input else {
             let z = codes[0].clone();

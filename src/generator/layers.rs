@@ -11,6 +11,14 @@ pub(super) fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D], device
     Tensor::from_data(TensorData::new(values, shape), device)
 }
 
+/// `[1, ...]` -> `[samples, ...]`, laid out rather than a view, which operators would lay out one by one.
+pub(super) fn repeated<const D: usize>(x: &Tensor<D>, samples: usize) -> Tensor<D> {
+    match samples {
+        1 => x.clone(),
+        _ => x.clone().repeat_dim(0, samples),
+    }
+}
+
 /// `max(x, 0.2 x)`, the activation of every style-based generator.
 pub(super) fn lrelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     leaky_relu(x, 0.2)

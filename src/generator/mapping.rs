@@ -133,11 +133,16 @@ pub(super) struct Mapping {
 }
 
 impl Mapping {
-    /// z, `[z_dim]` -> w, `[w_dim]`
-    pub(super) fn w(&self, z: &[f32], label: &Label) -> Result<Vec<f32>, ReadBackError> {
-        let z = tensor(z.to_vec(), [1, z.len()], &self.device);
-        let label = self.config.classes().map(|classes| tensor(label.one_hot(classes), [1, classes], &self.device));
-        read_back(self.forward(z, label))
+    /// z, `[z_dim]` each -> w, `[w_dim]` each
+    pub(super) fn w(&self, z: &[&[f32]], labels: &[&Label]) -> Result<Vec<Vec<f32>>, ReadBackError> {
+        let n = z.len();
+        let z = tensor(z.concat(), [n, self.config.z_dim], &self.device);
+        let label = self.config.classes().map(|classes| {
+            let rows = labels.iter().flat_map(|label| label.one_hot(classes)).collect();
+            tensor(rows, [n, classes], &self.device)
+        });
+        let w = read_back(self.forward(z, label))?;
+        Ok(w.chunks_exact(self.config.w_dim).map(<[f32]>::to_vec).collect())
     }
 
     /// z `[N, z_dim]`, label `[N, classes]` -> w `[N, w_dim]`

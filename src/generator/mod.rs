@@ -58,12 +58,20 @@ pub struct Activation {
     pub picture: Option<Tensor<4>>,
 }
 
+impl Activation {
+    /// That of one sample as that of `samples` equal ones.
+    pub fn repeated(&self, samples: usize) -> Activation {
+        let repeat = |tensor: &Tensor<4>| layers::repeated(tensor, samples);
+        Activation { features: repeat(&self.features), picture: self.picture.as_ref().map(repeat) }
+    }
+}
+
 /// Noise for the stages that read it.
 pub enum NoiseInput<'a> {
     /// What the checkpoint stores.
     Const,
     None,
-    /// Standard normal noise `[1, 1, height, width]` of a layer and its size.
+    /// Standard normal noise of a layer and its size: `[1, 1, height, width]` for all samples, or `[N, 1, height, width]`.
     Given(&'a dyn Fn(usize, Size) -> Tensor<4>),
 }
 
@@ -94,9 +102,10 @@ pub trait Network: Send {
         Prior::Normal
     }
 
-    /// z, `[z_dim]` -> the code that moves act on, before truncation: w, or z itself.
-    fn code_from_z(&self, z: &[f32], _label: &Label) -> Result<Vec<f32>, ReadBackError> {
-        Ok(z.to_vec())
+    /// For each z, `[z_dim]`, with its label the code that moves act on, before truncation: w, or z itself. One read-back for
+    /// all.
+    fn codes_from_z(&self, z: &[&[f32]], _labels: &[&Label]) -> Result<Vec<Vec<f32>>, ReadBackError> {
+        Ok(z.iter().map(|z| z.to_vec()).collect())
     }
 
     /// The centre of truncation of a layer; `None` where codes are not truncated.
@@ -104,15 +113,15 @@ pub trait Network: Send {
         None
     }
 
-    /// Runs one stage. `input` is the output of the stage before (`None` for the first), `codes` are `[N, dim]`, one per
-    /// entry of [`Stage::layers`]; `conditions` mean something to stages that read them.
+    /// Runs one stage for N samples: as many as there are `conditions`, which mean something to stages that read them. `input` is
+    /// the output of the stage before (`None` for the first), `codes` are `[N, dim]`, one per entry of [`Stage::layers`].
     fn run(
         &self,
         stage: usize,
         input: Option<&Activation>,
         codes: &[Tensor<2>],
         noise: &NoiseInput,
-        conditions: &Conditions,
+        conditions: &[Conditions],
     ) -> Activation;
 
     /// SeFa's rows of a layer; empty if the layer has none in this variant.
@@ -191,6 +200,8 @@ fn unsupported(weights: &Weights, what: String) -> LayoutError {
 pub struct Generator {
     pub info: Arc<ModelInfo>,
     pub network: Box<dyn Network>,
+    /// Bytes of the largest map on the way to a picture, in f32.
+    pub map_bytes: u64,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -398,6 +409,6 @@ impl Generator {
         }
         let mut tally = Tally { report, done: 0, total: weights.names().count() as u64 };
         let network = blueprint.load(weights, device, &mut tally)?;
-        Ok(Generator { info: Arc::new(info), network })
+        Ok(Generator { info: Arc::new(info), network, map_bytes: largest_map })
     }
 }

@@ -154,11 +154,13 @@ impl Network for Pggan {
     }
 
     /// Moves start from the sphere that the network was trained on, unless the class is part of what it normalises.
-    fn code_from_z(&self, z: &[f32], _label: &Label) -> Result<Vec<f32>, ReadBackError> {
+    fn codes_from_z(&self, z: &[&[f32]], _labels: &[&Label]) -> Result<Vec<Vec<f32>>, ReadBackError> {
         if self.classes.is_some_and(|classes| classes.normalised_with_z) {
-            return Ok(z.to_vec());
+            return Ok(z.iter().map(|z| z.to_vec()).collect());
         }
-        read_back(pixel_norm(tensor(z.to_vec(), [1, z.len()], &self.device)))
+        let z_dim = self.style_rows.dim;
+        let codes = read_back(pixel_norm(tensor(z.concat(), [z.len(), z_dim], &self.device)))?;
+        Ok(codes.chunks_exact(z_dim).map(<[f32]>::to_vec).collect())
     }
 
     fn run(
@@ -167,12 +169,12 @@ impl Network for Pggan {
         input: Option<&Activation>,
         codes: &[Tensor<2>],
         _noise: &NoiseInput,
-        conditions: &Conditions,
+        conditions: &[Conditions],
     ) -> Activation {
         let block = &self.blocks[stage];
         let (mut x, before) = match input {
             Some(input) => (input.features.clone(), input.picture.clone()),
-            None => (self.first_map(codes[0].clone(), &conditions.label), None),
+            None => (self.first_map(codes[0].clone(), conditions), None),
         };
         if self.growth.runs(stage) {
             let layer = |x, conv: &Conv| conv.forward(pixel_norm(x));
@@ -189,11 +191,11 @@ impl Network for Pggan {
 
 impl Pggan {
     /// code `[N, z_dim]` -> `[N, C, 4, 4]`
-    fn first_map(&self, code: Tensor<2>, label: &Label) -> Tensor<4> {
+    fn first_map(&self, code: Tensor<2>, conditions: &[Conditions]) -> Tensor<4> {
         // Once as the network's own first step, once before the layer, as every layer has it.
         let with_class = |x: Tensor<2>, count: usize| {
-            let class = tensor(label.one_hot(count), [1, count], &self.device).repeat(&[x.dims()[0], 1]);
-            Tensor::cat(vec![x, class], 1)
+            let rows = conditions.iter().flat_map(|conditions| conditions.label.one_hot(count)).collect();
+            Tensor::cat(vec![x, tensor(rows, [conditions.len(), count], &self.device)], 1)
         };
         let x = match self.classes {
             None => pixel_norm(code),

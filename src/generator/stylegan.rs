@@ -11,7 +11,7 @@ use std::f64::consts::SQRT_2;
 use burn::tensor::Tensor;
 
 use super::info::{LayerInfo, Size};
-use super::layers::{Conv, Growth, Linear, tensor};
+use super::layers::{Conv, Growth, Linear, repeated, tensor};
 use super::mapping::{Mapping, MappingConfig, MeanCodes};
 use super::{
     Activation, Blueprint, Conditions, Facts, Label, LayerNoise, LoadError, Network, NoiseInput, ReadBackError, Stage,
@@ -148,8 +148,8 @@ impl Network for StyleGan {
         (0..self.blocks.len()).map(stage).collect()
     }
 
-    fn code_from_z(&self, z: &[f32], label: &Label) -> Result<Vec<f32>, ReadBackError> {
-        self.mapping.w(z, label)
+    fn codes_from_z(&self, z: &[&[f32]], labels: &[&Label]) -> Result<Vec<Vec<f32>>, ReadBackError> {
+        self.mapping.w(z, labels)
     }
 
     fn mean_code(&self, layer: usize) -> Option<&[f32]> {
@@ -162,12 +162,12 @@ impl Network for StyleGan {
         input: Option<&Activation>,
         codes: &[Tensor<2>],
         noise: &NoiseInput,
-        _conditions: &Conditions,
+        conditions: &[Conditions],
     ) -> Activation {
         let block = &self.blocks[stage];
         let (mut x, before) = match input {
             Some(input) => (input.features.clone(), input.picture.clone()),
-            None => (self.constant.clone(), None),
+            None => (repeated(&self.constant, conditions.len()), None),
         };
         if self.growth.runs(stage) {
             for (i, (layer, w)) in block.layers.iter().zip(codes).enumerate() {

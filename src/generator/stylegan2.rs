@@ -11,7 +11,7 @@ use std::f64::consts::{FRAC_1_SQRT_2, SQRT_2};
 use burn::tensor::Tensor;
 
 use super::info::{LayerInfo, Size};
-use super::layers::{Conv, Linear, tensor};
+use super::layers::{Conv, Linear, repeated, tensor};
 use super::mapping::{Mapping, MappingConfig, MeanCodes};
 use super::{
     Activation, Blueprint, Conditions, Facts, Label, LayerNoise, LoadError, Network, NoiseInput, ReadBackError, Stage,
@@ -246,8 +246,8 @@ impl Network for StyleGan2 {
         self.blocks.iter().map(stage).collect()
     }
 
-    fn code_from_z(&self, z: &[f32], label: &Label) -> Result<Vec<f32>, ReadBackError> {
-        self.mapping.w(z, label)
+    fn codes_from_z(&self, z: &[&[f32]], labels: &[&Label]) -> Result<Vec<Vec<f32>>, ReadBackError> {
+        self.mapping.w(z, labels)
     }
 
     fn mean_code(&self, layer: usize) -> Option<&[f32]> {
@@ -260,7 +260,7 @@ impl Network for StyleGan2 {
         input: Option<&Activation>,
         codes: &[Tensor<2>],
         noise: &NoiseInput,
-        _conditions: &Conditions,
+        conditions: &[Conditions],
     ) -> Activation {
         let block = &self.blocks[stage];
         let mut codes = codes.iter();
@@ -271,7 +271,7 @@ impl Network for StyleGan2 {
         };
         let before = match input {
             Some(input) => input.features.clone(),
-            None => self.constant.clone(),
+            None => repeated(&self.constant, conditions.len()),
         };
         let mut features = before.clone();
         if let Some(up) = &block.up {

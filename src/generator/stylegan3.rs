@@ -253,8 +253,8 @@ impl Network for StyleGan3 {
         std::iter::once(input).chain(self.layers.iter().enumerate().map(of_layer)).collect()
     }
 
-    fn code_from_z(&self, z: &[f32], label: &Label) -> Result<Vec<f32>, ReadBackError> {
-        self.mapping.w(z, label)
+    fn codes_from_z(&self, z: &[&[f32]], labels: &[&Label]) -> Result<Vec<Vec<f32>>, ReadBackError> {
+        self.mapping.w(z, labels)
     }
 
     fn mean_code(&self, layer: usize) -> Option<&[f32]> {
@@ -267,7 +267,7 @@ impl Network for StyleGan3 {
         input: Option<&Activation>,
         codes: &[Tensor<2>],
         _noise: &NoiseInput,
-        _conditions: &Conditions,
+        _conditions: &[Conditions],
     ) -> Activation {
         let w = codes[0].clone();
         let Some(input) = input else {

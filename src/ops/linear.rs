@@ -1,9 +1,13 @@
-//! Fully connected layers and demodulation: one pass each on GPUs, where starting a kernel costs more than such a product.
+//! Fully connected layers and demodulation: one pass each on GPUs, where starting a kernel costs more than such a product, and
+//! for a few rows on the CPU.
 
 use burn::tensor::activation::leaky_relu;
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::gpu;
+use super::{Host, cpu, gpu, is_cpu};
+
+/// Rows that operators of our own are for; for more of them general ones do as well.
+const FEW: usize = 16;
 
 /// A fully connected layer, `x W + b`.
 pub struct Linear {
@@ -19,23 +23,47 @@ pub struct Demodulation {
     gain: f64,
 }
 
-/// `[inputs, outputs]`: on GPUs laid out so, elsewhere a view of what is stored, rows of inputs.
-struct Matrix(Tensor<2>);
+/// `[inputs, outputs]`.
+enum Matrix {
+    /// Laid out so, for kernels.
+    Columns(Tensor<2>),
+    /// As it is stored, `[outputs, inputs]`.
+    Rows(Tensor<2>),
+}
+
+/// Who makes a product.
+enum By<'a> {
+    Kernel(&'a Tensor<2>),
+    Cpu(&'a Tensor<2>),
+    Tensors,
+}
 
 impl Matrix {
     /// From `[outputs, inputs]`, row-major.
     fn new(values: Vec<f32>, [outputs, inputs]: [usize; 2], device: &Device) -> Self {
         if !gpu::is_able(device) {
-            return Matrix(Tensor::<2>::from_data(TensorData::new(values, [outputs, inputs]), device).transpose());
+            return Matrix::Rows(Tensor::from_data(TensorData::new(values, [outputs, inputs]), device));
         }
         let columns = (0..inputs).flat_map(|input| (0..outputs).map(move |output| output * inputs + input));
         let values = columns.map(|at| values[at]).collect::<Vec<_>>();
-        Matrix(Tensor::from_data(TensorData::new(values, [inputs, outputs]), device))
+        Matrix::Columns(Tensor::from_data(TensorData::new(values, [inputs, outputs]), device))
     }
 
-    /// True if a kernel of ours makes the product with x.
-    fn has_kernel(&self, x: &Tensor<2>) -> bool {
-        gpu::is_able(&x.device()) && gpu::is_for_linear([x.dims()[0], self.0.dims()[1]])
+    /// Who makes the product with so many rows.
+    fn by(&self, rows: usize) -> By<'_> {
+        match self {
+            Matrix::Columns(columns) if rows <= FEW && gpu::is_for_linear(columns.dims()[1]) => By::Kernel(columns),
+            Matrix::Rows(rows_of_inputs) if rows <= FEW && is_cpu(&rows_of_inputs.device()) => By::Cpu(rows_of_inputs),
+            _ => By::Tensors,
+        }
+    }
+
+    /// `[inputs, outputs]`
+    fn columns(&self) -> Tensor<2> {
+        match self {
+            Matrix::Columns(columns) => columns.clone(),
+            Matrix::Rows(rows) => rows.clone().transpose(),
+        }
     }
 }
 
@@ -51,17 +79,26 @@ impl Linear {
 
     /// `[N, inputs]` -> `[N, outputs]`
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        match self.weight.has_kernel(&x) {
-            true => gpu::linear(x, self.weight.0.clone(), self.bias.clone(), 1.0),
-            false => x.matmul(self.weight.0.clone()) + self.bias.clone(),
-        }
+        self.forward_lrelu(x, 1.0)
     }
 
     /// The same with `max(y, slope y)` after it; slope at most 1.
     pub fn forward_lrelu(&self, x: Tensor<2>, slope: f32) -> Tensor<2> {
-        match self.weight.has_kernel(&x) {
-            true => gpu::linear(x, self.weight.0.clone(), self.bias.clone(), slope),
-            false => leaky_relu(self.forward(x), slope.into()),
+        match self.weight.by(x.dims()[0]) {
+            By::Kernel(weight) => gpu::linear(x, weight.clone(), self.bias.clone(), slope),
+            By::Cpu(weight) => {
+                let bias = Host::of(self.bias.clone());
+                let bias = bias.values();
+                on_cpu(x, weight, |sum, output| {
+                    let y = sum + bias[output];
+                    // What is no number stays none.
+                    if y > 0.0 { y } else { slope * y }
+                })
+            }
+            By::Tensors => {
+                let y = x.matmul(self.weight.columns()) + self.bias.clone();
+                if slope == 1.0 { y } else { leaky_relu(y, slope.into()) }
+            }
         }
     }
 }
@@ -74,10 +111,24 @@ impl Demodulation {
 
     /// Styles `[N, inputs]` -> factors `[N, outputs]`
     pub fn forward(&self, style: Tensor<2>) -> Tensor<2> {
-        let squares = self.squares.0.clone();
-        match self.squares.has_kernel(&style) {
-            true => gpu::demodulation(style, squares, self.gain as f32),
-            false => style.square().matmul(squares).add_scalar(1e-8).sqrt().recip().mul_scalar(self.gain),
+        match self.squares.by(style.dims()[0]) {
+            By::Kernel(squares) => gpu::demodulation(style, squares.clone(), self.gain as f32),
+            By::Cpu(squares) => {
+                let gain = self.gain as f32;
+                on_cpu(style.square(), squares, |sum, _| gain / (sum + 1e-8).sqrt())
+            }
+            By::Tensors => {
+                style.square().matmul(self.squares.columns()).add_scalar(1e-8).sqrt().recip().mul_scalar(self.gain)
+            }
         }
     }
+}
+
+/// x `[N, inputs]`, weight `[outputs, inputs]` -> `[N, outputs]`
+fn on_cpu(x: Tensor<2>, weight: &Tensor<2>, finish: impl Fn(f32, usize) -> f32) -> Tensor<2> {
+    let ([rows, inputs], [outputs, expected], device) = (x.dims(), weight.dims(), x.device());
+    assert_eq!(inputs, expected, "inputs");
+    let (x, weight) = (Host::of(x), Host::of(weight.clone()));
+    let values = cpu::products(x.values(), rows, weight.values(), finish);
+    Tensor::from_data(TensorData::new(values, [rows, outputs]), &device)
 }

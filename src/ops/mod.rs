@@ -4,6 +4,7 @@
 //! on every device; on the CPU one pass over cache-sized strips ([`cpu`]); on GPUs kernels of our own ([`gpu`]), which store
 //! weights and maps in f32 or f16 ([`Place`]). Weights are packed once at load.
 
+mod area;
 mod cpu;
 mod gpu;
 mod linear;
@@ -14,6 +15,7 @@ mod place;
 mod residual;
 mod upsample;
 
+pub use area::area_mean;
 pub use cpu::{Gram, Plan as FilterPlan};
 pub use gpu::MatrixUnits;
 pub use linear::{Demodulation, Linear};
@@ -40,7 +42,7 @@ pub struct After {
     pub scale: Option<Tensor<2>>,
     /// `[outputs]`
     pub bias: Option<Tensor<1>>,
-    /// `[1, 1, height, width]`
+    /// `[1, 1, height, width]` for all samples, or `[N, 1, height, width]`
     pub noise: Option<Tensor<4>>,
     /// Slope of the activation below zero, under 1.
     pub slope: Option<f32>,
@@ -310,6 +312,14 @@ impl Host {
         let length = values.len() / count;
         &values[index * length..(index + 1) * length]
     }
+
+    /// Entry `index` along the first axis, of which one alone is for all.
+    fn own_or_shared(&self, index: usize, values: usize) -> &[f32] {
+        match self.values().len() {
+            length if length == values => self.values(),
+            _ => &self.values()[index * values..(index + 1) * values],
+        }
+    }
 }
 
 #[cfg(test)]
@@ -338,11 +348,16 @@ mod tests {
         After {
             scale: Some(numbers([n, outputs], 3, device)),
             bias: Some(numbers([outputs], 4, device)),
-            noise: Some(numbers([1, 1, side, side], 5, device)),
+            noise: Some(numbers(noise_shape(n, [side, side]), 5, device)),
             slope: Some(0.2),
             clamp: Some(2.0),
             is_picture: false,
         }
+    }
+
+    /// Two samples have noise of their own; other numbers of them share it.
+    pub(super) fn noise_shape(n: usize, [height, width]: [usize; 2]) -> [usize; 4] {
+        [if n == 2 { 2 } else { 1 }, 1, height, width]
     }
 
     #[test]

@@ -39,7 +39,7 @@ impl StyleLayer {
         StyleLayer { epsilon, ..self }
     }
 
-    /// x `[N, C, h, w]`, noise `[1, 1, h, w]` before its strength, style `[N, 2 C]`: factors less 1, then offsets.
+    /// x `[N, C, h, w]`, noise `[1, 1, h, w]` or `[N, 1, h, w]` before its strength, style `[N, 2 C]`: factors less 1, then offsets.
     pub fn forward(&self, x: Tensor<4>, noise: Option<Tensor<4>>, style: Tensor<2>) -> Tensor<4> {
         match &self.tensors {
             Some(Tensors { bias, noise_strength, .. }) if gpu::is_able(&x.device()) => {
@@ -53,7 +53,7 @@ impl StyleLayer {
 
     fn on_cpu(&self, x: Tensor<4>, noise: Option<Tensor<4>>, style: Tensor<2>) -> Tensor<4> {
         let (shape, device) = (x.dims(), x.device());
-        let [n, channels, _, width] = shape;
+        let [n, channels, height, width] = shape;
         let (x, style, noise) = (Host::of(x), Host::of(style), noise.map(Host::of));
         let one = |sample: usize| {
             let (scales, offsets) = style.sample(sample, n).split_at(channels);
@@ -64,8 +64,8 @@ impl StyleLayer {
                 offset: offsets[c],
             };
             let channels: Vec<_> = (0..channels).map(channel).collect();
-            let (noise, epsilon) = (noise.as_ref().map(Host::values), f64::from(self.epsilon));
-            cpu::style_layer(x.sample(sample, n), width, self.blur, noise, epsilon, &channels)
+            let noise = noise.as_ref().map(|noise| noise.own_or_shared(sample, height * width));
+            cpu::style_layer(x.sample(sample, n), width, self.blur, noise, f64::from(self.epsilon), &channels)
         };
         Tensor::from_data(TensorData::new(each_sample(n, one), shape), &device)
     }
@@ -124,6 +124,7 @@ pub fn pixel_norm<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::noise_shape;
     use super::*;
 
     fn numbers<const D: usize>(shape: [usize; D], seed: usize) -> Tensor<D> {
@@ -144,7 +145,7 @@ mod tests {
         {
             let host = |seed| numbers([channels], seed).into_data().try_into_vec::<f32>().unwrap();
             let (x, style) = (numbers([n, channels, height, width], 1), numbers([n, 2 * channels], 2));
-            for noise in [None, Some(numbers([1, 1, height, width], 3))] {
+            for noise in [None, Some(numbers(noise_shape(n, [height, width]), 3))] {
                 let fast = StyleLayer::new(host(4), host(5), blur, &device).with_epsilon(epsilon);
                 let plain = Tensors::new(&host(4), &host(5), blur, &device);
                 let found = fast.forward(x.clone(), noise.clone(), style.clone());

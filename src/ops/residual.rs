@@ -137,7 +137,7 @@ pub(super) fn on_host(x: Tensor<4>, around: Around, after: &After, packed: &impl
         let after = cpu::After {
             scale: scale.as_ref().map(|scale| scale.sample(sample, n)),
             bias: bias.as_ref().map(Host::values),
-            noise: noise.as_ref().map(Host::values),
+            noise: noise.as_ref().map(|noise| noise.own_or_shared(sample, result_height * result_width)),
             slope: after.slope,
             clamp: after.clamp,
             shortcut: shortcut.as_ref().map(|(values, height, width)| cpu::Shortcut {

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use burn::tensor::Tensor;
+
 use super::model::Loaded;
 use super::trace::{Owner, StageInput, Trace, Traces};
 use super::{Picture, Source, ViewId};
@@ -56,10 +58,10 @@ pub struct StageTime {
 }
 
 pub struct Engine {
-    device: RenderDevice,
-    model: Option<Loaded>,
+    pub(super) device: RenderDevice,
+    pub(super) model: Option<Loaded>,
     /// Of pictures of the open model.
-    traces: Traces,
+    pub(super) traces: Traces,
 }
 
 impl Engine {
@@ -118,11 +120,11 @@ impl Engine {
 
     /// Renders the first sample: kernels are compiled when they are first used, and on some drivers that takes seconds.
     fn warm_up(&self, model: &mut Loaded, trace: &mut Trace, report: Report) -> Result<(), RenderError> {
-        let inputs = model.inputs(&model.info().start(0))?;
+        let inputs = inputs(model, &model.info().start(0))?;
         let total = inputs.len() as u64;
         for (stage, input) in inputs.into_iter().enumerate() {
             report(Progress { stage: "preparing the GPU".into(), done: stage as u64, total })?;
-            model.run_stage(trace, stage, input);
+            trace.run(model, input);
             self.device.device().sync().map_err(|error| ReadBackError::new(&error))?;
         }
         trace.drop_last_features();
@@ -163,18 +165,21 @@ impl Engine {
 
     fn render_of(&mut self, owner: Owner, edit: &Edit, enough: impl Fn() -> bool) -> Result<Picture, RenderError> {
         let model = self.model.as_mut().ok_or(RenderError::NoModel)?;
-        model.check(edit)?;
-        let inputs = model.inputs(edit)?;
+        let inputs = inputs(model, edit)?;
         let (trace, first) = self.traces.resume(owner, &inputs);
         let picture = finish(model, trace, first, inputs, enough);
         self.traces.trim();
         picture
     }
 
+    /// Stages that ran since the model was opened; one that ran for several pictures at once counts for each.
+    pub fn stages_run(&self) -> u64 {
+        self.model.as_ref().map_or(0, Loaded::stages_run)
+    }
+
     /// Runs every stage, waiting for the device after each.
     pub fn render_timed(&mut self, edit: &Edit) -> Result<(Picture, Vec<StageTime>), RenderError> {
         let model = self.model.as_mut().ok_or(RenderError::NoModel)?;
-        model.check(edit)?;
         let mut times = Vec::new();
         let mut start = Instant::now();
         let mut lap = |name: &str| {
@@ -182,12 +187,12 @@ impl Engine {
             start = Instant::now();
             times.push(StageTime { name: name.to_owned(), took });
         };
-        let inputs = model.inputs(edit)?;
+        let inputs = inputs(model, edit)?;
         lap("latent");
         let trace = self.traces.restart(Owner::Private);
         let stages = inputs.len();
         for (stage, input) in inputs.into_iter().enumerate() {
-            model.run_stage(trace, stage, input);
+            trace.run(model, input);
             self.device.device().sync().map_err(|error| ReadBackError::new(&error))?;
             lap(&model.stages()[stage].name);
         }
@@ -197,9 +202,22 @@ impl Engine {
     }
 }
 
+/// What each stage reads for an edit that fits the model.
+fn inputs(model: &mut Loaded, edit: &Edit) -> Result<Vec<StageInput>, RenderError> {
+    model.check(edit)?;
+    Ok(model.inputs(&[edit])?.pop().unwrap_or_default())
+}
+
+/// The picture after a stage, if it is large enough to show instead of the whole.
+fn preview(trace: &Trace, stage: usize) -> Option<Tensor<4>> {
+    const SMALLEST: usize = 64;
+    let picture = trace.output(stage)?.picture.clone();
+    picture.filter(|picture| picture.dims()[2].max(picture.dims()[3]) >= SMALLEST)
+}
+
 /// Runs the stages from `first` on, until there is a picture that is `enough`.
 fn finish(
-    model: &mut Loaded,
+    model: &Loaded,
     trace: &mut Trace,
     first: usize,
     inputs: Vec<StageInput>,
@@ -207,10 +225,10 @@ fn finish(
 ) -> Result<Picture, RenderError> {
     let stages = inputs.len();
     for (stage, input) in inputs.into_iter().enumerate().skip(first) {
-        model.run_stage(trace, stage, input);
+        trace.run(model, input);
         if stage + 1 < stages
             && enough()
-            && let Some(preview) = model.preview(trace, stage)
+            && let Some(preview) = preview(trace, stage)
         {
             let (order, stages_run) = (model.info().channel_order, (stage + 1 - first, stages));
             return Ok(Picture { tensor: preview, order, stages_run, is_exact: false });

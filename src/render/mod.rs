@@ -6,10 +6,14 @@ mod picture;
 mod recent;
 mod screen;
 mod source;
+mod tile_cache;
+mod tiles;
 mod trace;
 
 pub use engine::{Engine, RenderError, StageTime};
 pub use picture::{Frame, FrameImage, Picture, Pixels};
 pub use screen::{Screen, picture_texture};
 pub use source::{Example, Source};
+pub use tile_cache::TileCache;
+pub use tiles::{Tile, TileResult};
 pub use trace::ViewId;

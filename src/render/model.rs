@@ -1,8 +1,9 @@
 //! What belongs to an open model, whoever looks at it: the network, SeFa's directions, the codes and noise of seeds. Everything
 //! that is remembered here follows from the model and its key alone, and is bounded in bytes.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
@@ -10,9 +11,9 @@ use rayon::prelude::{IntoParallelIterator, ParallelIterator};
 
 use super::RenderError;
 use super::recent::Recent;
-use super::trace::{StageInput, Trace};
+use super::trace::StageInput;
 use crate::edit::{Code, Edit, LayerSet, Noise, NoiseMode, Seed, Weighting};
-use crate::generator::{Conditions, Generator, Label, ModelInfo, NoiseInput, Size, Stage};
+use crate::generator::{Activation, Conditions, Generator, Label, ModelInfo, NoiseInput, Size, Stage};
 use crate::latent;
 use crate::ops::Gram;
 use crate::sefa::{self, Basis, StyleRows};
@@ -23,6 +24,8 @@ const BASES: u64 = 64 << 20;
 const GRAMS: u64 = 128 << 20;
 /// Bytes of codes that z of samples were mapped to: 500 of 512 numbers.
 const CODES: u64 = 1 << 20;
+/// z that are mapped at a time. For so few, operators give each the code that it has alone, bit for bit.
+const MAPPED_TOGETHER: usize = 16;
 /// Bytes of random noise. That of one seed has 11 MB at 1024 pixels, and stays however large it is.
 const NOISE: u64 = 32 << 20;
 
@@ -34,18 +37,39 @@ pub(super) struct Loaded {
     grams: Recent<(usize, Weighting), Arc<Vec<Gram>>>,
     bases: Recent<(LayerSet, Weighting), Arc<Basis>>,
     /// What z became, before truncation.
-    codes: Recent<Mapped, Vec<f32>>,
+    codes: Recent<Origin, Vec<f32>>,
     /// By seed.
     noise: RefCell<Recent<u64, LayerNoise>>,
+    stages_run: Cell<u64>,
 }
 
-/// A z with its label.
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct Mapped {
-    /// The bits of each number.
-    z: Vec<u32>,
-    /// Classes with the bits of their weights.
-    label: Vec<(usize, u32)>,
+/// z with its label: what a code is mapped from.
+#[derive(Clone)]
+struct Origin {
+    z: Vec<f32>,
+    label: Label,
+}
+
+impl Origin {
+    fn bits(&self) -> impl Iterator<Item = u64> {
+        let label = self.label.weights().iter().flat_map(|(class, weight)| [*class as u64, weight.to_bits().into()]);
+        self.z.iter().map(|x| x.to_bits().into()).chain(label)
+    }
+}
+
+/// Bit for bit.
+impl PartialEq for Origin {
+    fn eq(&self, other: &Self) -> bool {
+        self.bits().eq(other.bits())
+    }
+}
+
+impl Eq for Origin {}
+
+impl Hash for Origin {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.bits().for_each(|bits| state.write_u64(bits));
+    }
 }
 
 /// Random noise of one seed, `[1, 1, height, width]` for each layer that asked for it.
@@ -65,6 +89,7 @@ impl Loaded {
             bases: Recent::new(BASES, |basis| basis.bytes()),
             codes: Recent::new(CODES, |code| 8 * code.len() as u64),
             noise: RefCell::new(Recent::new(NOISE, noise_bytes)),
+            stages_run: Cell::new(0),
         }
     }
 
@@ -74,6 +99,16 @@ impl Loaded {
 
     pub(super) fn stages(&self) -> &[Stage] {
         &self.stages
+    }
+
+    /// Bytes of the largest map on the way to a picture, in f32.
+    pub(super) fn map_bytes(&self) -> u64 {
+        self.generator.map_bytes
+    }
+
+    /// Since the model was opened; a stage that runs for several samples counts for each.
+    pub(super) fn stages_run(&self) -> u64 {
+        self.stages_run.get()
     }
 
     fn misfit(&self, problem: String) -> RenderError {
@@ -114,9 +149,14 @@ impl Loaded {
         found.into_iter().flatten().collect()
     }
 
-    /// What each stage reads for `edit`: sample -> code -> one code per layer -> truncation -> moves.
-    pub(super) fn inputs(&mut self, edit: &Edit) -> Result<Vec<StageInput>, RenderError> {
-        let mut codes = self.codes(edit)?;
+    /// What each stage reads for each of `edits`: sample -> code -> one code per layer -> truncation -> moves.
+    pub(super) fn inputs(&mut self, edits: &[&Edit]) -> Result<Vec<Vec<StageInput>>, RenderError> {
+        let codes = self.codes(edits)?;
+        Ok(edits.iter().zip(codes).map(|(edit, codes)| self.inputs_of(edit, codes)).collect())
+    }
+
+    /// `codes` is one per layer, before moves.
+    fn inputs_of(&self, edit: &Edit, mut codes: Vec<Vec<f32>>) -> Vec<StageInput> {
         latent::apply_moves(&mut codes, &edit.moves);
         let noise = match edit.noise.mode {
             NoiseMode::Random => edit.noise,
@@ -130,23 +170,37 @@ impl Loaded {
             label: stage.reads_label.then(|| label.clone()),
             psi: stage.reads_psi.then_some(edit.truncation.psi),
         };
-        Ok(self.stages.iter().map(input).collect())
+        self.stages.iter().map(input).collect()
     }
 
-    /// One code per layer, truncated, before moves.
-    fn codes(&mut self, edit: &Edit) -> Result<Vec<Vec<f32>>, RenderError> {
-        let code = match &edit.sample.code {
-            Code::WPlus(codes) => return Ok(codes.clone()),
-            Code::W(w) => w.clone(),
-            Code::Z(z) => self.mapped(z, edit)?,
-            Code::Seed(seed) => self.mapped(&self.drawn(*seed, edit.truncation.psi), edit)?,
-        };
-        let mut codes = vec![code; self.info().num_layers];
+    /// One code per layer of each edit, truncated, before moves.
+    fn codes(&mut self, edits: &[&Edit]) -> Result<Vec<Vec<Vec<f32>>>, RenderError> {
+        let origins: Vec<Option<Origin>> = edits.iter().map(|edit| self.origin(edit)).collect();
+        let known = self.mapped(origins.iter().flatten())?;
         let network = &self.generator.network;
-        if network.mean_code(0).is_some() {
-            latent::truncate(&mut codes, |layer| network.mean_code(layer).unwrap_or_default(), edit.truncation);
-        }
-        Ok(codes)
+        let codes = edits.iter().zip(&origins).map(|(edit, origin)| {
+            let code = match (&edit.sample.code, origin) {
+                (Code::WPlus(codes), _) => return codes.clone(),
+                (Code::W(w), _) => w.clone(),
+                (_, origin) => origin.as_ref().and_then(|origin| known.get(origin)).cloned().unwrap_or_default(),
+            };
+            let mut codes = vec![code; self.info().num_layers];
+            if network.mean_code(0).is_some() {
+                latent::truncate(&mut codes, |layer| network.mean_code(layer).unwrap_or_default(), edit.truncation);
+            }
+            codes
+        });
+        Ok(codes.collect())
+    }
+
+    /// What an edit's code is made from, unless it is given.
+    fn origin(&self, edit: &Edit) -> Option<Origin> {
+        let z = match &edit.sample.code {
+            Code::WPlus(_) | Code::W(_) => return None,
+            Code::Z(z) => z.clone(),
+            Code::Seed(seed) => self.drawn(*seed, edit.truncation.psi),
+        };
+        Some(Origin { z, label: Label::of(&edit.sample) })
     }
 
     /// z of a seed.
@@ -160,37 +214,60 @@ impl Loaded {
         }
     }
 
-    /// The code of z.
-    fn mapped(&mut self, z: &[f32], edit: &Edit) -> Result<Vec<f32>, RenderError> {
-        let label = Label::of(&edit.sample);
-        let weights = label.weights().iter().map(|(class, weight)| (*class, weight.to_bits()));
-        let key = Mapped { z: z.iter().map(|x| x.to_bits()).collect(), label: weights.collect() };
-        if let Some(code) = self.codes.get(&key) {
-            return Ok(code.clone());
+    /// The code of each z.
+    fn mapped<'a>(
+        &mut self,
+        origins: impl Iterator<Item = &'a Origin>,
+    ) -> Result<HashMap<&'a Origin, Vec<f32>>, RenderError> {
+        let mut known = HashMap::new();
+        let mut missing = Vec::new();
+        for origin in origins {
+            match self.codes.get(origin) {
+                Some(code) => _ = known.insert(origin, code.clone()),
+                None if missing.contains(&origin) => {}
+                None => missing.push(origin),
+            }
         }
-        let code = self.generator.network.code_from_z(z, &label)?;
-        self.codes.insert(key, code.clone());
-        Ok(code)
+        for some in missing.chunks(MAPPED_TOGETHER) {
+            let z: Vec<&[f32]> = some.iter().map(|origin| origin.z.as_slice()).collect();
+            let labels: Vec<&Label> = some.iter().map(|origin| &origin.label).collect();
+            let codes = self.generator.network.codes_from_z(&z, &labels)?;
+            for (&origin, code) in some.iter().zip(codes) {
+                self.codes.insert(origin.clone(), code.clone());
+                known.insert(origin, code);
+            }
+        }
+        Ok(known)
     }
 
-    /// Runs the stage after those that `trace` holds.
-    pub(super) fn run_stage(&self, trace: &mut Trace, stage: usize, input: StageInput) {
-        let codes: Vec<Tensor<2>> = (input.codes.iter())
-            .map(|code| Tensor::from_data(TensorData::new(code.clone(), [1, code.len()]), &self.device))
-            .collect();
-        let Noise { mode, seed } = input.noise.unwrap_or_default();
-        let random = |layer, size| self.random_noise(seed, layer, size);
-        let noise = match mode {
+    /// Runs a stage for so many samples after `before`, the output of the stage before it. Their noise is of one mode.
+    pub(super) fn run(&self, stage: usize, before: Option<&Activation>, inputs: &[&StageInput]) -> Activation {
+        self.stages_run.update(|run| run + inputs.len() as u64);
+        let code = |layer: usize| {
+            let values: Vec<f32> = inputs.iter().flat_map(|input| input.codes[layer].iter().copied()).collect();
+            let dim = values.len() / inputs.len();
+            Tensor::from_data(TensorData::new(values, [inputs.len(), dim]), &self.device)
+        };
+        let codes: Vec<Tensor<2>> = (0..self.stages[stage].layers.len()).map(code).collect();
+        let noise_of: Vec<Noise> = inputs.iter().map(|input| input.noise.unwrap_or_default()).collect();
+        debug_assert!(noise_of.iter().all(|noise| noise.mode == noise_of[0].mode), "noise of several modes");
+        let random = |layer, size| {
+            let seeds = noise_of.iter().map(|noise| noise.seed);
+            match noise_of.iter().all(|noise| noise.seed == noise_of[0].seed) {
+                true => self.random_noise(noise_of[0].seed, layer, size),
+                false => Tensor::cat(seeds.map(|seed| self.random_noise(seed, layer, size)).collect(), 0),
+            }
+        };
+        let noise = match noise_of[0].mode {
             NoiseMode::Const => NoiseInput::Const,
             NoiseMode::None => NoiseInput::None,
             NoiseMode::Random => NoiseInput::Given(&random),
         };
-        let before = stage.checked_sub(1).and_then(|before| trace.output(before));
-        let conditions =
-            Conditions { label: input.label.clone().unwrap_or_default(), psi: input.psi.unwrap_or_default() };
-        let output = self.generator.network.run(stage, before, &codes, &noise, &conditions);
-        trace.push(input, output);
-        debug_assert!(trace.output(stage).is_some(), "stages run in order");
+        let conditions = inputs.iter().map(|input| Conditions {
+            label: input.label.clone().unwrap_or_default(),
+            psi: input.psi.unwrap_or_default(),
+        });
+        self.generator.network.run(stage, before, &codes, &noise, &conditions.collect::<Vec<_>>())
     }
 
     /// Standard normal noise of a layer.
@@ -203,13 +280,6 @@ impl Loaded {
         let made = noise.get_or_insert_with(seed, LayerNoise::new).entry(layer).or_insert_with(make).clone();
         noise.trim(|_| false);
         made
-    }
-
-    /// The picture after a stage, if it is large enough to show instead of the whole.
-    pub(super) fn preview(&self, trace: &Trace, stage: usize) -> Option<Tensor<4>> {
-        const SMALLEST: usize = 64;
-        let picture = trace.output(stage)?.picture.clone();
-        picture.filter(|picture| picture.dims()[2].max(picture.dims()[3]) >= SMALLEST)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use burn::tensor::Tensor;
 
+use super::model::Loaded;
 use super::recent::Recent;
 use crate::edit::Noise;
 use crate::generator::{Activation, Label};
@@ -47,8 +48,9 @@ impl Trace {
         self.outputs.get(stage).map(|(_, output)| output)
     }
 
-    /// Adds the output of the next stage.
-    pub(super) fn push(&mut self, input: StageInput, output: Activation) {
+    /// Runs the stage after those that it holds.
+    pub(super) fn run(&mut self, model: &Loaded, input: StageInput) {
+        let output = model.run(self.outputs.len(), self.outputs.last().map(|(_, output)| output), &[&input]);
         self.outputs.push((input, output));
     }
 
@@ -108,6 +110,11 @@ impl Traces {
         (trace, stages)
     }
 
+    /// What `view` shows, if that is remembered.
+    pub(super) fn of_view(&self, view: ViewId) -> Option<&Trace> {
+        self.0.peek(&Owner::View(view))
+    }
+
     /// The trace of `owner`, empty.
     pub(super) fn restart(&mut self, owner: Owner) -> &mut Trace {
         let trace = self.0.get_or_insert_with(owner, Trace::default);
@@ -137,7 +144,8 @@ mod tests {
         let inputs = inputs(codes);
         let (trace, first) = traces.resume(owner, &inputs);
         for input in inputs.into_iter().skip(first) {
-            trace.push(input, Activation { features: Tensor::zeros([1, 1, 10, 10], &Device::flex()), picture: None });
+            let output = Activation { features: Tensor::zeros([1, 1, 10, 10], &Device::flex()), picture: None };
+            trace.outputs.push((input, output));
         }
         traces.trim();
         3 - first

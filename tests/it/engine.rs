@@ -8,17 +8,19 @@ use sefa_studio::gpu::RenderDevice;
 use sefa_studio::progress::{self, Cancelled};
 use sefa_studio::render::{Engine, Example, RenderError, Source, ViewId};
 
-fn toy_heads() -> Engine {
+use crate::support::stylegan2_of_256;
+
+pub fn toy_heads() -> Engine {
     let mut engine = Engine::new(RenderDevice::cpu(None));
     engine.open(&Source::Example(Example::ToyHeads), &mut progress::silent).unwrap();
     engine
 }
 
-fn sample(seed: u64) -> Edit {
+pub fn sample(seed: u64) -> Edit {
     Edit { sample: Sample { code: Code::Seed(Seed::studio(seed)), class: None, mix: None }, ..Edit::default() }
 }
 
-fn moved(engine: &mut Engine, group: Group, value: f32) -> Move {
+pub fn moved(engine: &mut Engine, group: Group, value: f32) -> Move {
     let layers = engine.info().unwrap().group(group).unwrap();
     let basis = engine.factorize(&layers, Weighting::RowNormalised).unwrap();
     let direction = Direction::sefa(layers, Weighting::RowNormalised, 0, basis.direction(0).to_vec());
@@ -216,44 +218,4 @@ fn an_export_leaves_the_traces_of_views_alone_and_starts_from_them() {
     // What is taken from another trace is what it was made from.
     let found = engine.render_view(ViewId(7), &with(1, &[&bottom]), || false).unwrap().to_f32().unwrap();
     assert_eq!(found, toy_heads().render(&with(1, &[&bottom])).unwrap().to_f32().unwrap());
-}
-
-/// A thin StyleGAN2 of 256 pixels with numbers from a formula.
-fn stylegan2_of_256() -> tempfile::NamedTempFile {
-    use safetensors::tensor::{Dtype, TensorView};
-    let mut tensors: Vec<(String, Vec<usize>)> = Vec::new();
-    let mut add = |name: String, shape: &[usize]| tensors.push((name, shape.to_vec()));
-    for i in 0..2 {
-        add(format!("mapping.fc{i}.weight"), &[8, 8]);
-        add(format!("mapping.fc{i}.bias"), &[8]);
-    }
-    add("mapping.w_avg".into(), &[8]);
-    add("synthesis.b4.const".into(), &[8, 4, 4]);
-    for r in [4, 8, 16, 32, 64, 128, 256] {
-        for layer in if r == 4 { &["conv1"][..] } else { &["conv0", "conv1"] } {
-            let prefix = format!("synthesis.b{r}.{layer}");
-            add(format!("{prefix}.weight"), &[8, 8, 3, 3]);
-            add(format!("{prefix}.bias"), &[8]);
-            add(format!("{prefix}.affine.weight"), &[8, 8]);
-            add(format!("{prefix}.affine.bias"), &[8]);
-            add(format!("{prefix}.noise_const"), &[r, r]);
-            add(format!("{prefix}.noise_strength"), &[]);
-        }
-        add(format!("synthesis.b{r}.torgb.weight"), &[3, 8, 1, 1]);
-        add(format!("synthesis.b{r}.torgb.bias"), &[3]);
-        add(format!("synthesis.b{r}.torgb.affine.weight"), &[8, 8]);
-        add(format!("synthesis.b{r}.torgb.affine.bias"), &[8]);
-    }
-    let number = |i: usize| ((i * 7919 % 2003) as f32 / 1001.5 - 1.0).to_le_bytes();
-    let values: Vec<Vec<u8>> = tensors
-        .iter()
-        .map(|(name, shape)| (0..shape.iter().product()).flat_map(|i| number(i + name.len())).collect())
-        .collect();
-    let views = tensors
-        .iter()
-        .zip(&values)
-        .map(|((name, shape), values)| (name.clone(), TensorView::new(Dtype::F32, shape.clone(), values).unwrap()));
-    let file = tempfile::Builder::new().suffix(".safetensors").tempfile().unwrap();
-    safetensors::serialize_to_file(views, None, file.path()).unwrap();
-    file
 }

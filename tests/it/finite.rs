@@ -58,6 +58,11 @@ fn sums_that_overflow_inside_a_network_show_on_every_device() {
             assert!(matches!(picture.to_pixels(), Err(RenderError::NotFinite)), "{label}");
             let shown = screen.as_mut().map(|screen| screen.show(&picture).map(drop));
             assert!(matches!(shown, None | Some(Err(RenderError::NotFinite))), "{label}");
+            // In a batch it spoils nothing but itself.
+            let tiles = engine.tiles(&[info.start(0), overflowing(&info), info.start(1)], 8, None).unwrap();
+            let is_good: Vec<bool> = tiles.iter().map(Result::is_ok).collect();
+            assert_eq!(is_good, [true, false, true], "{label}");
+            assert!(matches!(tiles[1], Err(RenderError::NotFinite)), "{label}");
             // Nothing of it stays.
             assert!(engine.render(&info.start(0)).unwrap().to_pixels().is_ok(), "{label}");
         }

@@ -1,6 +1,7 @@
 //! Every fixture, the same body on the CPU and on wgpu: w, activations stage by stage, pictures, SeFa, stored edits. The
 //! bounds are those of the fixtures' README.
 
+mod batches;
 mod biggan;
 mod chain;
 mod dcgan;
@@ -127,7 +128,7 @@ impl Case {
 
     #[track_caller]
     fn assert_code(&self, generator: &Generator, name: &str, n: usize) -> Vec<f32> {
-        let code = generator.network.code_from_z(&self.expected.row("z", n), &self.label(n)).unwrap();
+        let code = code_from_z(generator, &self.expected.row("z", n), &self.label(n));
         assert_close_relative(&self.what(name, n), &code, &self.expected.row(name, n), CODE);
         code
     }
@@ -193,6 +194,10 @@ fn open(file: &Path, device: &RenderDevice) -> Engine {
     let opened = engine.open(&Source::File(file.into()), &mut progress::silent);
     opened.unwrap_or_else(|error| panic!("{}: {error:?}", file.display()));
     engine
+}
+
+fn code_from_z(generator: &Generator, z: &[f32], label: &Label) -> Vec<f32> {
+    generator.network.codes_from_z(&[z], &[label]).unwrap().remove(0)
 }
 
 fn weights(file: &Path) -> Weights {

@@ -14,6 +14,7 @@ mod scripted;
 mod seeds;
 mod structure;
 mod support;
+mod tiles;
 #[cfg(feature = "gui")]
 mod ui;
 #[cfg(all(feature = "gui", target_os = "linux"))]

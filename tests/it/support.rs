@@ -143,7 +143,7 @@ pub fn run_stages_with(
         let code = |_: &usize| Tensor::from_data(TensorData::new(code.to_vec(), [1, code.len()]), device);
         let codes: Vec<Tensor<2>> = stage.layers.iter().map(code).collect();
         let before = outputs.last().map(|output| &output.0);
-        let output = generator.network.run(i, before, &codes, noise, conditions);
+        let output = generator.network.run(i, before, &codes, noise, std::slice::from_ref(conditions));
         outputs.push(StageOutput(output));
     }
     outputs
@@ -169,4 +169,44 @@ pub fn read_texture(setup: &sefa_studio::gpu::WgpuSetup, texture: &wgpu::Texture
     let mapped = buffer.slice(..).get_mapped_range().unwrap();
     let mapped: &[u8] = &mapped;
     mapped.chunks_exact(padded as usize).flat_map(|row| row[..4 * width as usize].to_vec()).collect()
+}
+
+/// A thin StyleGAN2 of 256 pixels with numbers from a formula.
+pub fn stylegan2_of_256() -> tempfile::NamedTempFile {
+    use safetensors::tensor::{Dtype, TensorView};
+    let mut tensors: Vec<(String, Vec<usize>)> = Vec::new();
+    let mut add = |name: String, shape: &[usize]| tensors.push((name, shape.to_vec()));
+    for i in 0..2 {
+        add(format!("mapping.fc{i}.weight"), &[8, 8]);
+        add(format!("mapping.fc{i}.bias"), &[8]);
+    }
+    add("mapping.w_avg".into(), &[8]);
+    add("synthesis.b4.const".into(), &[8, 4, 4]);
+    for r in [4, 8, 16, 32, 64, 128, 256] {
+        for layer in if r == 4 { &["conv1"][..] } else { &["conv0", "conv1"] } {
+            let prefix = format!("synthesis.b{r}.{layer}");
+            add(format!("{prefix}.weight"), &[8, 8, 3, 3]);
+            add(format!("{prefix}.bias"), &[8]);
+            add(format!("{prefix}.affine.weight"), &[8, 8]);
+            add(format!("{prefix}.affine.bias"), &[8]);
+            add(format!("{prefix}.noise_const"), &[r, r]);
+            add(format!("{prefix}.noise_strength"), &[]);
+        }
+        add(format!("synthesis.b{r}.torgb.weight"), &[3, 8, 1, 1]);
+        add(format!("synthesis.b{r}.torgb.bias"), &[3]);
+        add(format!("synthesis.b{r}.torgb.affine.weight"), &[8, 8]);
+        add(format!("synthesis.b{r}.torgb.affine.bias"), &[8]);
+    }
+    let number = |i: usize| ((i * 7919 % 2003) as f32 / 1001.5 - 1.0).to_le_bytes();
+    let values: Vec<Vec<u8>> = tensors
+        .iter()
+        .map(|(name, shape)| (0..shape.iter().product()).flat_map(|i| number(i + name.len())).collect())
+        .collect();
+    let views = tensors
+        .iter()
+        .zip(&values)
+        .map(|((name, shape), values)| (name.clone(), TensorView::new(Dtype::F32, shape.clone(), values).unwrap()));
+    let file = tempfile::Builder::new().suffix(".safetensors").tempfile().unwrap();
+    safetensors::serialize_to_file(views, None, file.path()).unwrap();
+    file
 }

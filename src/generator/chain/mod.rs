@@ -160,7 +160,7 @@ impl Network for Chain {
         input: Option<&Activation>,
         codes: &[Tensor<2>],
         _noise: &NoiseInput,
-        conditions: &Conditions,
+        conditions: &[Conditions],
     ) -> Activation {
         let (description, ops) = &self.stages[stage];
         let as_map = |code: &Tensor<2>| {
@@ -172,13 +172,13 @@ impl Network for Chain {
         let x = before.or_else(|| codes.first().map(|(_, code)| code.clone()));
         // A first stage reads z, in every recipe whose shapes fit; one that reads only the class starts from that.
         let device = x.as_ref().map(Tensor::device).unwrap_or_default();
-        let n = x.as_ref().map_or(1, |x| x.dims()[0]);
+        let n = conditions.len();
         let class = self.classes.filter(|_| description.reads_label).map(|classes| {
-            let row = conditions.label.one_hot(classes);
-            tensor(row, [1, classes, 1, 1], &device).repeat(&[n, 1, 1, 1])
+            let rows = conditions.iter().flat_map(|conditions| conditions.label.one_hot(classes)).collect();
+            tensor(rows, [n, classes, 1, 1], &device)
         });
         let Some(x) = x.or_else(|| class.clone()) else {
-            let nothing = Tensor::zeros([1, 1, 1, 1], &device);
+            let nothing = Tensor::zeros([n, 1, 1, 1], &device);
             return Activation { features: nothing, picture: None };
         };
         let x = run_all(ops, x, &Inputs { codes, class, ..Inputs::default() });

@@ -6,12 +6,14 @@
     reason = "vectors of the widest instruction set there is, and results that threads write side by side"
 )]
 
+mod area;
 mod attention;
 mod doubling;
 mod doubling_tiles;
 mod filtered;
 mod gram;
 mod kernel;
+mod linear;
 mod memory;
 mod norm;
 mod phases;
@@ -25,12 +27,14 @@ use std::ops::Range;
 
 use rayon::prelude::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
 
+pub(crate) use area::area_mean;
 pub(crate) use attention::attention;
 pub(crate) use doubling::PackedUp;
 pub use filtered::Plan;
 pub(crate) use filtered::filtered;
 pub use gram::Gram;
 use kernel::{OUTPUTS, POSITIONS, accumulate, widest};
+pub(crate) use linear::products;
 pub(crate) use memory::bordered;
 use memory::{Buffer, Disjoint, Source, Strip, fresh};
 pub(crate) use norm::{StyleChannel, pixel_norm, style_layer};

@@ -1,6 +1,6 @@
 //! What follows the sums of a convolution, and the pass that adds sums whose input channels were shared out.
 
-use burn::tensor::DType;
+use burn::tensor::{DType, Tensor};
 use burn_wgpu::CubeTensor;
 use cubecl::ir::ElemType;
 use cubecl::prelude::*;
@@ -15,8 +15,11 @@ pub(super) struct Epilogue {
     scale: ComptimeOption<Box<[f32]>>,
     /// `[outputs]`
     bias: ComptimeOption<Box<[f32]>>,
-    /// `[height, width]` of the output
+    /// `[height, width]` of the output, one for all samples or one each
     noise: ComptimeOption<Box<[f32]>>,
+    /// From the noise of a sample to that of the next: 0 where they share it.
+    noise_step: usize,
+    outputs: usize,
     /// 1 for none.
     slope: f32,
     /// Infinity for none.
@@ -28,7 +31,14 @@ impl Epilogue {
     pub(super) fn check(after: &After, [samples, outputs, height, width]: [usize; 4]) {
         assert!(after.scale.as_ref().is_none_or(|scale| scale.dims() == [samples, outputs]), "scales");
         assert!(after.bias.as_ref().is_none_or(|bias| bias.dims() == [outputs]), "biases");
-        assert!(after.noise.as_ref().is_none_or(|noise| noise.dims() == [1, 1, height, width]), "noise");
+        let fits =
+            |noise: &Tensor<4>| noise.dims()[1..] == [1, height, width] && [1, samples].contains(&noise.dims()[0]);
+        assert!(after.noise.as_ref().is_none_or(fits), "noise");
+    }
+
+    /// Whether each sample has noise of its own.
+    pub(super) fn has_own_noise(after: &After) -> bool {
+        after.noise.as_ref().is_some_and(|noise| noise.dims()[0] > 1)
     }
 
     /// For a result `[samples, outputs, height, width]`.
@@ -38,6 +48,8 @@ impl Epilogue {
             after.scale.clone().map(|scale| primitive(scale).into_buffer_arg()).into(),
             after.bias.clone().map(|bias| primitive(bias).into_buffer_arg()).into(),
             after.noise.clone().map(|noise| primitive(noise).into_buffer_arg()).into(),
+            if Self::has_own_noise(after) { shape[2] * shape[3] } else { 0 },
+            shape[1],
             after.slope.unwrap_or(1.0),
             after.clamp.unwrap_or(f32::INFINITY),
         )
@@ -63,10 +75,11 @@ pub(super) fn finish<N: Size>(
     }
     if comptime!(after.noise.is_some()) {
         let noise = after.noise.as_ref().unwrap();
+        let first = sample_channel / after.outputs * after.noise_step + pixel;
         let mut values = Vector::<f32, N>::new(0.0);
         #[unroll]
         for lane in 0..lanes {
-            values.insert(lane, noise[pixel + lane]);
+            values.insert(lane, noise[first + lane]);
         }
         x += values;
     }

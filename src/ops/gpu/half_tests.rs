@@ -3,7 +3,7 @@
 use burn::tensor::{DType, Device, Tensor};
 
 use super::tests::device;
-use crate::ops::tests::{everything, numbers, weights};
+use crate::ops::tests::{everything, noise_shape, numbers, weights};
 use crate::ops::{
     self, After, Conv, ConvNearestUp, ConvTranspose, ConvUp, Norm, Place, Precision, StyleLayer, Upsample, stored_as,
 };
@@ -42,7 +42,7 @@ pub(super) fn map(shape: [usize; 4], seed: usize, place: &Place) -> Tensor<4> {
 
 /// All that can follow a convolution; no limit, which would hide errors.
 pub(super) fn after(n: usize, outputs: usize, [height, width]: [usize; 2], place: &Place) -> After {
-    let noise = Some(numbers([1, 1, height, width], 5, place));
+    let noise = Some(numbers(noise_shape(n, [height, width]), 5, place));
     After { noise, clamp: None, ..everything(n, outputs, 1, place) }
 }
 
@@ -112,7 +112,8 @@ fn normalisations_in_f16_are_within_its_bound() {
         compare(&format!("style layer, {side} pixels"), &half, DType::F16, |place| {
             let host = |seed| numbers([channels], seed, place).into_data().try_into_vec::<f32>().unwrap();
             let layer = StyleLayer::new(host(4), host(5), blur, place);
-            let (noise, style) = (numbers([1, 1, side, side], 3, place), numbers([n, 2 * channels], 2, place));
+            let (noise, style) =
+                (numbers(noise_shape(n, [side, side]), 3, place), numbers([n, 2 * channels], 2, place));
             layer.forward(map([n, channels, side, side], 1, place), Some(noise), style)
         });
     }

@@ -73,9 +73,9 @@ fn linear_kernel(
     }
 }
 
-/// True if the kernel is made for products of `rows` rows with a matrix of so many columns.
-pub(crate) fn is_for([rows, outputs]: [usize; 2]) -> bool {
-    rows <= 16 && outputs.is_multiple_of(LANES)
+/// True if the kernel is made for products of a few rows with a matrix of so many columns.
+pub(crate) fn is_for(outputs: usize) -> bool {
+    outputs.is_multiple_of(LANES)
 }
 
 /// `max(y, slope y)` with y = x W + b: x `[N, inputs]`, W `[inputs, outputs]`, b `[1, outputs]`, slope at most 1.
@@ -91,7 +91,7 @@ pub(crate) fn demodulation(x: Tensor<2>, squares: Tensor<2>, gain: f32) -> Tenso
 fn launch(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<2>>, factor: f32, finish: Finish) -> Tensor<2> {
     let ([rows, inputs], [weight_inputs, outputs]) = (x.dims(), weight.dims());
     assert_eq!(inputs, weight_inputs, "inputs");
-    assert!(is_for([rows, outputs]) && bias.as_ref().is_none_or(|bias| bias.dims() == [1, outputs]), "outputs");
+    assert!(is_for(outputs) && bias.as_ref().is_none_or(|bias| bias.dims() == [1, outputs]), "outputs");
     let x = primitive(x);
     let out = fresh(&x, [rows, outputs], DType::F32);
     linear_kernel::launch(

@@ -9,6 +9,7 @@
 //! kernel (one of them is cubecl's own). cubecl checks no index into a slice, so launchers assert the shapes that kernels
 //! rely on, and kernels compare each index with them.
 
+mod area;
 mod ceiling;
 mod conv;
 mod double;
@@ -32,6 +33,7 @@ use half::f16;
 
 use super::{After, Place, is_cpu, stored_as};
 
+pub(crate) use area::area_mean;
 pub(crate) use ceiling::multiply_add;
 pub(crate) use conv::{Conv, TILES as CONV_TILES};
 pub(crate) use double::{Double, TILES as DOUBLE_TILES};

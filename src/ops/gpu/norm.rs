@@ -10,12 +10,14 @@ use super::{THREADS, elem_type, fresh, into_tensor, lanes, linear_count, primiti
 /// Pixels that a workgroup takes the moments of.
 const SEGMENT: usize = 16 * THREADS;
 
+/// `noise_step` is from the noise of a sample to that of the next, 0 where they share it.
 /// Writes `lrelu(blur(x) + noise * strength + bias)` and the moments of each segment: mean and sum of squared distances.
 #[cube(launch)]
 #[expect(clippy::too_many_arguments, reason = "buffers of a kernel")]
 fn moments_kernel<S: Float>(
     x: &[S],
     noise: ComptimeOption<&[f32]>,
+    noise_step: usize,
     strength: &[f32],
     bias: &[f32],
     out: &mut [S],
@@ -59,7 +61,7 @@ fn moments_kernel<S: Float>(
             value = f32::cast_from(x[at]);
         }
         if comptime!(noise.is_some()) {
-            value += noise.as_ref().unwrap()[pixel] * strength[channel];
+            value += noise.as_ref().unwrap()[CUBE_POS_Z as usize * noise_step + pixel] * strength[channel];
         }
         value += bias[channel];
         value = max_nan(value, 0.2 * value);
@@ -148,7 +150,7 @@ fn normalise_kernel<S: Float>(
     }
 }
 
-/// StyleGAN's layer after its convolution: x `[N, C, h, w]`, noise `[1, 1, h, w]`, style `[N, 2 C]`, strength and bias
+/// StyleGAN's layer after its convolution: x `[N, C, h, w]`, noise `[1, 1, h, w]` or `[N, 1, h, w]`, style `[N, 2 C]`, strength and bias
 /// `[1, C, 1, 1]`; `epsilon` is added to variances.
 pub(crate) fn style_layer(
     x: Tensor<4>,
@@ -161,7 +163,9 @@ pub(crate) fn style_layer(
     let [n, channels, height, width] = x.dims();
     assert_eq!(style.dims(), [n, 2 * channels], "styles");
     assert_eq!([strength.dims(), bias.dims()], [[1, channels, 1, 1]; 2], "strengths and biases");
-    assert!(noise.as_ref().is_none_or(|noise| noise.dims() == [1, 1, height, width]), "noise");
+    let fits = |noise: &Tensor<4>| noise.dims()[1..] == [1, height, width] && [1, n].contains(&noise.dims()[0]);
+    assert!(noise.as_ref().is_none_or(fits), "noise");
+    let noise_step = noise.as_ref().filter(|noise| noise.dims()[0] > 1).map_or(0, |_| height * width);
     let (x, style, strength, bias) = (primitive(x), primitive(style), primitive(strength), primitive(bias));
     let segments = (height * width).div_ceil(SEGMENT);
     let out = fresh(&x, [n, channels, height, width], x.dtype);
@@ -175,6 +179,7 @@ pub(crate) fn style_layer(
         CubeDim::new_1d(THREADS as u32),
         x.into_buffer_arg(),
         noise.map(|noise| primitive(noise).into_buffer_arg()).into(),
+        noise_step,
         strength.into_buffer_arg(),
         bias.into_buffer_arg(),
         out.clone().into_buffer_arg(),

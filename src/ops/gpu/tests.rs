@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::{CONV_TILES, Conv, DOUBLE_TILES, Double, is_able};
 use crate::gpu::{DeviceChoice, RenderDevice};
-use crate::ops::tests::{assert_equal, everything, numbers, weights};
+use crate::ops::tests::{assert_equal, everything, noise_shape, numbers, weights};
 use crate::ops::{self, After, Norm, Upsample};
 
 /// wgpu on whatever this machine has (software Vulkan counts). A missing GPU is said aloud, and fails where
@@ -46,7 +46,7 @@ fn compare(
 ) {
     let [n, inputs, height, width] = shape;
     let after = |device: &Device| After {
-        noise: Some(numbers([1, 1, scale * height, scale * width], 5, device)),
+        noise: Some(numbers(noise_shape(n, [scale * height, scale * width]), 5, device)),
         ..everything(n, outputs, 1, device)
     };
     let cpu = Device::flex();
@@ -166,7 +166,7 @@ fn style_layers_equal_plain_ones() {
                 ops::StyleLayer::new(host(4), host(5), blur, device).with_epsilon(if blur { 1e-2 } else { 1e-8 });
             let x = numbers([n, channels, side, side], 1, device).add_scalar(mean);
             let style = numbers([n, 2 * channels], 2, device);
-            let noise = (mean != 3.0).then(|| numbers([1, 1, side, side], 3, device));
+            let noise = (mean != 3.0).then(|| numbers(noise_shape(n, [side, side]), 3, device));
             layer.forward(x, noise, style)
         };
         assert_equal(result(&gpu), result(&Device::flex()));
@@ -182,6 +182,20 @@ fn pixel_norms_equal_plain_ones() {
     }
     let code = |device: &Device| ops::pixel_norm(numbers([2, 40], 1, device)).reshape([2, 40, 1, 1]);
     assert_equal(code(&gpu), code(&Device::flex()));
+}
+
+#[test]
+fn means_over_areas_equal_plain_ones() {
+    let Some(gpu) = device() else { return };
+    for (shape, size) in ops::area::tests::SIZES {
+        let result = |device: &Device| ops::area_mean(numbers(shape, 1, device).mul_scalar(1.5), size);
+        assert_equal(result(&gpu), result(&Device::flex()));
+    }
+    for broken in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let x = Tensor::<4>::from_data([[[[0.0, 0.0, 0.0, broken]]]], &gpu);
+        let found = ops::area_mean(x, [1, 2]).into_data().try_into_vec::<f32>().unwrap();
+        assert!(found[0] == 0.0 && !found[1].is_finite(), "{broken} became {}", found[1]);
+    }
 }
 
 #[test]

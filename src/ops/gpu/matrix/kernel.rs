@@ -23,6 +23,8 @@ pub(super) struct Kernel {
     pub(super) is_half: bool,
     /// Optional operands, in the order of their bindings.
     pub(super) operands: Vec<&'static str>,
+    /// Each sample has noise of its own.
+    pub(super) has_own_noise: bool,
     /// As WGSL writes them.
     pub(super) slope: Option<String>,
     pub(super) clamp: Option<String>,
@@ -112,6 +114,7 @@ impl Kernel {
             scale => has("scale"),
             bias => has("bias"),
             noise => has("noise"),
+            own_noise => self.has_own_noise,
             slope => self.slope.clone(),
             clamp => self.clamp.clone(),
             kept => self.kept,

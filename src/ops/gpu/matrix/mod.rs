@@ -140,6 +140,7 @@ impl MatrixConv {
             share,
             is_half: parts.dtype == DType::F16,
             operands,
+            has_own_noise: Epilogue::has_own_noise(now),
             slope: now.slope.map(wgsl),
             clamp: limit.map(wgsl),
             kept: if now.clamp.is_some() { "0x7f800001u" } else { "0x7f800000u" },

@@ -35,6 +35,7 @@ fn the_shader_is_valid_in_every_form() {
                 share: 32,
                 is_half,
                 operands,
+                has_own_noise: tile.plan.inputs == 16,
                 slope: optional(0.2),
                 clamp: optional(65504.0),
                 kept: "0x7f800000u",

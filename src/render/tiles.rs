@@ -1,0 +1,215 @@
+//! Tiles: many small pictures, several in one pass of the network.
+
+use burn::tensor::Tensor;
+
+use super::model::Loaded;
+use super::trace::{StageInput, Trace};
+use super::{Engine, Pixels, RenderError, ViewId};
+use crate::edit::{Edit, NoiseMode};
+use crate::generator::{Activation, read_back};
+use crate::ops::area_mean;
+
+/// A small picture on the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tile {
+    pub pixels: Pixels,
+    /// False if it is the network's own smaller picture, from halfway through.
+    pub is_exact: bool,
+}
+
+/// A tile, or what is wrong with it alone.
+pub type TileResult = Result<Tile, RenderError>;
+
+/// Tiles of one pass, at most. Kernels for matrix units are compiled for each number of samples, so it is a power of two.
+const TOGETHER: usize = 16;
+/// Bytes of the largest map of all tiles of a pass: eight of a network of 128 pixels, one of 1024.
+const BATCH_BYTES: u64 = 128 << 20;
+/// Tiles among which those are looked for that one pass makes.
+const LOOKED_AT: usize = 64;
+
+impl Engine {
+    /// The tiles of `edits`: pictures whose larger side has at most `side` pixels, means over areas of the network's own. Where the
+    /// network has a smaller picture that is large enough on its way, that one is taken instead ([`Tile::is_exact`] tells).
+    ///
+    /// Stages whose inputs are those of what `from` shows do not run again, for any of the tiles.
+    ///
+    /// # Errors
+    /// No model is open, or the device failed. What is wrong with one tile is told in its place: an edit that does not fit, a
+    /// picture that is not finite.
+    pub fn tiles(&mut self, edits: &[Edit], side: usize, from: Option<ViewId>) -> Result<Vec<TileResult>, RenderError> {
+        self.all_tiles(edits, side, from, false)
+    }
+
+    /// As [`Engine::tiles`], all of them exact.
+    pub fn exact_tiles(
+        &mut self,
+        edits: &[Edit],
+        side: usize,
+        from: Option<ViewId>,
+    ) -> Result<Vec<TileResult>, RenderError> {
+        self.all_tiles(edits, side, from, true)
+    }
+
+    fn all_tiles(
+        &mut self,
+        edits: &[Edit],
+        side: usize,
+        from: Option<ViewId>,
+        exact: bool,
+    ) -> Result<Vec<TileResult>, RenderError> {
+        let mut waiting: Vec<usize> = (0..edits.len()).collect();
+        let mut tiles: Vec<Option<TileResult>> = edits.iter().map(|_| None).collect();
+        while !waiting.is_empty() {
+            let wanted: Vec<&Edit> = waiting.iter().map(|&at| &edits[at]).collect();
+            for (at, tile) in self.first_tiles(&wanted, side, from, exact)? {
+                tiles[waiting[at]] = Some(tile);
+            }
+            waiting.retain(|&at| tiles[at].is_none());
+        }
+        Ok(tiles.into_iter().flatten().collect())
+    }
+
+    /// One pass of the network: the tile of the first of `edits`, and those of others that can be made with it, by their places
+    /// in `edits`. For whoever has other things to do between passes; the rest is as in [`Engine::tiles`].
+    pub fn first_tiles(
+        &mut self,
+        edits: &[&Edit],
+        side: usize,
+        from: Option<ViewId>,
+        exact: bool,
+    ) -> Result<Vec<(usize, TileResult)>, RenderError> {
+        let together = self.tiles_together();
+        let model = self.model.as_mut().ok_or(RenderError::NoModel)?;
+        let Some(first) = edits.first() else { return Ok(Vec::new()) };
+        if let Err(error) = model.check(first) {
+            return Ok(vec![(0, Err(error))]);
+        }
+        let looked_at = (0..edits.len().min(LOOKED_AT)).filter(|&at| model.check(edits[at]).is_ok());
+        let (places, fitting): (Vec<usize>, Vec<&Edit>) = looked_at.map(|at| (at, edits[at])).unzip();
+        let inputs = model.inputs(&fitting)?;
+        let inputs = places.into_iter().zip(inputs.iter().map(Vec::as_slice));
+        let batch = Batch::first_of(inputs, from.and_then(|view| self.traces.of_view(view)), together);
+        let is_enough = |picture: &Tensor<4>| !exact && larger_side(picture) >= side;
+        let (picture, is_exact) = batch.pass(model, is_enough)?;
+        // Where all samples are equal, there is one picture for all.
+        let tiles = into_tiles(model, picture, side, is_exact)?.into_iter().cycle();
+        Ok(batch.places.into_iter().zip(tiles).map(|(at, tile)| (at, tile.ok_or(RenderError::NotFinite))).collect())
+    }
+
+    /// How many tiles a pass makes at most: few of large networks, whose maps are large.
+    pub fn tiles_together(&self) -> usize {
+        let Some(model) = &self.model else { return 1 };
+        let limit = self.device.max_tensor_bytes().map_or(BATCH_BYTES, |most| most.min(BATCH_BYTES));
+        let fitting = (limit / model.map_bytes().max(1)).clamp(1, TOGETHER as u64);
+        1 << fitting.ilog2()
+    }
+}
+
+fn noise_mode(inputs: &[StageInput]) -> Option<NoiseMode> {
+    inputs.iter().find_map(|input| input.noise).map(|noise| noise.mode)
+}
+
+fn larger_side(picture: &Tensor<4>) -> usize {
+    let [_, _, height, width] = picture.dims();
+    height.max(width)
+}
+
+/// Tiles that one pass makes.
+struct Batch<'a> {
+    /// Of each tile among those that were asked for.
+    places: Vec<usize>,
+    /// What each stage reads, for each tile.
+    inputs: Vec<&'a [StageInput]>,
+    /// Stages whose outputs all tiles share with a trace, and the output of the last of them.
+    shared: usize,
+    before: Option<Activation>,
+}
+
+impl<'a> Batch<'a> {
+    /// The first tile, and others whose noise is of the same mode and that share as many stages with the trace.
+    fn first_of(
+        mut tiles: impl Iterator<Item = (usize, &'a [StageInput])>,
+        trace: Option<&Trace>,
+        together: usize,
+    ) -> Self {
+        let kind = |inputs: &[StageInput]| (trace.map_or(0, |trace| trace.agreement(inputs)), noise_mode(inputs));
+        let first = tiles.next();
+        let own = first.map_or((0, None), |(_, inputs)| kind(inputs));
+        let alike = first.into_iter().chain(tiles.filter(|(_, inputs)| kind(inputs) == own));
+        let (mut places, mut inputs): (Vec<_>, Vec<_>) = alike.take(together).unzip();
+        let count = inputs.len().checked_ilog2().map_or(0, |power| 1 << power);
+        places.truncate(count);
+        inputs.truncate(count);
+        let before = own.0.checked_sub(1).and_then(|last| trace?.output(last)).cloned();
+        Batch { places, inputs, shared: own.0, before }
+    }
+
+    /// Runs the other stages. Returns the pictures, `[N, C, H, W]`, or `[1, C, H, W]` where all are the same, and whether all
+    /// stages have run.
+    fn pass(&self, model: &Loaded, is_enough: impl Fn(&Tensor<4>) -> bool) -> Result<(Tensor<4>, bool), RenderError> {
+        let stages = model.stages().len();
+        let mut last = self.before.clone();
+        let mut samples = 1;
+        for stage in self.shared..stages {
+            let mut inputs: Vec<&StageInput> = self.inputs.iter().map(|inputs| &inputs[stage]).collect();
+            if samples == 1 && inputs.iter().all(|input| *input == inputs[0]) {
+                // So far all of them are one picture.
+                inputs.truncate(1);
+            } else if samples == 1 {
+                samples = inputs.len();
+                last = last.map(|last| last.repeated(samples));
+            }
+            let output = model.run(stage, last.as_ref(), &inputs);
+            // A smaller picture that all share says nothing of what tells them apart.
+            if stage + 1 < stages
+                && samples == self.inputs.len()
+                && let Some(picture) = output.picture.clone().filter(&is_enough)
+            {
+                return Ok((picture, false));
+            }
+            last = Some(output);
+        }
+        let picture = last.and_then(|last| last.picture).ok_or(RenderError::NoModel)?;
+        Ok((picture, true))
+    }
+}
+
+/// A tile of each picture; `None` for one that is not finite. Waits for the device.
+fn into_tiles(
+    model: &Loaded,
+    picture: Tensor<4>,
+    side: usize,
+    is_exact: bool,
+) -> Result<Vec<Option<Tile>>, RenderError> {
+    let [_, channels, height, width] = picture.dims();
+    let [height, width] = tile_size([height, width], side);
+    let order = model.info().channel_order;
+    let values = read_back(area_mean(picture, [height, width]))?;
+    let tile = |values: &[f32]| {
+        let is_finite = values.iter().all(|x| x.is_finite());
+        let pixels = || Pixels::from_planar(values, channels, height, width).in_rgb(order);
+        is_finite.then(|| Tile { pixels: pixels(), is_exact })
+    };
+    Ok(values.chunks_exact(channels * height * width).map(tile).collect())
+}
+
+/// Height and width of a tile: the larger of them `side`, unless the picture is smaller already.
+fn tile_size([height, width]: [usize; 2], side: usize) -> [usize; 2] {
+    let larger = height.max(width);
+    let side = side.clamp(1, larger);
+    [height, width].map(|length| ((2 * length * side + larger) / (2 * larger)).max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiles_keep_the_shape_of_the_picture() {
+        assert_eq!(tile_size([1024, 1024], 128), [128, 128]);
+        assert_eq!(tile_size([1024, 512], 100), [100, 50]);
+        assert_eq!(tile_size([64, 48], 200), [64, 48], "nothing grows");
+        assert_eq!(tile_size([5, 1000], 100), [1, 100]);
+        assert_eq!(tile_size([7, 7], 0), [1, 1]);
+    }
+}

@@ -8,12 +8,16 @@ use serde::Serialize;
 
 use super::arguments::{DeviceArguments, ReadingArguments};
 use super::progress::Bar;
-use super::{arguments, device_line, open_model, operators, print};
+use super::tiles::{self, TileReport};
+use super::{arguments, device_line, open_model, operators, print, soak};
 use crate::edit::{Direction, Edit, LayerSet, Move, Origin, Vectors, Weighting};
 use crate::generator::{Family, Group, LayerInfo, ModelInfo, Size};
 use crate::ops::{After, Conv};
 use crate::progress::Progress;
 use crate::render::{Engine, Example, Source};
+
+/// Passes of tiles to take the median of.
+const TILE_ROUNDS: u32 = 10;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -21,11 +25,20 @@ Examples:
   sefa-studio bench ffhq.pkl --device gpu --frames 100 --json
   sefa-studio bench ffhq.pkl --device gpu --precision f16
   sefa-studio bench --operators --device gpu
+  sefa-studio bench ffhq.pkl --soak 600
 
 Every frame has another seed, so that nothing comes from the cache. A frame ends when the picture is complete on the device; \
 the first one when its pixels have been read. On a GPU, loading compiles the kernels by rendering once. Stages are timed one \
 by one, waiting after each, so their sum is more than a frame. A top-layer move (layers 6 to the last) changes only what those \
 layers feed; the rest is remembered.
+
+Tiles are exact pictures of 128 pixels, read back: those of other samples, 8 in one pass where the network's maps are small, and \
+one after the other; then a sheet of 8 values of a top-layer move on the sample that a view shows, whose lower stages do not run \
+again, and the same with all stages of each.
+
+--soak uses the program at random for so many seconds: samples, moves of random groups of layers, comparisons, tiles, exports to \
+memory, the model opened again. It prints the memory of the process at the start and after each tenth of the time. Memory grows \
+until all that is remembered is as large as it may be; from the middle on it should not.
 
 GFLOP/s count the multiplications and additions of StyleGAN2's convolutions as written in the paper, two for each weight and \
 pixel, however they are computed. The ceiling is one large convolution on the same device.
@@ -56,6 +69,10 @@ pub struct Arguments {
     #[arg(long, value_name = "PIXELS", default_value = "1024", requires = "operators")]
     largest: usize,
 
+    /// Use the program at random for so long instead, and tell the memory that it takes
+    #[arg(long, value_name = "SECONDS", conflicts_with_all = ["operators", "frames"], value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    soak: Option<u64>,
+
     /// Print JSON instead of text
     #[arg(long)]
     json: bool,
@@ -82,6 +99,7 @@ struct Report {
     stages: Vec<StageReport>,
     /// Median frame while a move of the top layers (or the last layer, where there are none) changes.
     drag_top_ms: f64,
+    tiles: TileReport,
     /// All layers, nothing remembered.
     factorize_ms: f64,
     /// Some of these layers after that; `None` if the model has but one group.
@@ -104,6 +122,10 @@ pub fn run(arguments: Arguments, device: DeviceArguments) -> anyhow::Result<()> 
         return operators::run(device, arguments.smallest..=arguments.largest, arguments.json);
     }
     let source = arguments.file.unwrap_or(Source::Example(Example::default()));
+    if let Some(seconds) = arguments.soak {
+        let duration = Duration::from_secs(seconds);
+        return soak::run(&source, &arguments.reading, device, duration, arguments.json);
+    }
     let report = measure(&source, &arguments.reading, device, arguments.frames)?;
     match arguments.json {
         true => print(&format!("{}\n", serde_json::to_string_pretty(&report)?)),
@@ -128,7 +150,7 @@ fn measure(
 
     let bar = Bar::new();
     let progress = |done: u32| {
-        bar.show(Progress { stage: "measuring".into(), done: u64::from(done), total: 3 * u64::from(frames) });
+        bar.show(Progress { stage: "measuring".into(), done: u64::from(done), total: 4 * u64::from(frames) });
     };
     let mut times = Vec::new();
     for frame in 0..frames {
@@ -138,6 +160,7 @@ fn measure(
     let frame_ms = median(&mut times);
     let stages = stages(&mut engine, &info, frames, |frame| progress(frames + frame))?;
     let drag_top_ms = drag(&mut engine, &info, frames, |frame| progress(2 * frames + frame))?;
+    let tiles = tiles::measure(&mut engine, &info, frames.min(TILE_ROUNDS), |round| progress(3 * frames + round))?;
     drop(bar);
 
     let all = info.group(Group::All).context("the model has no layers")?;
@@ -160,6 +183,7 @@ fn measure(
         frame_gflops: gflops(multiply_adds(&info, |_| true), frame_ms),
         stages,
         drag_top_ms,
+        tiles,
         factorize_ms,
         factorize_again_ms,
         ceiling_gflops: ceiling_gflops(&mut engine, &info)?,
@@ -183,14 +207,8 @@ fn factorization_time(engine: &mut Engine, layers: &LayerSet) -> anyhow::Result<
 
 /// Median frame while a move of the top layers changes and everything else stays.
 fn drag(engine: &mut Engine, info: &ModelInfo, frames: u32, progress: impl Fn(u32)) -> anyhow::Result<f64> {
-    let last = info.num_layers - 1;
-    let layers = info.group(Group::Top).unwrap_or(LayerSet::range(last, last));
-    // Which direction makes no difference to the time.
-    let mut vector = vec![0.0; info.code_dim()];
-    vector[0] = 1.0;
     let mut edit = info.start(0);
-    let direction = Direction { layers, vectors: Vectors::One(vector), origin: Origin::Mixed };
-    edit.moves.push(Move::new(direction.into(), 0.0));
+    edit.moves.push(top_layer_move(info, 0.0));
     frame_time(engine, &edit)?;
     let mut times = Vec::new();
     for frame in 0..frames {
@@ -199,6 +217,17 @@ fn drag(engine: &mut Engine, info: &ModelInfo, frames: u32, progress: impl Fn(u3
         times.push(frame_time(engine, &edit)?);
     }
     Ok(median(&mut times))
+}
+
+/// A move of the top layers, or of the last one where there are none.
+pub(super) fn top_layer_move(info: &ModelInfo, value: f32) -> Move {
+    let last = info.num_layers - 1;
+    let layers = info.group(Group::Top).unwrap_or(LayerSet::range(last, last));
+    // Which direction makes no difference to the time.
+    let mut vector = vec![0.0; info.code_dim()];
+    vector[0] = 1.0;
+    let direction = Direction { layers, vectors: Vectors::One(vector), origin: Origin::Mixed };
+    Move::new(direction.into(), value)
 }
 
 /// Multiply-adds of StyleGAN2's convolutions at the resolutions that `counts`; `None` for other families, whose widths
@@ -280,16 +309,16 @@ fn stages(
 }
 
 /// Waits until the device has finished what was given to it.
-fn wait(engine: &Engine) -> anyhow::Result<()> {
+pub(super) fn wait(engine: &Engine) -> anyhow::Result<()> {
     engine.device().device().sync().map_err(|error| anyhow!("the device failed: {error:?}"))
 }
 
-fn milliseconds(duration: Duration) -> f64 {
+pub(super) fn milliseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
 
 /// The middle value; of an even number of values the mean of the two in the middle. 0 if there is none.
-fn median(values: &mut [f64]) -> f64 {
+pub(super) fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     match values {
         [] => 0.0,
@@ -331,6 +360,7 @@ impl Report {
             line(&format!("  {}", stage.name), stage.ms, "ms", stage.gflops);
         }
         line("top-layer move", self.drag_top_ms, "ms", None);
+        self.tiles.lines().into_iter().for_each(|(name, tiles)| line(&name, tiles, "tiles/s", None));
         line("factorise all layers", self.factorize_ms, "ms", None);
         if let Some(again) = self.factorize_again_ms {
             line("factorise other layers", again, "ms", None);

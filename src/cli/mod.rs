@@ -12,6 +12,8 @@ mod info;
 mod operators;
 mod progress;
 mod render;
+mod soak;
+mod tiles;
 
 use std::io::{self, ErrorKind, Write};
 use std::panic::AssertUnwindSafe;

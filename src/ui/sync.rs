@@ -74,6 +74,8 @@ impl App {
                 }
             }
             EventKind::Rendered { view, frame } => self.views.show(job, view, frame, self.easel.as_ref()),
+            // Nothing in the window asks for tiles yet.
+            EventKind::Tiles { .. } => {}
             EventKind::Done(Outcome::Written(path)) => {
                 self.tasks.retain(|task| task.job != job);
                 self.show_toast(ToastOf::Written(path), ctx);
@@ -108,11 +110,14 @@ impl App {
             if let Purpose::Again { recipe_of: Some(identity) } = self.openings.remove(position).purpose {
                 self.preferences.recipes.remove(&identity);
             }
-        }
-        if let Some((_, before)) = self.storing.take_if(|(storing, _)| *storing == job) {
+        } else if let Some((_, before)) = self.storing.take_if(|(storing, _)| *storing == job) {
             self.preferences.precision = before;
+        } else if let Some(position) = self.tasks.iter().position(|task| task.job == job) {
+            self.tasks.remove(position);
+        } else {
+            // Of a model that is closed.
+            return;
         }
-        self.tasks.retain(|task| task.job != job);
         self.failure = failure.or(self.failure.take());
     }
 

@@ -16,6 +16,7 @@
 
 mod protocol;
 mod queue;
+mod shared;
 mod thread;
 
 use std::sync::Arc;
@@ -28,7 +29,7 @@ pub use queue::{Begun, Queue, Work};
 
 use crate::gpu::RenderDevice;
 use crate::render::ViewId;
-use thread::Shared;
+use shared::Shared;
 
 /// Whoever does the work of a window: [`Worker`], or in tests a script.
 pub trait Background {

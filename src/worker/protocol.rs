@@ -12,7 +12,7 @@ use crate::generator::ModelInfo;
 use crate::gpu::Precision;
 use crate::progress::Progress;
 use crate::recipe::Recipe;
-use crate::render::{Frame, Source, ViewId};
+use crate::render::{Frame, Source, Tile, ViewId};
 use crate::tasks::{Outcome, Task};
 
 /// One job; no two of a run of the program share a number.
@@ -51,6 +51,10 @@ pub enum Job {
     Factorize { model: ModelId, layers: LayerSet, weighting: Weighting },
     /// The picture of a view. Of one view only the newest edit counts.
     Render { model: ModelId, view: ViewId, edit: Edit },
+    /// Small pictures of `wanted`, in that order, their larger side `side` pixels at most, going on from what `base` shows. Of
+    /// one model only the newest such job counts: what it does not want is forgotten. `exact`: never the network's own smaller
+    /// pictures.
+    Tiles { model: ModelId, base: ViewId, side: usize, exact: bool, wanted: Vec<Edit> },
     /// Long work in steps. Several take turns; it goes on with its model if another one is opened.
     Run { model: ModelId, task: Box<dyn Task> },
 }
@@ -60,7 +64,10 @@ impl Job {
     pub fn model(&self) -> Option<ModelId> {
         match self {
             Job::Store(_) | Job::Open { .. } => None,
-            Job::Factorize { model, .. } | Job::Render { model, .. } | Job::Run { model, .. } => Some(*model),
+            Job::Factorize { model, .. }
+            | Job::Render { model, .. }
+            | Job::Tiles { model, .. }
+            | Job::Run { model, .. } => Some(*model),
         }
     }
 
@@ -77,6 +84,7 @@ impl fmt::Debug for Job {
             Job::Open { source, recipe } => write!(f, "Open({source}, recipe: {})", recipe.is_some()),
             Job::Factorize { model, layers, weighting } => write!(f, "Factorize({model:?}, {layers}, {weighting:?})"),
             Job::Render { model, view, .. } => write!(f, "Render({model:?}, {view:?})"),
+            Job::Tiles { model, wanted, .. } => write!(f, "Tiles({model:?}, {} wanted)", wanted.len()),
             Job::Run { model, task } => write!(f, "Run({model:?}, {})", task.name()),
         }
     }
@@ -112,6 +120,11 @@ pub enum EventKind {
         view: ViewId,
         frame: Frame,
     },
+    /// Tiles, or what is wrong with each. The last word if none is `left`.
+    Tiles {
+        made: Vec<(Edit, Result<Tile, Failure>)>,
+        left: usize,
+    },
     /// A task came to its end.
     Done(Outcome),
     /// A newer job took its place, or its model was closed.
@@ -129,6 +142,7 @@ impl EventKind {
         match self {
             EventKind::Device { .. } | EventKind::Progress(_) | EventKind::Stopped(_) => false,
             EventKind::Rendered { frame, .. } => frame.is_exact,
+            EventKind::Tiles { left, .. } => *left == 0,
             EventKind::Opened { .. }
             | EventKind::Stored
             | EventKind::Factorized(_)

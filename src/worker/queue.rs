@@ -33,6 +33,7 @@ enum Rank {
     Directions,
     OtherView,
     Opening,
+    Tiles,
     Step,
 }
 
@@ -200,6 +201,7 @@ impl Queue {
             Job::Factorize { .. } => Rank::Directions,
             Job::Render { .. } => Rank::OtherView,
             Job::Store(_) | Job::Open { .. } => Rank::Opening,
+            Job::Tiles { .. } => Rank::Tiles,
             Job::Run { .. } => Rank::Step,
         }
     }
@@ -207,7 +209,9 @@ impl Queue {
     fn is_ready(&self, work: &Work) -> bool {
         match work.job {
             Job::Store(_) | Job::Open { .. } => !self.running.iter().any(|running| running.opens),
-            Job::Factorize { model, .. } | Job::Render { model, .. } => self.open == Some(model),
+            Job::Factorize { model, .. } | Job::Render { model, .. } | Job::Tiles { model, .. } => {
+                self.open == Some(model)
+            }
             Job::Run { model, .. } => self.needs(model),
         }
     }
@@ -268,7 +272,8 @@ fn replaces(newer: &Job, older: &Job) -> bool {
         (Job::Render { model, view, .. }, Job::Render { model: before, view: same, .. }) => {
             (model, view) == (before, same)
         }
-        (Job::Factorize { model, .. }, Job::Factorize { model: before, .. }) => model == before,
+        (Job::Factorize { model, .. }, Job::Factorize { model: before, .. })
+        | (Job::Tiles { model, .. }, Job::Tiles { model: before, .. }) => model == before,
         _ => false,
     }
 }

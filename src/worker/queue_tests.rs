@@ -43,6 +43,11 @@ fn run(model: ModelId) -> Job {
     Job::Run { model, task: Box::new(Idle) }
 }
 
+fn tiles(model: ModelId, count: u64) -> Job {
+    let wanted = (0..count).map(edit).collect();
+    Job::Tiles { model, base: ViewId::PICTURE, side: 64, exact: false, wanted }
+}
+
 const OTHER: ViewId = ViewId(7);
 
 fn push(queue: &mut Queue, job: Job) -> JobId {
@@ -90,6 +95,7 @@ fn answers(queue: &mut Queue) -> Vec<(JobId, &'static str)> {
 fn the_picture_under_the_hand_comes_first_and_tasks_last() {
     let (mut queue, model) = with_model();
     let task = push(&mut queue, run(model));
+    let small = push(&mut queue, tiles(model, 3));
     let opening = push(&mut queue, open());
     let other = push(&mut queue, render(model, OTHER, 1));
     let directions = push(&mut queue, factorize(model, 1));
@@ -97,7 +103,7 @@ fn the_picture_under_the_hand_comes_first_and_tasks_last() {
     assert_eq!([picture, directions, other].map(Some), [(); 3].map(|()| do_next(&mut queue)));
     assert_eq!(next(&mut queue), Some(opening));
     assert!(!queue.done(opening));
-    assert_eq!(next(&mut queue), Some(task));
+    assert_eq!([small, task].map(Some), [(); 2].map(|()| next(&mut queue)));
     assert!(answers(&mut queue).is_empty());
 }
 
@@ -122,6 +128,22 @@ fn of_a_view_only_the_newest_edit_counts() {
     assert_eq!(answers(&mut queue), [(old, "superseded"), (first, "superseded")]);
     assert_eq!([second, new, other].map(Some), [(); 3].map(|()| do_next(&mut queue)));
     assert!(queue.is_idle());
+}
+
+#[test]
+fn tiles_that_are_not_wanted_any_more_are_forgotten() {
+    let (mut queue, model) = with_model();
+    let far = push(&mut queue, tiles(model, 100));
+    let near = push(&mut queue, tiles(model, 10));
+    assert_eq!(answers(&mut queue), [(far, "superseded")]);
+    let work = queue.next().unwrap();
+    assert_eq!(work.id, near);
+    queue.give_back(work);
+    let work = queue.next().unwrap();
+    let nothing = push(&mut queue, tiles(model, 0));
+    queue.give_back(work);
+    assert_eq!(answers(&mut queue), [(near, "superseded")]);
+    assert_eq!(do_next(&mut queue), Some(nothing));
 }
 
 #[test]
@@ -302,6 +324,7 @@ enum Happening {
         of_newest: bool,
     },
     Factorize,
+    Tiles,
     Open,
     Run {
         of_newest: bool,
@@ -321,6 +344,7 @@ fn happening() -> impl Strategy<Value = Happening> {
     prop_oneof![
         6 => (0..3_u32, any::<bool>()).prop_map(|(view, of_newest)| Happening::Render { view, of_newest }),
         1 => Just(Happening::Factorize),
+        1 => Just(Happening::Tiles),
         1 => Just(Happening::Open),
         2 => any::<bool>().prop_map(|of_newest| Happening::Run { of_newest }),
         2 => (0..8_usize).prop_map(Happening::Cancel),
@@ -419,6 +443,11 @@ impl Watched {
             Happening::Factorize => {
                 if let Some(model) = self.model(false) {
                     self.push(factorize(model, 1));
+                }
+            }
+            Happening::Tiles => {
+                if let Some(model) = self.model(false) {
+                    self.push(tiles(model, 3));
                 }
             }
             Happening::Run { of_newest } => {

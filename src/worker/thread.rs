@@ -3,13 +3,12 @@
 use std::collections::HashMap;
 use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::Sender;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::protocol::{Event, EventKind, Job, JobId, ModelId};
-use super::queue::{Begun, Queue, Work};
+use super::protocol::{EventKind, Job, JobId, ModelId};
+use super::queue::{Begun, Work};
+use super::shared::Shared;
 use crate::directions::DirectionSet;
 use crate::edit::Edit;
 use crate::export::ExportError;
@@ -18,188 +17,13 @@ use crate::generator::ModelInfo;
 use crate::gpu::{self, Precision, RenderDevice};
 use crate::progress::{CancelToken, Cancelled, Progress};
 use crate::recipe::Recipe;
-use crate::render::{Engine, Frame, FrameImage, Picture, RenderError, Screen, Source, ViewId};
+use crate::render::{Engine, Frame, FrameImage, Picture, RenderError, Screen, Source, TileResult, ViewId};
 use crate::tasks::{Step, TaskError};
 
 /// Two frames of a 60 Hz screen: a picture that takes longer is felt to lag behind the hand.
 const PREVIEW_AFTER: Duration = Duration::from_millis(33);
-/// After a preview, how long a held slider may take to send its newest edit; the rest of the old one would only delay it.
-const NEWER_WITHIN: Duration = Duration::from_millis(17);
 /// More reports a second than this nobody reads.
 const REPORT_EVERY: Duration = Duration::from_millis(50);
-
-/// What the handle and the thread share.
-pub(super) struct Shared {
-    state: Mutex<State>,
-    changed: Condvar,
-    outbox: Sender<Event>,
-    wake: Box<dyn Fn() + Send + Sync>,
-    /// A slider is held: more edits are to be expected.
-    is_held: AtomicBool,
-}
-
-#[derive(Default)]
-struct State {
-    queue: Queue,
-    /// The window is closed.
-    is_stopping: bool,
-    /// The thread is gone.
-    has_ended: bool,
-}
-
-impl Shared {
-    pub fn new(outbox: Sender<Event>, wake: Box<dyn Fn() + Send + Sync>) -> Self {
-        let is_held = AtomicBool::new(false);
-        Shared { state: Mutex::default(), changed: Condvar::new(), outbox, wake, is_held }
-    }
-
-    /// A panic while the lock was held left a queue that is whole: no method of it stops halfway.
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub fn push(&self, job: Job) -> JobId {
-        let id = JobId::fresh();
-        let mut is_lost = false;
-        self.change(|state| {
-            is_lost = state.has_ended || state.is_stopping;
-            if !is_lost {
-                state.queue.push(id, job);
-            }
-        });
-        if is_lost {
-            self.say(id, EventKind::Cancelled);
-        }
-        id
-    }
-
-    pub fn cancel(&self, id: JobId) {
-        self.change(|state| state.queue.cancel(id));
-    }
-
-    pub fn look_at(&self, view: ViewId) {
-        self.state().queue.look_at(view);
-    }
-
-    pub fn expect_edits(&self, held: bool) {
-        self.is_held.store(held, Ordering::SeqCst);
-    }
-
-    pub fn is_idle(&self) -> bool {
-        self.state().queue.is_idle()
-    }
-
-    pub fn is_alive(&self) -> bool {
-        !self.state().has_ended
-    }
-
-    /// Stops everything and waits that long for the thread. False if it is still busy.
-    pub fn stop(&self, patience: Duration) -> bool {
-        self.change(|state| {
-            state.is_stopping = true;
-            state.queue.cancel_all();
-        });
-        let waited = self.changed.wait_timeout_while(self.state(), patience, |state| !state.has_ended);
-        waited.unwrap_or_else(PoisonError::into_inner).0.has_ended
-    }
-
-    /// Changes the state and sends the answers to what was dropped by it.
-    fn change(&self, change: impl FnOnce(&mut State)) {
-        let mut state = self.state();
-        change(&mut state);
-        let answers = state.queue.take_answers();
-        // Nobody waits for the news that something became pointless.
-        let wakes = answers.iter().any(|answer| !matches!(answer.kind, EventKind::Superseded));
-        answers.into_iter().for_each(|answer| self.post(answer));
-        drop(state);
-        self.changed.notify_all();
-        if wakes {
-            (self.wake)();
-        }
-    }
-
-    fn post(&self, event: Event) {
-        // The window may be gone already; then nobody wants the event.
-        let _ = self.outbox.send(event);
-    }
-
-    /// Says something about a job that is not its last word.
-    fn say(&self, job: JobId, kind: EventKind) {
-        self.post(Event { job, kind });
-        (self.wake)();
-    }
-
-    /// The last word about a job; that it was cancelled meanwhile comes before everything else.
-    fn finish(&self, job: JobId, kind: EventKind) {
-        self.change(|state| {
-            let kind = if state.queue.done(job) { EventKind::Cancelled } else { kind };
-            self.post(Event { job, kind });
-        });
-        (self.wake)();
-    }
-
-    fn give_back(&self, work: Work) {
-        self.change(|state| state.queue.give_back(work));
-    }
-
-    /// Waits for work; `None` when the window is closed.
-    fn next(&self) -> Option<Work> {
-        let mut state = self.state();
-        loop {
-            if state.is_stopping {
-                return None;
-            }
-            if let Some(work) = state.queue.next() {
-                return Some(work);
-            }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    fn next_while_opening(&self) -> Option<Work> {
-        self.state().queue.next_while_opening()
-    }
-
-    /// True if a render should end with the picture that it has by now, which is `old` already.
-    fn hurries(&self, view: ViewId) -> bool {
-        let state = self.state();
-        state.queue.hurries(view) || self.is_held.load(Ordering::SeqCst) && state.queue.hand() == view
-    }
-
-    /// Gives a held slider the time to send its newest edit.
-    fn wait_for_newer(&self, view: ViewId) {
-        if self.is_held.load(Ordering::SeqCst) {
-            let is_waiting = |state: &mut State| !state.is_stopping && !state.queue.has_newer(view);
-            drop(self.changed.wait_timeout_while(self.state(), NEWER_WITHIN, is_waiting));
-        }
-    }
-
-    /// The last word about an opening. False if it was cancelled meanwhile: then the model that was open stays.
-    fn finish_opening(&self, job: JobId, opened: EventKind) -> bool {
-        let mut is_open = false;
-        self.change(|state| {
-            is_open = state.queue.opened(job);
-            self.post(Event { job, kind: if is_open { opened } else { EventKind::Cancelled } });
-        });
-        (self.wake)();
-        is_open
-    }
-
-    fn needs(&self, model: ModelId) -> bool {
-        self.state().queue.needs(model)
-    }
-
-    fn ended(&self, failure: Option<Failure>) {
-        self.change(|state| {
-            state.has_ended = true;
-            state.queue.abandon();
-            if let Some(failure) = failure {
-                self.post(Event { job: JobId::THREAD, kind: EventKind::Stopped(failure) });
-            }
-        });
-        (self.wake)();
-    }
-}
 
 /// Works until the window is closed. Whatever ends it, the window is told.
 pub(super) fn run(device: impl FnOnce() -> RenderDevice, shared: &Shared) {
@@ -359,6 +183,11 @@ impl<'a> EngineThread<'a> {
                 Ok(Answer::Last(EventKind::Factorized(Arc::new(DirectionSet::from(&*basis)))))
             }
             Job::Render { model, view, edit } => self.render(*id, *model, *view, edit, begun),
+            Job::Tiles { model, base, side, exact, wanted } => {
+                let edits: Vec<&Edit> = wanted.iter().collect();
+                let tiles = self.engine(*model)?.first_tiles(&edits, *side, Some(*base), *exact)?;
+                Ok(self.hand_over(*id, wanted, tiles))
+            }
             Job::Run { model, task } => match task.step(self.engine(*model)?)? {
                 Step::More(progress) => {
                     self.report(*id, progress);
@@ -495,6 +324,23 @@ impl<'a> EngineThread<'a> {
         }
         self.shared.say(id, rendered);
         Ok(Answer::Unfinished)
+    }
+
+    /// Says which tiles one pass has made, and takes them off those that are wanted.
+    fn hand_over(&self, id: JobId, wanted: &mut Vec<Edit>, tiles: Vec<(usize, TileResult)>) -> Answer {
+        let mut wanted_still: Vec<Option<Edit>> = std::mem::take(wanted).into_iter().map(Some).collect();
+        let made = tiles.into_iter().filter_map(|(at, tile)| {
+            let edit = wanted_still.get_mut(at)?.take()?;
+            Some((edit, tile.map_err(|error| Failure::of(&error))))
+        });
+        let made = made.collect();
+        wanted.extend(wanted_still.into_iter().flatten());
+        let kind = EventKind::Tiles { made, left: wanted.len() };
+        if kind.is_last() {
+            return Answer::Last(kind);
+        }
+        self.shared.say(id, kind);
+        Answer::Unfinished
     }
 
     /// Says how far a job is, unless it was said just now.

@@ -8,6 +8,7 @@ mod finite;
 mod golden;
 mod hostile;
 mod latents;
+mod measure;
 mod screen;
 #[cfg(feature = "gui")]
 mod scripted;

@@ -130,7 +130,8 @@ impl Stage {
 
     fn click(&mut self, name: &str) {
         self.window.get_by_label(name).click();
-        self.window.run_steps(2);
+        // A list is laid out anew in the frame after the first.
+        self.window.run_steps(4);
     }
 
     /// In the View menu, where a shortcut may follow the text.

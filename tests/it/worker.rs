@@ -6,11 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use sefa_studio::edit::{Code, Edit, LayerSet, Sample, Seed, Weighting};
+use sefa_studio::edit::{Code, Direction, Edit, LayerSet, Sample, Seed, Weighting};
+use sefa_studio::export::Sweep;
 use sefa_studio::gpu::{Precision, RenderDevice};
+use sefa_studio::names::DirectionNames;
 use sefa_studio::progress::Progress;
+use sefa_studio::project::Project;
 use sefa_studio::render::{Engine, Example, Frame, FrameImage, Source, ViewId};
-use sefa_studio::tasks::{Outcome, Step, Task, TaskError};
+use sefa_studio::tasks::{Export, Outcome, Step, Task, TaskError};
 use sefa_studio::worker::{Background, Event, EventKind, Job, JobId, ModelId, Worker};
 
 fn spawn() -> (Worker, Arc<AtomicUsize>) {
@@ -270,6 +273,41 @@ fn a_picture_comes_between_two_steps_of_a_task_and_the_task_goes_on() {
 }
 
 #[test]
+fn tiles_come_in_passes_nearest_first_and_each_tells_what_is_wrong_with_it() {
+    let (worker, _) = spawn();
+    let model = toy_heads(&worker);
+    let mut wanted: Vec<Edit> = (0..70).map(edit).collect();
+    wanted[3].truncation.psi = f32::NAN;
+    let asked = wanted.clone();
+    let job = worker.send(Job::Tiles { model, base: ViewId::PICTURE, side: 32, exact: false, wanted });
+    let events = settle(&worker);
+    let passes: Vec<_> = events
+        .iter()
+        .filter_map(|event| match &event.kind {
+            EventKind::Tiles { made, left } if event.job == job => Some((made, *left)),
+            _ => None,
+        })
+        .collect();
+    assert!(passes.len() > 2, "a picture had to wait for all of them");
+    let made: Vec<_> = passes.iter().flat_map(|(made, _)| made.iter()).collect();
+    assert_eq!(made.len(), asked.len());
+    assert!(
+        asked.iter().all(|edit| made.iter().filter(|(of, _)| format!("{of:?}") == format!("{edit:?}")).count() == 1)
+    );
+    assert_eq!(made[0].0, asked[0]);
+    for (edit, tile) in made {
+        match tile {
+            Ok(tile) => assert_eq!((tile.pixels.width, tile.pixels.height), (32, 32)),
+            Err(failure) => assert!(edit.truncation.psi.is_nan() && failure.headline.contains("psi"), "{failure:?}"),
+        }
+    }
+    let lefts: Vec<usize> = passes.iter().map(|(_, left)| *left).collect();
+    assert!(lefts.is_sorted_by(|a, b| a > b) && lefts.last() == Some(&0), "{lefts:?}");
+    let none = worker.send(Job::Tiles { model, base: ViewId::PICTURE, side: 32, exact: true, wanted: Vec::new() });
+    assert!(matches!(answer(&settle(&worker), none), EventKind::Tiles { left: 0, .. }));
+}
+
+#[test]
 fn a_task_goes_on_with_its_model_when_another_one_is_opened() {
     let (worker, _) = spawn();
     let model = toy_heads(&worker);
@@ -352,6 +390,47 @@ fn a_panic_ends_one_job_and_the_device_stays() {
     }
 }
 
+/// Loses the device of this whole process, so the test below runs it in one of its own.
+#[test]
+#[ignore = "run by another test"]
+fn lose_the_device() {
+    for device in super::support::devices().into_iter().filter(|device| device.wgpu().is_some()) {
+        let wgpu = device.wgpu().unwrap().device.clone();
+        let worker = Worker::spawn(|| device, || ()).unwrap();
+        let model = toy_heads(&worker);
+        let before = worker.send(render(model, 1));
+        assert!(matches!(answer(&settle(&worker), before), EventKind::Rendered { .. }));
+        let (task, act, _steps) = Steps::new();
+        let job = worker.send(Job::Run { model, task: Box::new(task) });
+        wgpu.destroy();
+        let picture = worker.send(render(model, 2));
+        [Act::Go, Act::Finish].into_iter().for_each(|next| act.send(next).unwrap());
+        let events = settle(&worker);
+        let moved = events.iter().find_map(|event| match &event.kind {
+            EventKind::Device { label, note } => Some((label, note.as_deref().unwrap_or_default())),
+            _ => None,
+        });
+        let (label, note) = moved.expect("the device is still trusted");
+        assert!(label.starts_with("CPU") && note.contains("pictures are made on the CPU now"), "{label}: {note}");
+        let EventKind::Rendered { frame, .. } = answer(&events, picture) else { panic!("no picture") };
+        assert!(matches!(frame.image, FrameImage::Pixels(_)) && frame.edit == edit(2));
+        assert!(matches!(answer(&events, job), EventKind::Done(_)), "the task goes on");
+        println!("the device was lost");
+    }
+}
+
+#[test]
+fn a_lost_device_is_left_and_its_model_goes_on_on_the_cpu() {
+    if super::support::devices().len() < 2 {
+        return;
+    }
+    let program = std::env::current_exe().unwrap();
+    let arguments = ["worker::lose_the_device", "--exact", "--ignored", "--nocapture"];
+    let output = std::process::Command::new(program).args(arguments).output().unwrap();
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && said.contains("the device was lost"), "{said}");
+}
+
 #[test]
 fn a_thread_that_dies_says_so_and_answers_everything() {
     let worker = Worker::spawn(|| panic!("no device"), || ()).unwrap();
@@ -396,6 +475,52 @@ fn dropping_the_worker_ends_its_thread() {
     drop(worker);
     // The thread owned the other handle of the counter.
     assert_eq!(Arc::strong_count(&wakes), 1);
+}
+
+/// Whatever a closed window leaves in the folder of an export is whole.
+#[test]
+fn closing_ends_an_export_after_whole_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let (worker, _) = spawn();
+    let opening = worker.send(Job::Open { source: Source::Example(Example::Faces), recipe: None });
+    let events = settle(&worker);
+    let EventKind::Opened { info, .. } = answer(&events, opening) else { panic!("no model") };
+    let model = ModelId::opened_by(opening);
+    let direction = Direction::sefa(LayerSet::range(0, 0), Weighting::Raw, 0, vec![0.1; info.z_dim]);
+    let (frames, folder) = (100_000, folder.path().to_owned());
+    let sweep =
+        Sweep { direction: direction.into(), from: -1.0, to: 1.0, frames, folder: folder.clone(), sheet: false };
+    let project = Project::new(info, "example:faces".into(), edit(3), DirectionNames::default());
+    worker.send(Job::Run { model, task: Box::new(Export::sweep(project, &sweep, info)) });
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !folder.join("frame_0009.png").exists() {
+        assert!(Instant::now() < deadline, "no frames");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    toy_heads(&worker);
+    let start = Instant::now();
+    drop(worker);
+    assert!(start.elapsed() < Duration::from_secs(10));
+    // What was rendered by then is written by threads of its own.
+    let names = || {
+        let entries = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+        entries.collect::<std::collections::BTreeSet<_>>()
+    };
+    let is_written = |path: &std::path::PathBuf| path.extension().is_some_and(|extension| extension == "png");
+    let mut seen = names();
+    loop {
+        std::thread::sleep(Duration::from_millis(200));
+        let now = names();
+        if now == seen && now.iter().all(is_written) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "frames are still written");
+        seen = now;
+    }
+    assert!(seen.len() < frames);
+    for path in seen {
+        Project::load(&path).unwrap();
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::str::FromStr;
 use std::sync::Mutex;
 
+use burn::tensor::wgpu::WgpuBackend;
 pub use burn::tensor::wgpu::WgpuSetup;
 use burn::tensor::{Device, DeviceKind, Tensor, TensorData};
 
@@ -107,12 +108,12 @@ impl RenderDevice {
         if let Some((_, device)) = open.iter().find(|(opened, _)| *opened == number) {
             return Ok(device.clone());
         }
-        let kind = match number {
-            None => DeviceKind::DefaultDevice,
-            Some(number) => kind_of_gpu(number)?,
+        let (kind, api) = match number {
+            None => (DeviceKind::DefaultDevice, WgpuBackend::Auto),
+            Some(number) => gpu_of_number(number)?,
         };
         // Few tasks per submission: the window shares the queue and waits for what was submitted before it.
-        let options = Device::wgpu_options().device_kind(kind).tasks_max(16);
+        let options = Device::wgpu_options().device_kind(kind).graphics_api(api).tasks_max(16);
         let opened = catch_unwind(|| options.init_with_setup());
         let (device, setup) = match opened {
             Ok(Ok(opened)) => opened,
@@ -185,47 +186,96 @@ impl RenderDevice {
     }
 }
 
-/// Adapters that are no software rasterisers, each counted once, discrete ones first.
-fn hardware_gpus() -> Vec<wgpu::AdapterInfo> {
-    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
-        backends: wgpu::Backends::PRIMARY,
-        ..wgpu::InstanceDescriptor::new_without_display_handle()
+/// A card as one graphics API shows it.
+#[derive(Clone, Debug)]
+struct Gpu {
+    info: wgpu::AdapterInfo,
+    /// Where it comes among that API's adapters of its type: so burn counts.
+    index: usize,
+}
+
+impl Gpu {
+    fn kind(&self) -> DeviceKind {
+        match self.info.device_type {
+            wgpu::DeviceType::DiscreteGpu => DeviceKind::DiscreteGpu(self.index),
+            wgpu::DeviceType::IntegratedGpu => DeviceKind::IntegratedGpu(self.index),
+            wgpu::DeviceType::VirtualGpu => DeviceKind::VirtualGpu(self.index),
+            _ => DeviceKind::DefaultDevice,
+        }
+    }
+
+    fn api(&self) -> WgpuBackend {
+        match self.info.backend {
+            wgpu::Backend::Vulkan => WgpuBackend::Vulkan,
+            wgpu::Backend::Metal => WgpuBackend::Metal,
+            wgpu::Backend::Dx12 => WgpuBackend::Dx12,
+            _ => WgpuBackend::Auto,
+        }
+    }
+}
+
+/// Graphics APIs, the preferred one first. Windows shows one card through two of them.
+const APIS: [wgpu::Backends; 3] = [wgpu::Backends::VULKAN, wgpu::Backends::METAL, wgpu::Backends::DX12];
+
+/// Adapters that are no software rasterisers, each card once, discrete ones first.
+fn hardware_gpus() -> Vec<Gpu> {
+    let adapters = APIS.map(|backends| {
+        let descriptor =
+            wgpu::InstanceDescriptor { backends, ..wgpu::InstanceDescriptor::new_without_display_handle() };
+        let instance = wgpu::Instance::new(descriptor);
+        let adapters = cubecl::future::block_on(instance.enumerate_adapters(backends));
+        adapters.iter().map(wgpu::Adapter::get_info).collect()
     });
-    let adapters = cubecl::future::block_on(instance.enumerate_adapters(wgpu::Backends::PRIMARY));
-    let mut gpus: Vec<_> = adapters.iter().map(wgpu::Adapter::get_info).collect();
-    gpus.retain(|gpu| gpu.device_type != wgpu::DeviceType::Cpu);
-    gpus.sort_by_key(|gpu| match gpu.device_type {
+    cards(adapters)
+}
+
+/// The cards behind the adapters of each API. An API shows a card once, so that two adapters of one are two cards, however
+/// alike; of two APIs they are the same card if both its maker's number and its own agree. (Places on the PCI bus would not do:
+/// DirectX 12 gives two cards of the same kind the place of the first.)
+fn cards(of_apis: impl IntoIterator<Item = Vec<wgpu::AdapterInfo>>) -> Vec<Gpu> {
+    let mut cards: Vec<Gpu> = Vec::new();
+    for adapters in of_apis {
+        let mut known = cards.clone();
+        for (at, info) in adapters.iter().enumerate() {
+            let index = adapters[..at].iter().filter(|other| other.device_type == info.device_type).count();
+            match known.iter().position(|card| is_same_kind(&card.info, info)) {
+                Some(known_at) => drop(known.swap_remove(known_at)),
+                None => cards.push(Gpu { info: info.clone(), index }),
+            }
+        }
+    }
+    cards.retain(|card| card.info.device_type != wgpu::DeviceType::Cpu);
+    cards.sort_by_key(|card| match card.info.device_type {
         wgpu::DeviceType::DiscreteGpu => 0,
         wgpu::DeviceType::IntegratedGpu => 1,
         wgpu::DeviceType::VirtualGpu => 2,
         _ => 3,
     });
-    // Windows shows one card through Vulkan and DirectX 12.
-    gpus.dedup_by(|a, b| a.name == b.name && a.backend != b.backend);
-    gpus
+    cards
 }
 
-fn kind_of_gpu(number: usize) -> Result<DeviceKind, DeviceError> {
+/// By the numbers of maker and kind where the driver knows them, otherwise by name.
+fn is_same_kind(a: &wgpu::AdapterInfo, b: &wgpu::AdapterInfo) -> bool {
+    let known = |info: &wgpu::AdapterInfo| info.vendor != 0 && info.device != 0;
+    match known(a) && known(b) {
+        true => (a.vendor, a.device) == (b.vendor, b.device),
+        false => a.name == b.name,
+    }
+}
+
+fn gpu_of_number(number: usize) -> Result<(DeviceKind, WgpuBackend), DeviceError> {
     let gpus = hardware_gpus();
     let none = || DeviceError::NoSuchGpu {
         number,
         found: match &gpus[..] {
             [] => "none".into(),
             gpus => {
-                let names = gpus.iter().enumerate().map(|(i, gpu)| format!("gpu:{i} {}", gpu.name));
+                let names = gpus.iter().enumerate().map(|(i, gpu)| format!("gpu:{i} {}", gpu.info.name));
                 names.collect::<Vec<_>>().join(", ")
             }
         },
     };
-    let chosen = gpus.get(number).ok_or_else(none)?;
-    // burn counts adapters of each type on their own.
-    let before = gpus[..number].iter().filter(|gpu| gpu.device_type == chosen.device_type).count();
-    Ok(match chosen.device_type {
-        wgpu::DeviceType::DiscreteGpu => DeviceKind::DiscreteGpu(before),
-        wgpu::DeviceType::IntegratedGpu => DeviceKind::IntegratedGpu(before),
-        wgpu::DeviceType::VirtualGpu => DeviceKind::VirtualGpu(before),
-        _ => DeviceKind::DefaultDevice,
-    })
+    gpus.get(number).map(|gpu| (gpu.kind(), gpu.api())).ok_or_else(none)
 }
 
 /// What a caught panic says. burn and wgpu report lost devices and exhausted memory by panicking.
@@ -237,6 +287,43 @@ pub fn reason_of(panic: &(dyn Any + Send)) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn adapter(name: &str, device: u32, device_type: wgpu::DeviceType, backend: wgpu::Backend) -> wgpu::AdapterInfo {
+        let info = wgpu::AdapterInfo::new(device_type, backend);
+        wgpu::AdapterInfo { name: name.into(), vendor: u32::from(device != 0) * 0x10de, device, ..info }
+    }
+
+    #[test]
+    fn a_card_that_two_interfaces_show_counts_once_and_two_alike_count_twice() {
+        use wgpu::{Backend::*, DeviceType::*};
+        let names = |cards: &[Gpu]| cards.iter().map(|card| card.info.name.clone()).collect::<Vec<_>>();
+        // As drivers list them: the small one first, names that differ, a software rasteriser in between.
+        let vulkan = vec![
+            adapter("Iris", 7, IntegratedGpu, Vulkan),
+            adapter("RTX", 9, DiscreteGpu, Vulkan),
+            adapter("llvmpipe", 0, Cpu, Vulkan),
+            adapter("RTX", 9, DiscreteGpu, Vulkan),
+        ];
+        let dx12 = vec![
+            adapter("NVIDIA RTX", 9, DiscreteGpu, Dx12),
+            adapter("NVIDIA RTX", 9, DiscreteGpu, Dx12),
+            adapter("Intel Iris", 7, IntegratedGpu, Dx12),
+            adapter("Basic Render Driver", 0, Cpu, Dx12),
+        ];
+        let both = cards([vulkan.clone(), dx12.clone()]);
+        assert_eq!(names(&both), ["RTX", "RTX", "Iris"]);
+        assert_eq!(both.iter().map(|card| card.index).collect::<Vec<_>>(), [0, 1, 0]);
+        assert_eq!(names(&cards([vulkan[..2].to_vec(), dx12.clone()])), ["RTX", "NVIDIA RTX", "Iris"]);
+        assert_eq!(names(&cards([vec![], dx12])), ["NVIDIA RTX", "NVIDIA RTX", "Intel Iris"]);
+        // A card that only the second API shows is opened through that.
+        let other =
+            cards([vulkan, vec![adapter("Basic Render Driver", 0, Cpu, Dx12), adapter("Arc", 5, DiscreteGpu, Dx12)]]);
+        let arc = other.iter().find(|card| card.info.name == "Arc").unwrap();
+        assert_eq!((arc.kind(), arc.api()), (DeviceKind::DiscreteGpu(0), WgpuBackend::Dx12));
+        // Without numbers, names decide.
+        let unnumbered = |backend| vec![adapter("Mali", 0, IntegratedGpu, backend)];
+        assert_eq!(names(&cards([unnumbered(Vulkan), unnumbered(Dx12)])), ["Mali"]);
+    }
 
     #[test]
     fn a_device_without_f16_says_so_and_goes_on() {

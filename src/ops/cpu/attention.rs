@@ -29,6 +29,7 @@ thread_local! {
 /// `softmax(theta^T phi) g^T` of one sample, with `phi` and `g` pooled by two (the largest of each 2x2).
 ///
 /// `map` holds theta `[width, h, w]`, phi of the same shape, and g `[channels, h, w]`. Returns `[channels, h, w]`.
+#[expect(unsafe_code, reason = "a task alone writes its queries of every channel")]
 pub(crate) fn attention(map: &[f32], size: [usize; 2], width: usize) -> Vec<f32> {
     let pixels = size[0] * size[1];
     let keys = (size[0] / 2) * (size[1] / 2);

@@ -180,6 +180,7 @@ impl Phases {
 }
 
 /// The direct sums. `x` is `[inputs, height, width]`.
+#[expect(unsafe_code, reason = "a part alone writes its rows of its groups' channels")]
 fn double(
     x: &[f32],
     [height, width]: [usize; 2],

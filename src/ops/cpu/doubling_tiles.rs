@@ -221,6 +221,7 @@ impl<'a> Rows<'a> {
     }
 
     /// `y` is the output row at which the row of tiles begins.
+    #[expect(unsafe_code, reason = "a task alone writes the rows of its strip in its channels")]
     fn write(&mut self, y: usize, channel: usize) {
         let [height, width] = self.size.map(|length| 2 * length);
         for (y, products) in (y..).zip(self.rows.chunks_exact(BOTH * self.columns)) {
@@ -277,6 +278,7 @@ widest! {
 }
 
 /// Transforms one channel of all blocks, each to its values of `[25][inputs][BLOCK]`.
+#[expect(unsafe_code, reason = "a call alone writes its channel's values of the planes")]
 fn transform_input(source: &Source, tiles: &Tiles, channel: usize, block_length: usize, transformed: &Disjoint) {
     let mut rows = [[[0.0; BLOCK]; POINTS]; TILE];
     let mut line = [0.0; TILE * BLOCK];

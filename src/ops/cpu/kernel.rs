@@ -5,6 +5,11 @@
 //! of one (input, tap) lie together. Compiled for AVX-512, AVX2 with FMA, and plain code, in single and in double precision;
 //! the processor is asked once.
 
+#![expect(
+    unsafe_code,
+    reason = "pointers into slices whose every index `check` has bounded, and instructions that the processor said it has"
+)]
+
 use std::ops::{Add, Mul};
 use std::sync::LazyLock;
 
@@ -60,12 +65,16 @@ fn check<T>(
     stride: usize,
     positions: usize,
 ) {
-    let room = input.values.len().checked_sub((input.channels - 1) * input.plane + input.first + positions);
+    // `(count - 1) * each + rest`, where that is a number.
+    let end = |count: usize, each: usize, rest: usize| count.checked_sub(1)?.checked_mul(each)?.checked_add(rest);
+    let last = input.first.checked_add(positions).and_then(|rest| end(input.channels, input.plane, rest));
+    let room = last.and_then(|last| input.values.len().checked_sub(last));
     let room = room.and_then(|room| room.try_into().ok()).expect("fewer values than positions");
     let lowest = -(input.first as isize);
     assert!(input.taps.iter().all(|tap| (lowest..=room).contains(tap)), "a tap outside the values");
-    assert!(input.channels * input.taps.len() * weight_stride <= weights, "too few weights");
-    assert!((outputs - 1) * stride + positions <= sums, "too little room for the sums");
+    let read = input.channels.checked_mul(input.taps.len()).and_then(|taps| taps.checked_mul(weight_stride));
+    assert!(read.is_some_and(|read| read <= weights), "too few weights");
+    assert!(end(outputs, stride, positions).is_some_and(|end| end <= sums), "too little room for the sums");
 }
 
 /// Takes the input, the weights and their number for each tap, the sums and their stride, and the number of positions.
@@ -230,6 +239,10 @@ fn multiply_add_array<T: Copy + Mul<Output = T> + Add<Output = T>, const N: usiz
 macro_rules! widest {
     ($(#[$attribute:meta])* $visibility:vis fn $name:ident($($argument:ident: $type:ty),* $(,)?) $body:block) => {
         $(#[$attribute])*
+        #[cfg_attr(
+            target_arch = "x86_64",
+            expect(unsafe_code, reason = "calls what is compiled for instructions that the processor has just said it has")
+        )]
         $visibility fn $name($($argument: $type),*) {
             #[inline(always)]
             fn plain($($argument: $type),*) $body
@@ -292,6 +305,13 @@ mod tests {
 
     fn check_few(kernels: [Kernel<f32>; 3]) {
         [4, 2, 1].into_iter().zip(kernels).for_each(|(outputs, kernel)| check(outputs, kernel));
+    }
+
+    #[test]
+    #[should_panic(expected = "fewer values than positions")]
+    fn sizes_that_wrap_are_not_taken_for_small_ones() {
+        let input = Input { values: &[0.0; 64], plane: usize::MAX / 2 + 1, channels: 3, first: 0, taps: &[0] };
+        super::check(&input, [3 * OUTPUTS, OUTPUTS], [OUTPUTS * POSITIONS, OUTPUTS], POSITIONS, POSITIONS);
     }
 
     #[test]

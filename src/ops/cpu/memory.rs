@@ -99,6 +99,7 @@ const LINE: usize = 16;
 
 impl Buffer {
     /// That many values, whatever they are.
+    #[expect(unsafe_code, reason = "sees lines as the numbers that they consist of")]
     pub(super) fn take(&mut self, len: usize) -> &mut [f32] {
         let lines = len.div_ceil(LINE);
         if self.0.len() < lines {
@@ -130,6 +131,7 @@ pub(super) fn fresh(len: usize) -> Vec<f32> {
 }
 
 #[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "advises about pages wholly inside a live slice, which changes no content")]
 fn advise_large_pages(values: &[f32]) {
     use nix::sys::mman::{MmapAdvise, madvise};
     const PAGE: usize = 4096;
@@ -151,6 +153,7 @@ pub(super) struct Disjoint<'a> {
 }
 
 // SAFETY: the only access is `slice`, whose callers promise that no part is handed out twice at a time.
+#[expect(unsafe_code, reason = "threads share it, but no part of it: `slice` is exclusive by its callers' promise")]
 unsafe impl Sync for Disjoint<'_> {}
 
 impl<'a> Disjoint<'a> {
@@ -161,6 +164,7 @@ impl<'a> Disjoint<'a> {
     /// # Safety
     /// No other part that overlaps `from..from + len` may be alive.
     #[expect(clippy::mut_from_ref, reason = "the caller keeps the parts apart")]
+    #[expect(unsafe_code, reason = "in range by an assertion, exclusive by the caller's promise")]
     pub(super) unsafe fn slice(&self, from: usize, len: usize) -> &mut [f32] {
         assert!(from.checked_add(len).is_some_and(|end| end <= self.len), "a part beyond the end");
         // SAFETY: in range by the assertion, exclusive by the caller's promise.

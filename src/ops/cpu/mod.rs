@@ -1,11 +1,6 @@
 //! Convolutions on the CPU without intermediate maps: input channels are scaled while a strip of rows is copied into the
 //! cache, with a zero border, and everything that follows a convolution is applied while its sums are still there.
 
-#![expect(
-    unsafe_code,
-    reason = "vectors of the widest instruction set there is, and results that threads write side by side"
-)]
-
 mod area;
 mod attention;
 mod doubling;
@@ -293,6 +288,7 @@ thread_local! {
 /// Convolution with a 3x3 or 1x1 kernel (`packed.taps` 9 or 1), stride 1, zero padding, of one sample.
 ///
 /// `x` is `[inputs, height, width]`. Returns `[outputs, height, width]`.
+#[expect(unsafe_code, reason = "a part alone writes its rows of its groups' channels")]
 fn conv(x: &[f32], [height, width]: [usize; 2], before: Before, packed: &Packed, after: After) -> Vec<f32> {
     if packed.taps == 1 {
         return pointwise(x, [height, width], before, packed, after);

@@ -110,6 +110,7 @@ widest! {
 const PIXELS: usize = 4096;
 
 /// `x / sqrt(mean over channels of x^2 + 1e-8)` at every pixel; `x` is `[channels, pixels]`.
+#[expect(unsafe_code, reason = "a part alone writes its pixels of every channel")]
 pub(crate) fn pixel_norm(x: &[f32], channels: usize) -> Vec<f32> {
     let pixels = x.len() / channels;
     let mut result = fresh(x.len());

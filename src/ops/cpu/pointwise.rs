@@ -19,6 +19,7 @@ thread_local! {
 }
 
 /// Convolution with a 1x1 kernel of one sample, `[inputs, height, width]` -> `[outputs, height, width]`.
+#[expect(unsafe_code, reason = "a part alone writes its pixels of its groups' channels")]
 pub(super) fn pointwise(x: &[f32], size: [usize; 2], before: Before, packed: &Packed, after: After) -> Vec<f32> {
     let pixels = size[0] * size[1];
     let inputs = packed.inputs;

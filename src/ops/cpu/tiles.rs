@@ -37,6 +37,7 @@ pub(crate) struct PackedTiles {
 
 impl PackedTiles {
     /// `transformed(o, i)` is the kernel from input `i` to output `o`. Neighbours in `products` share their input.
+    #[expect(unsafe_code, reason = "a task alone writes its group's values")]
     pub(super) fn new<const PLANES: usize>(
         [outputs, inputs]: [usize; 2],
         products: Vec<Product>,

@@ -131,6 +131,7 @@ fn conv_rows(
 }
 
 /// Transforms one channel of a block to `[36][inputs][BLOCK]`.
+#[expect(unsafe_code, reason = "a call alone writes its channel's values of the planes")]
 fn transform_input(
     source: &Source,
     above: Option<&[f32]>,
@@ -202,6 +203,7 @@ fn forward(d: [f32; SIDE]) -> [f32; SIDE] {
 }
 
 /// Transforms the products of one channel back, and finishes its rows.
+#[expect(unsafe_code, reason = "a task alone writes the pixels of its block in its channels")]
 fn finish_channel(products: Products, tiles: &Tiles, block: usize, target: &Disjoint, channel: usize, after: &After) {
     let Range { start: top, end: bottom } = tiles.pixel_rows;
     let mut rows = [[[0.0; BLOCK]; SIDE]; TILE];

@@ -5,14 +5,17 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Instant;
 
-use egui::{CentralPanel, Key, Panel, Ui};
+use egui::{CentralPanel, IdSalt, Key, Panel, Ui};
 
 use super::command::Command;
 use super::dialogs::Dialogs;
 use super::document::{Document, History, Selection};
+use super::keyboard;
 use super::menu::{self, Bar};
+use super::messages::{self, Messages, Note};
 use super::moves::moves_ui;
-use super::open::{self, PathPrompt, Toast};
+use super::open::{self, PathPrompt};
+use super::pacing::EventPacing;
 use super::palette::{Palette, palette_ui};
 use super::picture::{Caption, View, picture_ui};
 use super::preferences::Preferences;
@@ -21,12 +24,12 @@ use super::running::{Opening, Running};
 use super::sample::sample_ui;
 use super::semantics::{Shown, semantics_ui};
 use super::shortcuts::shortcuts_ui;
-use super::slider;
 use super::status::{Status, status_ui};
 use super::style;
 use super::surface::{Easel, Surface};
 use super::sweep::{SweepDialog, sweep_ui};
 use super::views::Views;
+use super::wheel;
 use crate::edit::{Code, Edit};
 use crate::failure::Failure;
 use crate::generator::ModelInfo;
@@ -75,7 +78,8 @@ pub struct App {
     pub(super) files: (Sender<FileEvent>, Receiver<FileEvent>),
     pub(super) failure: Option<Failure>,
     failure_details: bool,
-    pub(super) toast: Option<Toast>,
+    pub(super) note: Option<Note>,
+    pub(super) messages: Messages,
     pub(super) palette: Option<Palette>,
     pub(super) shortcuts: bool,
     /// The form of how the file was read.
@@ -146,6 +150,8 @@ impl WaitingEdit {
 }
 
 const PREFERENCES: &str = "preferences";
+const LEFT_PANEL: &str = "sample and moves";
+const RIGHT_PANEL: &str = "semantics";
 
 /// Wakes the window from another thread.
 pub(super) fn wake(ctx: &egui::Context) -> Box<dyn Fn() + Send + Sync> {
@@ -157,6 +163,7 @@ impl App {
     /// Starts the worker and opens the first model. Fails only if no thread can be started.
     pub fn new(cc: &eframe::CreationContext<'_>, services: Services) -> std::io::Result<Self> {
         style::apply(&cc.egui_ctx);
+        cc.egui_ctx.add_plugin(EventPacing::default());
         let stored = cc.storage.and_then(|storage| eframe::get_value::<Preferences>(storage, PREFERENCES));
         let mut preferences = stored.unwrap_or_default();
         preferences.precision = services.precision.unwrap_or(preferences.precision);
@@ -183,7 +190,8 @@ impl App {
             files: channel(),
             failure: None,
             failure_details: false,
-            toast: None,
+            note: None,
+            messages: Messages::default(),
             palette: None,
             shortcuts: false,
             reading: false,
@@ -245,7 +253,7 @@ impl App {
             return;
         }
         let Some(model) = &mut self.model else { return };
-        panel(Panel::left("sample and moves")).default_size(style::LEFT_WIDTH).show(ui, |ui| {
+        panel(Panel::left(LEFT_PANEL)).default_size(style::LEFT_WIDTH).show(ui, |ui| {
             let edit = &mut self.document.edit;
             sample_ui(ui, &model.info, edit, &mut self.refused_seed, commands);
             if !matches!(edit.sample.code, Code::Seed(_)) {
@@ -258,12 +266,14 @@ impl App {
             }
             ui.take_available_space();
         });
-        panel(Panel::right("semantics")).show(ui, |ui| {
+        panel(Panel::right(RIGHT_PANEL)).show(ui, |ui| {
             if semantics_ui(ui, &model.info, &mut model.shown, &mut self.document, commands) {
                 self.preferences.has_dragged = true;
             }
             ui.take_available_space();
         });
+        name_panel_edge(ui, LEFT_PANEL, "Width of the left panel");
+        name_panel_edge(ui, RIGHT_PANEL, "Width of the right panel");
     }
 
     fn centre_ui(&mut self, ui: &mut Ui, comparing: bool, commands: &mut Vec<Command>) {
@@ -338,17 +348,18 @@ impl App {
         commands.extend(palette_ui(ctx, &mut palette, &|command| self.is_pointless(command)));
         self.palette = palette;
         shortcuts_ui(ctx, &mut self.shortcuts);
-        if sweep_ui(ctx, &mut self.sweep, &self.document) {
-            self.ask(super::dialogs::Ask::SweepFolder, ctx);
-        }
+        // The later window lies over the earlier: Escape is for that one first.
         if let Some((ask, path)) = open::path_ui(ctx, &mut self.path_prompt) {
             self.answered(ask, path, ctx);
+        }
+        if sweep_ui(ctx, &mut self.sweep, &self.document) {
+            self.ask(super::dialogs::Ask::SweepFolder, ctx);
         }
         let answer = reading_ui(ctx, &mut self.reading, self.model.as_ref().map(|model| &*model.info));
         if let Some(answer) = answer.filter(|_| self.openings.is_empty()) {
             self.reread_as(answer);
         }
-        open::toast_ui(ctx, &mut self.toast, area);
+        messages::note_ui(ctx, &mut self.note, area);
         for path in open::drop_ui(ctx) {
             self.open(Source::File(path), ctx);
         }
@@ -362,7 +373,7 @@ impl App {
             Panel::top(name).frame(frame)
         };
         if let Some(stopped) = &self.stopped {
-            let shown = bar("stopped", colours.error_back).show(ui, |ui| open::stopped_ui(ui, &stopped.failure));
+            let shown = bar("stopped", colours.error_back).show(ui, |ui| messages::stopped_ui(ui, &stopped.failure));
             if shown.inner {
                 self.restart(ui.ctx());
             }
@@ -370,7 +381,7 @@ impl App {
         let compared = self.views.failure(ViewId::COMPARISON).filter(|_| comparing);
         if let Some(failure) = self.failure().or(compared) {
             let details = &mut self.failure_details.clone();
-            let shown = bar("failure", colours.error_back).show(ui, |ui| open::failure_ui(ui, failure, details));
+            let shown = bar("failure", colours.error_back).show(ui, |ui| messages::failure_ui(ui, failure, details));
             self.failure_details = *details;
             if !shown.inner {
                 (self.failure, self.failure_details) = (None, false);
@@ -378,8 +389,8 @@ impl App {
             }
         }
         if let Some(waiting) = self.waiting.as_ref().filter(|_| self.openings.is_empty()) {
-            let shown =
-                bar("waiting edit", colours.surround).show(ui, |ui| open::waiting_ui(ui, &waiting.text(), commands));
+            let shown = bar("waiting edit", colours.surround)
+                .show(ui, |ui| messages::waiting_ui(ui, &waiting.text(), commands));
             if shown.inner {
                 self.waiting = None;
             }
@@ -401,9 +412,15 @@ impl App {
 
     /// Space compares, unless it is typed into a text or presses the focused button.
     fn space_is_held(&self, ctx: &egui::Context) -> bool {
-        let free = slider::space_is_free(ctx) && !ctx.text_edit_focused() && self.palette.is_none();
+        let free = keyboard::space_is_free(ctx) && !ctx.text_edit_focused() && self.palette.is_none();
         free && ctx.input(|input| input.key_down(Key::Space))
     }
+}
+
+/// egui calls the edge of every panel "Resize panel".
+fn name_panel_edge(ui: &Ui, panel: &str, name: &str) {
+    let edge = ui.scope_id().with_salt(IdSalt::new(panel)).with("__resize");
+    ui.ctx().accesskit_node_builder(edge, |node| node.set_label(name));
 }
 
 impl eframe::App for App {
@@ -415,7 +432,7 @@ impl eframe::App for App {
         let ctx = ui.ctx().clone();
         let mut commands = if self.palette.is_none() { Command::pressed(&ctx) } else { Vec::new() };
         self.history.begin_gesture(&self.document, &ctx);
-        slider::track_wheel(&ctx, true);
+        wheel::track_wheel(&ctx, true);
 
         let bar = style::bar_frame();
         let asked = Panel::top("menu").frame(bar).exact_size(style::MENU_HEIGHT).show(ui, |ui| {
@@ -435,6 +452,8 @@ impl eframe::App for App {
         if let Some(source) = asked.open {
             self.open(source, &ctx);
         }
+        let failure = self.stopped.as_ref().map(|stopped| &stopped.failure).or(self.failure()).cloned();
+        self.messages.hear(failure.as_ref());
         self.notices_ui(ui, comparing, &mut commands);
         self.reading_bar(ui);
         let running: Vec<&Running> = self.running().collect();
@@ -446,6 +465,7 @@ impl eframe::App for App {
                 zoom: self.view.shown,
                 fits: self.view.zoom.is_none(),
                 running: &running,
+                messages: &self.messages,
             };
             status_ui(ui, &status)
         });
@@ -454,8 +474,9 @@ impl eframe::App for App {
         }
         self.panels_ui(ui, &mut commands);
         let area = CentralPanel::no_frame().show(ui, |ui| self.centre_ui(ui, comparing, &mut commands));
-        slider::track_wheel(&ctx, false);
+        wheel::track_wheel(&ctx, false);
         self.overlays_ui(&ctx, area.response.rect, &mut commands);
+        keyboard::remember_escape(&ctx);
         for command in commands {
             self.perform(command, &ctx);
         }

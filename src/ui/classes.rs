@@ -2,8 +2,8 @@
 
 use egui::{Button, Id, Key, Modifiers, Popup, PopupCloseBehavior, Response, ScrollArea, TextEdit, Ui, vec2};
 
-use super::field::{Digits, number};
 use super::icons::{Icon, icon_button};
+use super::number::{Digits, number};
 use super::sample::row;
 use super::slider::Slider;
 use super::style;

@@ -1,7 +1,7 @@
 //! Every action of the window: its text, tooltip and shortcut. Menus, shortcuts, the palette and the sheet on F1 are made
 //! from this one list.
 
-use egui::{Context, Key, KeyboardShortcut, Modifiers};
+use egui::{Context, Event, Key, KeyboardShortcut, Modifiers};
 
 use crate::generator::Group;
 use crate::render::Example;
@@ -277,35 +277,45 @@ impl Command {
         }
     }
 
-    /// The commands whose keys were pressed; the keys are taken from the input.
+    /// True of commands that go a step further each time, so that two presses within one frame are two.
+    fn steps(self) -> bool {
+        use Command as C;
+        matches!(self, C::Undo | C::Redo | C::PreviousSeed | C::NextSeed | C::ZoomIn | C::ZoomOut)
+    }
+
+    /// The commands whose keys were pressed, in order; the keys are taken from the input.
     pub fn pressed(ctx: &Context) -> Vec<Command> {
         let typing = ctx.text_edit_focused();
         // Arrows belong to the focused control; without one they step through seeds.
         let focused = ctx.memory(|memory| memory.focused()).is_some();
         let mut candidates: Vec<(Command, Shortcut)> = Command::all()
             .flat_map(|command| command.shortcuts().iter().map(move |shortcut| (command, *shortcut)))
+            .filter(|(_, shortcut)| {
+                let arrow = matches!(shortcut.keys.logical_key, Key::ArrowLeft | Key::ArrowRight);
+                !(typing && !shortcut.global || focused && arrow)
+            })
             .collect();
         // Matching ignores extra modifiers, so Ctrl+Shift+Z must be asked for before Ctrl+Z.
         candidates.sort_by_key(|(_, shortcut)| std::cmp::Reverse(shortcut.keys.modifiers.shift));
-        let taken = |shortcut: &Shortcut| {
-            let arrow = matches!(shortcut.keys.logical_key, Key::ArrowLeft | Key::ArrowRight);
-            (typing && !shortcut.global) || (focused && arrow)
-        };
-        let wanted = |(command, shortcut): (Command, Shortcut)| {
-            let pressed = !taken(&shortcut) && ctx.input_mut(|input| consume(input, &shortcut.keys));
-            pressed.then_some(command)
-        };
-        candidates.into_iter().filter_map(wanted).collect()
+        let mut pressed: Vec<Command> = Vec::new();
+        ctx.input_mut(|input| {
+            input.events.retain(|event| {
+                let wanted = candidates.iter().find(|(_, shortcut)| starts(event, &shortcut.keys));
+                let command = wanted.map(|(command, _)| *command);
+                pressed.extend(command.filter(|command| command.steps() || !pressed.contains(command)));
+                command.is_none()
+            });
+        });
+        pressed
     }
 }
 
-/// As `consume_shortcut`, but a key without modifiers is not taken when Shift or Alt is held.
-fn consume(input: &mut egui::InputState, keys: &KeyboardShortcut) -> bool {
+/// True if the event is a press of these keys. A key without modifiers is not taken when any is held, but for signs.
+fn starts(event: &Event, keys: &KeyboardShortcut) -> bool {
+    let Event::Key { key, pressed: true, modifiers, .. } = event else { return false };
     let sign = matches!(keys.logical_key, Key::Plus | Key::Equals);
-    if keys.modifiers.is_none() && !sign && input.modifiers.any() {
-        return false;
-    }
-    input.consume_shortcut(keys)
+    let bare = !keys.modifiers.is_none() || sign || !modifiers.any();
+    *key == keys.logical_key && bare && modifiers.matches_logically(keys.modifiers)
 }
 
 #[cfg(test)]

@@ -43,8 +43,8 @@ pub fn facts_ui(ui: &mut Ui, info: &ModelInfo) {
     }
 }
 
-/// The same in a few lines, each cut where it is too long.
-pub fn summary_ui(ui: &mut Ui, info: &ModelInfo) {
+/// The same in a few lines.
+pub fn summary(info: &ModelInfo) -> Vec<String> {
     let classes = info.classes.map(|count| format!(" · {count} classes")).unwrap_or_default();
     let mut lines = vec![
         format!("{} {}{classes}", info.family, info.size.brief()),
@@ -56,8 +56,13 @@ pub fn summary_ui(ui: &mut Ui, info: &ModelInfo) {
     if !info.ignored.is_empty() {
         lines.push(format!("not used: {}", info.ignored.join(", ")));
     }
+    lines
+}
+
+/// [`summary`], each line cut where it is too long.
+pub fn summary_ui(ui: &mut Ui, info: &ModelInfo) {
     ui.spacing_mut().item_spacing.y = 2.0;
-    for line in lines {
+    for line in summary(info) {
         ui.add(Label::new(RichText::new(line).size(style::SMALL_TEXT)).truncate());
     }
     if info.carries_code {

@@ -5,6 +5,7 @@ use egui::{Align, Align2, Button, FontId, MenuBar, Rect, Role, Sense, Ui, Widget
 use super::command::{Command, Menu};
 use super::facts::{CARRIES_CODE, facts_ui};
 use super::icons::{self, Icon, icon_button};
+use super::keyboard::leave_space_free;
 use super::preferences::Recent;
 use super::style;
 use crate::generator::ModelInfo;
@@ -102,6 +103,10 @@ fn buttons_ui(ui: &mut Ui, bar: &Bar<'_>, asked: &mut Asked) {
     let hint = "Hold to compare (Space)\nShows the sample without moves, or the picture set as comparison";
     let compare = ui.add_enabled_ui(bar.moved, |ui| icon_button(ui, Icon::Compare, "Compare", hint)).inner;
     asked.compare = compare.is_pointer_button_down_on();
+    if compare.has_focus() {
+        // Held while the button has the keyboard, Space is the button.
+        leave_space_free(ui, &compare);
+    }
     button(ui, Icon::Redo, Command::Redo, "Redo", &mut asked.commands);
     button(ui, Icon::Undo, Command::Undo, "Undo", &mut asked.commands);
 }

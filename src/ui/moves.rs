@@ -6,8 +6,9 @@ use egui::{Align, Id, Sense, Ui, vec2};
 
 use super::command::Command;
 use super::document::Document;
-use super::field::{Digits, TextField, number};
+use super::field::TextField;
 use super::icons::{self, Icon};
+use super::number::{Digits, number};
 use super::style;
 use crate::edit::Direction;
 
@@ -19,6 +20,7 @@ pub fn moves_ui(ui: &mut Ui, document: &mut Document, commands: &mut Vec<Command
             let any = !document.edit.moves.is_empty();
             let text = egui::RichText::new("Reset all").size(style::SMALL_TEXT);
             let button = ui.add_enabled(any, egui::Button::new(text).small().frame_when_inactive(false));
+            let button = button.accessible_name("Reset all moves");
             if button.on_hover_text(Command::ResetMoves.hint(ui.ctx())).clicked() {
                 commands.push(Command::ResetMoves);
             }
@@ -56,15 +58,18 @@ fn move_ui(ui: &mut Ui, document: &mut Document, i: usize) -> Option<Asked> {
     let mut asked = None;
     let direction = document.edit.moves[i].direction.clone();
     let called = document.called(&direction);
+    // Two moves may have one name; said aloud, their rows have to differ.
+    let spoken = format!("move {}, {called}", i + 1);
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = 2.0;
         let found = &mut document.edit.moves[i];
-        let mute = ui.checkbox(&mut found.enabled, "").accessible_name(format!("Use {called}"));
+        let mute = ui.checkbox(&mut found.enabled, "").accessible_name(format!("Use {spoken}"));
         mute.on_hover_text("Unticked, the move stays here and leaves the picture alone");
 
         let (layers_width, cross_width, gap) = (48.0, 16.0, 2.0);
         let width = ui.available_width() - layers_width - style::VALUE_COLUMN - cross_width - 3.0 * gap;
-        let field = TextField { name: "Name of move", hint: "unnamed", width, quiet: true, align: Align::Min };
+        let name = format!("Name of {spoken}");
+        let field = TextField { name: &name, hint: "unnamed", width, quiet: true, align: Align::Min };
         let (response, typed) = field.show(ui, Id::unique(("move name", i)), &called);
         response.on_hover_text(format!("{called}\nClick to rename"));
         if let Some(typed) = typed {
@@ -76,16 +81,16 @@ fn move_ui(ui: &mut Ui, document: &mut Document, i: usize) -> Option<Asked> {
             egui::Button::new(layers).frame_when_inactive(false).truncate(),
         );
         if show
-            .accessible_name(format!("Show {called}"))
+            .accessible_name(format!("Show {spoken}"))
             .on_hover_text("Brings these layers into the directions panel")
             .clicked()
         {
             asked = Some(Asked::Show);
         }
         let found = &mut document.edit.moves[i];
-        let value = format!("Value of {called}");
+        let value = format!("Value of {spoken}");
         number(ui, &mut found.value, 0.02, Digits::Signed, &value).on_hover_text("Drag to scale, or click to type");
-        if cross_ui(ui, &format!("Delete {called}")) {
+        if cross_ui(ui, &format!("Delete {spoken}")) {
             asked = Some(Asked::Delete);
         }
     });
@@ -98,6 +103,6 @@ fn cross_ui(ui: &mut Ui, name: &str) -> bool {
     response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, ui.is_enabled(), name));
     let colours = style::palette(ui);
     let strong = response.hovered() || response.has_focus();
-    icons::paint(ui.painter(), Icon::Cross, rect.center(), if strong { colours.text_strong } else { colours.rail });
+    icons::paint(ui.painter(), Icon::Cross, rect.center(), if strong { colours.text_strong } else { colours.mark });
     response.on_hover_text("Removes this move").clicked()
 }

@@ -1,10 +1,10 @@
 //! The picture: zoom, pan, compare, and its menu.
 
 use egui::emath::GuiRounding;
-use egui::{Align2, Color32, FontId, PointerButton, Rect, Sense, Ui, Vec2, pos2, vec2};
+use egui::{Align2, Color32, FontId, PointerButton, Rect, Sense, StrokeKind, Ui, Vec2, pos2, vec2};
 
 use super::command::Command;
-use super::slider::leave_space_free;
+use super::keyboard::leave_space_free;
 use super::style;
 use super::surface::{Easel, Surface};
 
@@ -107,6 +107,7 @@ pub fn picture_ui(
     }
     if response.has_focus() {
         leave_space_free(ui, &response);
+        painter.rect_stroke(whole, 0.0, (1.0, style::palette(ui).accent), StrokeKind::Inside);
     }
     response.on_hover_cursor(cursor).context_menu(|ui| {
         let comparison = if caption.pinned { Command::ClearComparison } else { Command::SetComparison };

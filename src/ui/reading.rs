@@ -2,9 +2,11 @@
 
 use std::mem::discriminant;
 
-use egui::{Align, Align2, ComboBox, Context, DragValue, Grid, Key, Layout, ScrollArea, Ui, Window};
+use egui::{Align, Align2, ComboBox, Context, Grid, Layout, ScrollArea, Ui};
 
+use super::dialog::dialog_ui;
 use super::icons::{Icon, icon_button};
+use super::number::{Digits, number_box};
 use super::style;
 use crate::generator::ModelInfo;
 use crate::recipe::{Activation, Branch, Fact, Input, Prior, Range, Recipe, Source, Step};
@@ -67,24 +69,17 @@ pub fn reading_ui(ctx: &Context, open: &mut bool, info: Option<&ModelInfo>) -> O
     };
     let mut draft = recipe.clone();
     let mut forget = false;
-    let mut stays = true;
-    let window = Window::new("How the file was read").collapsible(false).resizable(true).open(&mut stays);
-    window.default_width(460.0).pivot(Align2::RIGHT_BOTTOM).default_pos(ctx.content_rect().right_bottom()).show(
-        ctx,
-        |ui| {
-            facts_ui(ui, &info.facts);
-            ui.add_space(style::GRID);
-            ui.separator();
-            Grid::new("reading").num_columns(2).spacing([12.0, 6.0]).show(ui, |ui| choices_ui(ui, &mut draft));
-            ui.add_space(style::GRID);
-            let is_own = info.facts.iter().any(|fact| fact.source == Source::User);
-            let button = ui.add_enabled(is_own, egui::Button::new("Read as at first"));
-            forget = button.on_hover_text("Forgets your changes of how this file is read").clicked();
-        },
-    );
-    if !stays || ctx.input(|input| input.key_pressed(Key::Escape)) {
-        *open = false;
-    }
+    *open = dialog_ui(ctx, "How the file was read", Align2::RIGHT_BOTTOM, |ui| {
+        ui.set_width(460.0);
+        facts_ui(ui, &info.facts);
+        ui.add_space(style::GRID);
+        ui.separator();
+        Grid::new("reading").num_columns(2).spacing([12.0, 6.0]).show(ui, |ui| choices_ui(ui, &mut draft));
+        ui.add_space(style::GRID);
+        let is_own = info.facts.iter().any(|fact| fact.source == Source::User);
+        let button = ui.add_enabled(is_own, egui::Button::new("Read as at first"));
+        forget = button.on_hover_text("Forgets your changes of how this file is read").clicked();
+    });
     match forget {
         true => Some(FormAnswer::Forget),
         false => (draft != *recipe).then(|| FormAnswer::Read(draft.into())),
@@ -206,8 +201,14 @@ fn activation_ui(ui: &mut Ui, label: &str, tooltip: &str, kinds: &[(Activation, 
         });
         shown.response.labelled_by(text).on_hover_text(tooltip);
         if let Activation::LeakyRelu { slope } = function {
-            ui.add(DragValue::new(slope).speed(0.01).range(0.0..=1.0).max_decimals(3).prefix("slope "))
-                .on_hover_text("What negative numbers are multiplied with");
+            ui.weak("slope");
+            let mut typed = *slope;
+            let digits = Digits::AtMost(3);
+            let field = number_box(ui, &mut typed, 0.01, digits, "Slope of the activation");
+            if field.changed() {
+                *slope = typed.clamp(0.0, 1.0);
+            }
+            field.on_hover_text("What negative numbers are multiplied with");
         }
     });
     ui.end_row();

@@ -4,8 +4,9 @@ use egui::{Align, Id, Ui};
 
 use super::classes::classes_ui;
 use super::command::Command;
-use super::field::{Digits, TextField, number};
+use super::field::TextField;
 use super::icons::{Icon, icon_button};
+use super::number::{Digits, number};
 use super::segments::{Segment, segments_ui};
 use super::slider::Slider;
 use super::style;
@@ -176,17 +177,18 @@ fn truncation_ui(ui: &mut Ui, info: &ModelInfo, edit: &mut Edit) {
     });
 }
 
-const NOISE: [(NoiseMode, &str, &str); 3] = [
-    (NoiseMode::Const, "const", "The noise stored in the checkpoint"),
-    (NoiseMode::Random, "random", "Fresh noise from its own seed; the dice draws another"),
-    (NoiseMode::None, "none", "No noise: the smoothest picture"),
+/// Mode, text, accessible name, and what it means.
+const NOISE: [(NoiseMode, &str, &str, &str); 3] = [
+    (NoiseMode::Const, "const", "Stored noise", "The noise stored in the checkpoint"),
+    (NoiseMode::Random, "random", "Random noise", "Fresh noise from its own seed; the dice draws another"),
+    (NoiseMode::None, "none", "No noise", "No noise: the smoothest picture"),
 ];
 
 fn noise_ui(ui: &mut Ui, info: &ModelInfo, edit: &mut Edit, commands: &mut Vec<Command>) {
     let random = edit.noise.mode == NoiseMode::Random;
     ui.add_enabled_ui(info.has_noise, |ui| {
         row(ui, "Noise", |ui| {
-            let segments = NOISE.map(|(mode, text, tooltip)| {
+            let segments = NOISE.map(|(mode, text, name, tooltip)| {
                 let missing = match mode {
                     _ if !info.has_noise => Some("This model has no noise inputs"),
                     NoiseMode::Const if !info.stores_noise => Some("The file holds no noise"),
@@ -194,7 +196,7 @@ fn noise_ui(ui: &mut Ui, info: &ModelInfo, edit: &mut Edit, commands: &mut Vec<C
                 };
                 Segment {
                     text,
-                    name: text,
+                    name,
                     tooltip: missing.unwrap_or(tooltip),
                     enabled: missing.is_none(),
                     on: info.has_noise && info.noise_mode(edit.noise.mode) == mode,

@@ -6,11 +6,13 @@ use egui::{Align, Align2, FontId, Id, Rect, Sense, Ui, pos2, vec2};
 
 use super::command::Command;
 use super::document::{Document, Selection, angle};
-use super::field::{Digits, TextField, number};
+use super::field::TextField;
 use super::layers::layers_ui;
+use super::number::{Digits, number};
 use super::slider::Slider;
+use super::spectrum::{relative, spectrum_ui};
 use super::style;
-use crate::directions::{DirectionSet, Method, Scores};
+use crate::directions::{DirectionSet, Method};
 use crate::edit::Weighting;
 use crate::failure::Failure;
 use crate::generator::ModelInfo;
@@ -117,7 +119,7 @@ fn footer_ui(ui: &mut Ui, shown: &mut Shown, document: &Document, commands: &mut
         }
         ui.with_layout(egui::Layout::right_to_left(Align::Center), |ui| {
             let any = !document.edit.moves.is_empty();
-            let button = ui.add_enabled(any, egui::Button::new("Reset all"));
+            let button = ui.add_enabled(any, egui::Button::new("Reset all")).accessible_name("Reset all directions");
             if button.on_hover_text(Command::ResetMoves.hint(ui.ctx())).clicked() {
                 commands.push(Command::ResetMoves);
             }
@@ -181,11 +183,6 @@ fn direction_ui(ui: &mut Ui, info: &ModelInfo, set: &DirectionSet, index: usize,
     dragged
 }
 
-/// How much a direction does as a share of what the first one does.
-fn relative(scores: &Scores, index: usize) -> Option<f32> {
-    Some((scores.share(index)? / scores.share(0)?.max(f64::MIN_POSITIVE)) as f32)
-}
-
 fn capitalised(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
@@ -207,41 +204,4 @@ fn facts_ui(ui: &mut Ui, set: &DirectionSet, index: usize, document: &Document) 
     }
     let keys = "Wheel or arrow keys step; Shift fine, Ctrl coarse.\nDouble-click or Delete resets.";
     ui.label(egui::RichText::new(keys).size(style::SMALL_TEXT).weak());
-}
-
-/// Bars in the spectrum: more would be narrower than a pixel or two.
-const BARS: usize = 64;
-
-fn spectrum_ui(ui: &mut Ui, scores: &Scores, rows: usize) {
-    let all = scores.values().len();
-    if all == 0 {
-        return;
-    }
-    let (area, response) = ui.allocate_exact_size(vec2(ui.available_width(), 36.0), Sense::hover());
-    let colours = style::palette(ui);
-    let painter = ui.painter();
-    painter.rect_filled(area, style::RADIUS, colours.field);
-    let bars = all.min(BARS);
-    let inner = area.shrink2(vec2(4.0, 4.0));
-    let step = inner.width() / bars.max(1) as f32;
-    for i in 0..bars {
-        let height = inner.height() * relative(scores, i).unwrap_or(0.0);
-        let left = inner.left() + step * i as f32;
-        let bar = Rect::from_min_max(
-            pos2(left, inner.bottom() - height.max(1.0)),
-            pos2(left + (step - 1.0).max(1.0), inner.bottom()),
-        );
-        painter.rect_filled(bar, 0.0, if i < rows { colours.accent } else { colours.rail });
-    }
-    let held: f64 = (0..rows).filter_map(|i| scores.share(i)).sum();
-    let text = format!("{:.0} % in {}", 100.0 * held, rows.min(all));
-    let galley = painter.layout_no_wrap(text, FontId::proportional(10.0), colours.text_weak);
-    let place = Align2::RIGHT_TOP.anchor_size(inner.right_top(), galley.size());
-    // A flat spectrum is high everywhere, also behind the text.
-    painter.rect_filled(place.expand(2.0), 2.0, colours.field);
-    painter.galley(place.min, galley, colours.text_weak);
-    let pointed = response.hover_pos().map(|pointer| ((pointer.x - inner.left()) / step).max(0.0) as usize);
-    if let Some((i, facts)) = pointed.filter(|&i| i < bars).and_then(|i| Some((i, scores.text(i)?))) {
-        response.on_hover_text_at_pointer(format!("Direction {}\n{facts}", i + 1));
-    }
 }

@@ -1,8 +1,11 @@
 //! The sheet of keys on F1.
 
-use egui::{Align2, Context, Grid, Ui, Window};
+use egui::{
+    Align, Align2, Context, Grid, Id, LayerId, Layout, Popup, PopupAnchor, PopupCloseBehavior, PopupKind, RectAlign, Ui,
+};
 
 use super::command::Menu;
+use super::icons::{Icon, icon_button};
 use super::style;
 
 /// What the pointer and unlisted keys do.
@@ -23,28 +26,49 @@ const GESTURES: [(&str, &str); 12] = [
 
 const WIDTH: f32 = 752.0;
 
+/// Shows the sheet while it is open. As a popup of the panels it closes with Escape or a click beside it, and their tooltips
+/// keep away from it.
 pub fn shortcuts_ui(ctx: &Context, open: &mut bool) {
-    Window::new("Keyboard")
-        .open(open)
-        .collapsible(false)
-        .resizable(false)
-        // As wide as the sheet: otherwise the first frame, which does not know its width yet, sets it.
-        .default_width(WIDTH)
-        .pivot(Align2::CENTER_CENTER)
-        .default_pos(ctx.content_rect().center())
-        .show(ctx, |ui| {
-            ui.set_min_width(WIDTH);
-            ui.horizontal_top(|ui| {
-                ui.spacing_mut().item_spacing.x = 28.0;
-                for menus in [&Menu::ALL[..2], &Menu::ALL[2..]] {
-                    ui.vertical(|ui| menus.iter().for_each(|menu| menu_ui(ui, *menu)));
-                }
-                ui.vertical(|ui| {
-                    style::section(ui, "Pointer and sliders");
-                    list_ui(ui, "gestures", GESTURES.iter().map(|&(keys, what)| (keys.to_owned(), what)));
-                });
+    let middle = PopupAnchor::Position(ctx.content_rect().center());
+    let popup = Popup::new(Id::unique("keyboard shortcuts"), ctx.clone(), middle, LayerId::background());
+    let centred = RectAlign { parent: Align2::CENTER_CENTER, child: Align2::CENTER_CENTER };
+    let mut stays = true;
+    let popup = popup
+        .kind(PopupKind::Popup)
+        .align(centred)
+        .align_alternatives(&[])
+        .width(WIDTH)
+        .accessible_name("Keyboard shortcuts")
+        .close_behavior(PopupCloseBehavior::CloseOnClickOutside)
+        .open_bool(open);
+    popup.show(|ui| {
+        ui.set_min_width(WIDTH);
+        stays = !heading_ui(ui);
+        ui.horizontal_top(|ui| {
+            ui.spacing_mut().item_spacing.x = 28.0;
+            for menus in [&Menu::ALL[..2], &Menu::ALL[2..]] {
+                ui.vertical(|ui| menus.iter().for_each(|menu| menu_ui(ui, *menu)));
+            }
+            ui.vertical(|ui| {
+                style::section(ui, "Pointer and sliders");
+                list_ui(ui, "gestures", GESTURES.iter().map(|&(keys, what)| (keys.to_owned(), what)));
             });
         });
+    });
+    *open &= stays;
+}
+
+/// Returns true if the sheet is to be closed.
+fn heading_ui(ui: &mut Ui) -> bool {
+    let heading = ui.horizontal(|ui| {
+        ui.strong("Keyboard shortcuts");
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            icon_button(ui, Icon::Cross, "Close the keyboard shortcuts", "Closes this sheet (Escape)").clicked()
+        })
+        .inner
+    });
+    ui.separator();
+    heading.inner
 }
 
 fn menu_ui(ui: &mut Ui, menu: Menu) {

@@ -4,15 +4,17 @@
 use std::ops::RangeInclusive;
 
 use egui::accesskit::{Action, ActionData, Role};
-use egui::{EventFilter, Id, Key, Modifiers, Rect, Response, Sense, StrokeKind, Ui, pos2, remap, remap_clamp, vec2};
+use egui::{
+    Event, EventFilter, Id, Key, Modifiers, Rangef, Rect, Response, Sense, StrokeKind, Ui, pos2, remap_clamp, vec2,
+};
 
+use super::keyboard::leave_space_free;
 use super::style;
+use super::wheel::{pace, wheel_steps};
 
 /// Nearer to the centre than this many points, a drag gives the centre itself.
 const SNAP: f32 = 2.5;
 const HANDLE: egui::Vec2 = vec2(6.0, 14.0);
-/// Wheel events closer together than this (seconds) belong to one turn of the wheel.
-const WHEEL_GAP: f64 = 0.35;
 
 pub struct Slider<'a> {
     value: &'a mut f32,
@@ -33,15 +35,41 @@ pub struct SliderResponse {
     pub reset: bool,
 }
 
+/// A drag under way. Where the track is and what it spans stay as they were when it was pressed.
 #[derive(Clone, Copy)]
 struct Drag {
-    /// The track does not move under the pointer while dragging.
     low: f32,
     high: f32,
-    /// From the pointer to the handle where it was grabbed, in points.
-    grip: f32,
-    /// Pointer position and value where Shift was pressed: from there on it moves at a tenth.
-    fine: Option<(f32, f32)>,
+    /// Pointer (points) and value that motion counts from: where the slider was pressed, or where Shift was last pressed or
+    /// released, so that neither makes the value jump.
+    from: (f32, f32),
+    /// The value while the pointer is still at `from`: a handle that is only held keeps its value, unrounded.
+    held: f32,
+    /// Shift was down: motion counts a tenth.
+    fine: bool,
+}
+
+/// The part of a slider's width that its handle travels, and the values at its ends.
+#[derive(Clone, Copy)]
+struct Track {
+    travel: Rangef,
+    low: f32,
+    high: f32,
+}
+
+impl Track {
+    fn x(&self, value: f32) -> f32 {
+        remap_clamp(value, self.low..=self.high, self.travel)
+    }
+
+    fn value(&self, x: f32) -> f32 {
+        remap_clamp(x, self.travel, self.low..=self.high)
+    }
+
+    /// Value per point of travel.
+    fn per_point(&self) -> f32 {
+        (self.high - self.low) / self.travel.span().max(1.0)
+    }
 }
 
 impl<'a> Slider<'a> {
@@ -67,49 +95,17 @@ impl<'a> Slider<'a> {
         self
     }
 
-    pub fn show(self, ui: &mut Ui, width: f32) -> SliderResponse {
+    pub fn show(mut self, ui: &mut Ui, width: f32) -> SliderResponse {
         let (rect, mut response) = ui.allocate_exact_size(vec2(width, style::ROW), Sense::click_and_drag());
-        let id = response.id;
         let before = *self.value;
-        let dragged: Option<Drag> = ui.data(|data| data.get_temp(id));
-        let (low, high) = match dragged {
-            Some(drag) if response.is_pointer_button_down_on() => (drag.low, drag.high),
-            _ => (self.range.start().min(before), self.range.end().max(before)),
-        };
-        let travel = rect.x_range().shrink(HANDLE.x / 2.0 + 1.0);
-        let to_x = |value: f32| remap_clamp(value, low..=high, travel);
-
-        if response.is_pointer_button_down_on() && ui.input(|input| input.pointer.primary_down()) {
-            if let Some(pointer) = response.interact_pointer_pos() {
-                let mut drag = dragged.unwrap_or_else(|| {
-                    response.request_focus();
-                    // Only a press beside the handle makes it jump, so that a double-click on the handle never does.
-                    let grip = to_x(before) - pointer.x;
-                    let grip = if grip.abs() <= HANDLE.x { grip } else { 0.0 };
-                    Drag { low, high, grip, fine: None }
-                });
-                *self.value = self.dragged_to(ui, &mut drag, pointer.x, travel);
-                ui.data_mut(|data| data.insert_temp(id, drag));
-            }
-        } else if dragged.is_some() {
-            ui.data_mut(|data| data.remove::<Drag>(id));
+        let track = self.follow_pointer(ui, rect, &response);
+        let reset = response.double_clicked() | self.follow_keys(ui, &response);
+        let wheel = wheel_steps(ui, &response, self.decimals == 0);
+        if wheel != 0.0 {
+            self.step_by(wheel);
         }
-
-        let mut reset = response.double_clicked();
-        if response.has_focus() {
-            let filter = EventFilter { horizontal_arrows: true, ..Default::default() };
-            ui.memory_mut(|memory| memory.set_focus_lock_filter(id, filter));
-            leave_space_free(ui, &response);
-            reset |= ui.input_mut(|input| {
-                input.consume_key(Modifiers::NONE, Key::Delete) || input.consume_key(Modifiers::NONE, Key::Backspace)
-            });
-        }
-        let steps = key_steps(ui, &response) + wheel_steps(ui, &response);
-        if steps != 0.0 {
-            *self.value = self.rounded(*self.value + steps * self.step, self.decimals + 1);
-        }
-        if let Some(asked) = asked_by_screen_reader(ui, id) {
-            *self.value = asked;
+        if let Some(asked) = asked_by_screen_reader(ui, response.id) {
+            *self.value = if self.decimals == 0 { asked.round() } else { asked };
         }
         if reset {
             *self.value = self.home;
@@ -117,23 +113,66 @@ impl<'a> Slider<'a> {
         if *self.value != before {
             response.mark_changed();
         }
-        self.describe(ui, &response, low, high);
+        self.describe(ui, &response, &track);
         if ui.is_rect_visible(rect) {
-            self.paint(ui, rect, &response, to_x);
+            self.paint(ui, rect, &response, &track);
         }
         SliderResponse { response, reset }
     }
 
-    fn dragged_to(&self, ui: &Ui, drag: &mut Drag, pointer: f32, travel: egui::Rangef) -> f32 {
-        let modifiers = ui.input(|input| input.modifiers);
-        let per_point = (drag.high - drag.low) / travel.span().max(1.0);
-        if modifiers.shift && self.decimals > 0 {
-            let (from, value) = *drag.fine.get_or_insert((pointer, *self.value));
-            let value = value + (pointer - from) * per_point * 0.1;
-            return self.rounded(value.clamp(drag.low, drag.high), self.decimals + 1);
+    /// Takes the value to where the pointer drags it; returns the track.
+    fn follow_pointer(&mut self, ui: &Ui, rect: Rect, response: &Response) -> Track {
+        let travel = rect.x_range().shrink(HANDLE.x / 2.0 + 1.0);
+        let at_rest =
+            Track { travel, low: self.range.start().min(*self.value), high: self.range.end().max(*self.value) };
+        let id = response.id;
+        let dragged: Option<Drag> = ui.data(|data| data.get_temp(id));
+        let pressed = response.is_pointer_button_down_on() && ui.input(|input| input.pointer.primary_down());
+        let Some(pointer) = response.interact_pointer_pos().filter(|_| pressed) else {
+            if dragged.is_some() {
+                ui.data_mut(|data| data.remove::<Drag>(id));
+            }
+            return at_rest;
+        };
+        let mut drag = dragged.unwrap_or_else(|| {
+            response.request_focus();
+            self.grab(&at_rest, pointer.x)
+        });
+        let track = Track { travel, low: drag.low, high: drag.high };
+        *self.value = self.dragged_to(&track, &mut drag, pointer.x, ui.input(|input| input.modifiers));
+        ui.data_mut(|data| data.insert_temp(id, drag));
+        track
+    }
+
+    /// A press on the handle moves nothing, so that a double-click on it never does; one beside it makes it jump there.
+    fn grab(&self, track: &Track, pointer: f32) -> Drag {
+        let Track { low, high, .. } = *track;
+        let on_handle = (track.x(*self.value) - pointer).abs() <= HANDLE.x;
+        let from = if on_handle { *self.value } else { track.value(pointer) };
+        let held = if on_handle { *self.value } else { self.settled(track, from, Modifiers::NONE) };
+        Drag { low, high, from: (pointer, from), held, fine: false }
+    }
+
+    fn dragged_to(&self, track: &Track, drag: &mut Drag, pointer: f32, modifiers: Modifiers) -> f32 {
+        let fine = modifiers.shift && self.decimals > 0;
+        if fine != drag.fine {
+            (drag.fine, drag.from, drag.held) = (fine, (pointer, *self.value), *self.value);
         }
-        drag.fine = None;
-        let value = remap((pointer + drag.grip).clamp(travel.min, travel.max), travel, drag.low..=drag.high);
+        let (from, value) = drag.from;
+        if pointer == from {
+            return drag.held;
+        }
+        let pace = if fine { 0.1 } else { 1.0 };
+        let value = (value + (pointer - from) * track.per_point() * pace).clamp(track.low, track.high);
+        self.settled(track, value, modifiers)
+    }
+
+    /// The value that a drag to `value` gives: one of as many as the hand can tell apart.
+    fn settled(&self, track: &Track, value: f32, modifiers: Modifiers) -> f32 {
+        let per_point = track.per_point();
+        if modifiers.shift && self.decimals > 0 {
+            return self.rounded(value, self.decimals + 1);
+        }
         if modifiers.command {
             let coarse = self.step * 5.0;
             return (value / coarse).round() * coarse;
@@ -143,21 +182,58 @@ impl<'a> Slider<'a> {
         if (value - self.home).abs() < SNAP * per_point { self.home } else { self.rounded(value, decimals) }
     }
 
+    /// Arrow keys, and what assistive tools call increment and decrement, step. Returns true for a key that resets.
+    fn follow_keys(&mut self, ui: &Ui, response: &Response) -> bool {
+        let id = response.id;
+        let mut steps = ui.input(|input| {
+            input.num_accesskit_action_requests(id, Action::Increment) as f32
+                - input.num_accesskit_action_requests(id, Action::Decrement) as f32
+        });
+        let mut reset = false;
+        if response.has_focus() {
+            let filter = EventFilter { horizontal_arrows: true, ..Default::default() };
+            ui.memory_mut(|memory| memory.set_focus_lock_filter(id, filter));
+            leave_space_free(ui, response);
+            let whole = self.decimals == 0;
+            ui.input_mut(|input| {
+                let pressed = input.events.iter().filter_map(|event| match event {
+                    Event::Key { key: Key::ArrowRight, pressed: true, modifiers, .. } => Some(pace(*modifiers, whole)),
+                    Event::Key { key: Key::ArrowLeft, pressed: true, modifiers, .. } => Some(-pace(*modifiers, whole)),
+                    _ => None,
+                });
+                steps += pressed.sum::<f32>();
+                reset = input.consume_key(Modifiers::NONE, Key::Delete)
+                    | input.consume_key(Modifiers::NONE, Key::Backspace);
+            });
+        }
+        if steps != 0.0 {
+            self.step_by(steps);
+        }
+        reset
+    }
+
+    fn step_by(&mut self, steps: f32) {
+        let value = self.rounded(*self.value + steps * self.step, self.decimals + 1);
+        if value.is_finite() {
+            *self.value = value;
+        }
+    }
+
     fn rounded(&self, value: f32, decimals: usize) -> f32 {
         let decimals = if self.decimals == 0 { 0 } else { decimals };
         let scale = 10_f64.powi(decimals as i32);
         ((f64::from(value) * scale).round() / scale) as f32
     }
 
-    fn describe(&self, ui: &Ui, response: &Response, low: f32, high: f32) {
+    fn describe(&self, ui: &Ui, response: &Response, track: &Track) {
         let value = *self.value;
         response.widget_info(|| egui::WidgetInfo::slider(ui.is_enabled(), f64::from(value), self.name));
         ui.ctx().accesskit_node_builder(response.id, |node| {
             node.set_role(Role::Slider);
             node.set_label(self.name.to_owned());
             node.set_value(format!("{value:.*}", self.decimals));
-            node.set_min_numeric_value(f64::from(low));
-            node.set_max_numeric_value(f64::from(high));
+            node.set_min_numeric_value(f64::from(track.low));
+            node.set_max_numeric_value(f64::from(track.high));
             node.set_numeric_value_step(f64::from(self.step));
             for action in [Action::SetValue, Action::Increment, Action::Decrement] {
                 node.add_action(action);
@@ -165,10 +241,10 @@ impl<'a> Slider<'a> {
         });
     }
 
-    fn paint(&self, ui: &Ui, rect: Rect, response: &Response, to_x: impl Fn(f32) -> f32) {
+    fn paint(&self, ui: &Ui, rect: Rect, response: &Response, track: &Track) {
         let colours = style::palette(ui);
         let painter = ui.painter();
-        let (y, x, home) = (rect.center().y, to_x(*self.value), to_x(self.home));
+        let (y, x, home) = (rect.center().y, track.x(*self.value), track.x(self.home));
         let bar = |from: f32, to: f32, height: f32| {
             Rect::from_min_max(pos2(from.min(to), y - height / 2.0), pos2(from.max(to), y + height / 2.0))
         };
@@ -192,111 +268,14 @@ impl<'a> Slider<'a> {
     }
 }
 
-const FOCUSED: &str = "focused, Space free";
-const WHEEL: &str = "wheel owner";
-
-/// Says that a control has the keyboard but no use for Space.
-pub fn leave_space_free(ui: &Ui, focused: &Response) {
-    ui.data_mut(|data| data.insert_temp(Id::unique(FOCUSED), focused.id));
-}
-
-/// True if Space is free: no control has the keyboard, or one that leaves Space alone.
-pub fn space_is_free(ctx: &egui::Context) -> bool {
-    let focused = ctx.memory(|memory| memory.focused());
-    focused.is_none() || focused == ctx.data(|data| data.get_temp::<Id>(Id::unique(FOCUSED)))
-}
-
-/// A tenth with Shift, ten with Ctrl.
-fn pace(modifiers: Modifiers) -> f32 {
-    match (modifiers.shift, modifiers.command) {
-        (true, _) => 0.1,
-        (_, true) => 10.0,
-        _ => 1.0,
-    }
-}
-
-fn key_steps(ui: &Ui, response: &Response) -> f32 {
-    let id = response.id;
-    let asked = ui.input(|input| {
-        input.num_accesskit_action_requests(id, Action::Increment) as f32
-            - input.num_accesskit_action_requests(id, Action::Decrement) as f32
-    });
-    if !response.has_focus() {
-        return asked;
-    }
-    let pressed = ui.input(|input| {
-        let steps = input.num_presses(Key::ArrowRight) as f32 - input.num_presses(Key::ArrowLeft) as f32;
-        steps * pace(input.modifiers)
-    });
-    asked + pressed
-}
-
+/// The last value that was asked for; what is no finite number in 32 bits is none.
 fn asked_by_screen_reader(ui: &Ui, id: Id) -> Option<f32> {
     ui.input(|input| {
         let requests = input.accesskit_action_requests(id, Action::SetValue);
         let values = requests.filter_map(|request| match request.data {
-            Some(ActionData::NumericValue(value)) => Some(value as f32),
+            Some(ActionData::NumericValue(value)) => Some(value as f32).filter(|value| value.is_finite()),
             _ => None,
         });
         values.last()
     })
-}
-
-/// Whose a turn of the wheel is: the slider under the pointer where it began, or the list's. Otherwise a list that scrolls
-/// under a resting pointer would change the sliders that pass by.
-#[derive(Clone, Copy)]
-struct Wheel {
-    owner: Option<Id>,
-    last: f64,
-}
-
-/// Notches turned over this slider; they are taken from whatever would scroll.
-pub fn wheel_steps(ui: &Ui, response: &Response) -> f32 {
-    if !response.hovered() || !response.enabled() {
-        return 0.0;
-    }
-    let notches: f32 = ui.input(|input| {
-        let turned = input.events.iter().filter_map(|event| match event {
-            egui::Event::MouseWheel { unit, delta, modifiers, .. } => {
-                // Shift turns a wheel sideways on some systems.
-                let delta = if delta.y != 0.0 { delta.y } else { delta.x };
-                let points_per_notch = if *unit == egui::MouseWheelUnit::Point { 50.0 } else { 1.0 };
-                Some(delta / points_per_notch * pace(*modifiers))
-            }
-            _ => None,
-        });
-        turned.sum()
-    });
-    let wheel = ui.data(|data| data.get_temp::<Wheel>(Id::unique(WHEEL)));
-    let mine = wheel.is_some_and(|wheel| wheel.owner == Some(response.id));
-    let free = notches != 0.0 && wheel.is_none();
-    if free {
-        let last = ui.input(|input| input.time);
-        ui.data_mut(|data| data.insert_temp(Id::unique(WHEEL), Wheel { owner: Some(response.id), last }));
-    }
-    if !mine && !free {
-        return 0.0;
-    }
-    ui.input_mut(|input| input.smooth_scroll_delta = egui::Vec2::ZERO);
-    notches
-}
-
-/// To be called before and after the panels of a frame: a turn of the wheel that no slider took belongs to the lists.
-pub fn track_wheel(ctx: &egui::Context, before_panels: bool) {
-    let (now, turned) = ctx.input(|input| {
-        let turned = input.events.iter().any(|event| matches!(event, egui::Event::MouseWheel { .. }));
-        (input.time, turned)
-    });
-    ctx.data_mut(|data| {
-        let id = Id::unique(WHEEL);
-        let wheel = data.get_temp::<Wheel>(id);
-        let over = wheel.is_none_or(|wheel| now - wheel.last > WHEEL_GAP);
-        match (before_panels, turned, wheel) {
-            (true, _, _) if over => data.remove::<Wheel>(id),
-            (false, true, wheel) => {
-                data.insert_temp(id, Wheel { owner: wheel.and_then(|wheel| wheel.owner), last: now });
-            }
-            _ => {}
-        }
-    });
 }

@@ -4,6 +4,7 @@ use egui::{Align, Layout, Ui};
 
 use std::time::Duration;
 
+use super::messages::{Messages, messages_ui};
 use super::running::Running;
 use super::style;
 use crate::progress::Progress;
@@ -20,6 +21,7 @@ pub struct Status<'a> {
     pub fits: bool,
     /// Long work that is under way.
     pub running: &'a [&'a Running],
+    pub messages: &'a Messages,
 }
 
 /// Shows the bar; returns the work that is to be cancelled.
@@ -73,6 +75,7 @@ pub fn status_ui(ui: &mut Ui, status: &Status<'_>) -> Option<JobId> {
             if status.frame.is_some() {
                 ui.weak(zoom).on_hover_text("F fits, 1 shows every pixel as one, the wheel zooms");
             }
+            messages_ui(ui, status.messages);
         });
     });
     cancelled

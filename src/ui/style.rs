@@ -42,8 +42,8 @@ pub struct Palette {
     pub line: Color32,
     pub text: Color32,
     pub text_weak: Color32,
-    /// Placeholders and marks that must not compete with text.
-    pub text_faint: Color32,
+    /// Signs and bars that must not compete with text.
+    pub mark: Color32,
     pub text_strong: Color32,
     pub accent: Color32,
     /// Behind selected things, under `text_strong`.
@@ -65,11 +65,11 @@ const DARK: Palette = Palette {
     button_pressed: Color32::from_gray(76),
     line: Color32::from_gray(54),
     text: Color32::from_gray(204),
-    text_weak: Color32::from_gray(144),
-    text_faint: Color32::from_gray(98),
+    text_weak: Color32::from_gray(152),
+    mark: Color32::from_gray(122),
     text_strong: Color32::from_gray(240),
     accent: Color32::from_rgb(96, 156, 240),
-    accent_dim: Color32::from_rgb(48, 82, 128),
+    accent_dim: Color32::from_rgb(44, 76, 120),
     rail: Color32::from_gray(70),
     handle: Color32::from_gray(214),
     share: Color32::from_gray(47),
@@ -87,8 +87,8 @@ const LIGHT: Palette = Palette {
     button_pressed: Color32::from_gray(200),
     line: Color32::from_gray(211),
     text: Color32::from_gray(48),
-    text_weak: Color32::from_gray(104),
-    text_faint: Color32::from_gray(148),
+    text_weak: Color32::from_gray(94),
+    mark: Color32::from_gray(130),
     text_strong: Color32::from_gray(12),
     accent: Color32::from_rgb(28, 104, 206),
     accent_dim: Color32::from_rgb(184, 210, 246),
@@ -220,4 +220,46 @@ pub fn section(ui: &mut egui::Ui, title: &str) -> egui::Response {
     let colour = palette(ui).text_weak;
     let text = egui::RichText::new(title.to_uppercase()).size(SMALL_TEXT).color(colour).extra_letter_spacing(0.8);
     ui.add(egui::Label::new(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Contrast of two colours after WCAG 2, 1 to 21.
+    fn contrast(a: Color32, b: Color32) -> f32 {
+        let luminance = |colour: Color32| {
+            let [red, green, blue, _] = egui::Rgba::from(colour).to_array();
+            0.2126 * red + 0.7152 * green + 0.0722 * blue + 0.05
+        };
+        let (a, b) = (luminance(a), luminance(b));
+        a.max(b) / a.min(b)
+    }
+
+    /// What WCAG 2 asks of texts (AA, 1.4.3) and of signs and outlines (1.4.11), in both themes.
+    #[test]
+    fn texts_and_signs_stand_out_from_what_they_are_on() {
+        for p in [&DARK, &LIGHT] {
+            let texts = [
+                (p.text, &[p.panel, p.button, p.field, p.share, p.error_back][..]),
+                (p.text_weak, &[p.panel, p.surround, p.field, p.share]),
+                (p.text_strong, &[p.panel, p.button_hovered, p.button_pressed, p.accent_dim, p.error_back]),
+                (p.warning, &[p.panel]),
+            ];
+            let signs = [
+                (p.accent, &[p.panel, p.surround, p.field, p.share, p.button, p.button_hovered, p.accent_dim][..]),
+                (p.handle, &[p.panel, p.share]),
+                (p.mark, &[p.panel, p.field, p.share]),
+                (p.error, &[p.error_back]),
+            ];
+            for (least, pairs) in [(4.5, &texts[..]), (3.0, &signs[..])] {
+                for (colour, grounds) in pairs {
+                    for ground in *grounds {
+                        let found = contrast(*colour, *ground);
+                        assert!(found >= least, "{colour:?} on {ground:?} has {found:.2}, expected {least}");
+                    }
+                }
+            }
+        }
+    }
 }

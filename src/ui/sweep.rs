@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use egui::{Align2, Context, DragValue, Grid, Window};
+use egui::{Align2, Context, Grid};
 
+use super::dialog::dialog_ui;
 use super::document::Document;
+use super::number::{Digits, number_box};
 use crate::edit::{Direction, Edit};
 use crate::export::Sweep;
 
@@ -40,11 +42,8 @@ pub fn sweep_ui(ctx: &Context, open: &mut Option<SweepDialog>, document: &Docume
         // The move was removed meanwhile.
         dialog.direction = first.direction.clone();
     }
-    let mut stays = true;
     let mut go = false;
-    let window = Window::new("Export sweep").collapsible(false).resizable(false).open(&mut stays);
-    let centre = ctx.content_rect().center();
-    window.pivot(Align2::CENTER_CENTER).default_pos(centre).show(ctx, |ui| {
+    let stays = dialog_ui(ctx, "Export sweep", Align2::CENTER_CENTER, |ui| {
         if moves.is_empty() {
             ui.label("A sweep goes along a move: drag a slider first.");
             return;
@@ -66,12 +65,15 @@ pub fn sweep_ui(ctx: &Context, open: &mut Option<SweepDialog>, document: &Docume
             .labelled_by(label);
             ui.end_row();
             for (text, value) in [("From", &mut dialog.from), ("To", &mut dialog.to)] {
-                let label = ui.label(text).id;
-                ui.add(DragValue::new(value).speed(0.05).range(-1.0e4..=1.0e4).max_decimals(2)).labelled_by(label);
+                ui.label(text);
+                number_box(ui, value, 0.05, Digits::AtMost(2), text);
                 ui.end_row();
             }
-            let label = ui.label("Frames").id;
-            ui.add(DragValue::new(&mut dialog.frames).range(2..=2000)).labelled_by(label);
+            ui.label("Frames");
+            let mut frames = dialog.frames as f32;
+            if number_box(ui, &mut frames, 1.0, Digits::Plain(0), "Frames").changed() {
+                dialog.frames = (frames.round() as usize).clamp(2, 2000);
+            }
             ui.end_row();
             ui.label("");
             ui.checkbox(&mut dialog.sheet, "Also one sheet of all frames");
@@ -83,7 +85,7 @@ pub fn sweep_ui(ctx: &Context, open: &mut Option<SweepDialog>, document: &Docume
             ui.weak(format!("{} PNG files", dialog.frames));
         });
     });
-    if !stays || ctx.input(|input| input.key_pressed(egui::Key::Escape)) {
+    if !stays {
         *open = None;
     }
     go

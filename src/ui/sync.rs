@@ -9,7 +9,7 @@ use super::app::{App, AskedDirections, FileEvent, Model, Stopped, wake};
 use super::document::{Document, History, Selection};
 use super::facts::CARRIES_CODE;
 use super::menu;
-use super::open::{TOAST_SECONDS, Toast, ToastOf};
+use super::messages::{About, Note};
 use super::reading::FormAnswer;
 use super::running::{Opening, Purpose, Running};
 use super::semantics::{PAGE, Shown};
@@ -43,7 +43,7 @@ impl App {
         while let Ok(event) = self.files.1.try_recv() {
             match event {
                 FileEvent::Project(path, project) => self.open_project(path, *project, ctx),
-                FileEvent::Saved(path) => self.show_toast(ToastOf::Written(path), ctx),
+                FileEvent::Saved(path) => self.say(About::Saved(path), ctx),
                 FileEvent::Failed(failure) => self.failure = Some(failure),
             }
         }
@@ -78,7 +78,7 @@ impl App {
             EventKind::Tiles { .. } => {}
             EventKind::Done(Outcome::Written(path)) => {
                 self.tasks.retain(|task| task.job != job);
-                self.show_toast(ToastOf::Written(path), ctx);
+                self.say(About::Exported(path), ctx);
             }
             EventKind::Superseded | EventKind::Cancelled => self.ended(job, None),
             EventKind::Failed(failure) => self.ended(job, Some(failure)),
@@ -183,9 +183,9 @@ impl App {
         self.tasks.push(Running::new(job, name, "waiting"));
     }
 
-    fn show_toast(&mut self, of: ToastOf, ctx: &Context) {
-        let until = ctx.input(|input| input.time) + TOAST_SECONDS;
-        self.toast = Some(Toast { of, until });
+    fn say(&mut self, about: About, ctx: &Context) {
+        self.messages.say(about.text());
+        self.note = Some(Note::new(about, ctx.input(|input| input.time)));
     }
 
     /// From now on this model is the open one, whoever asked for it.
@@ -214,7 +214,7 @@ impl App {
             self.adopt(&waiting.path, waiting.project, &info);
         }
         if source.file().is_some() {
-            self.show_toast(ToastOf::Opened(info.clone()), ctx);
+            self.say(About::Opened(info.clone()), ctx);
         }
         self.history = History::new(&self.document);
         self.views.clear();

@@ -18,6 +18,10 @@ mod support;
 mod tiles;
 #[cfg(feature = "gui")]
 mod ui;
+#[cfg(feature = "gui")]
+mod ui_access;
+#[cfg(feature = "gui")]
+mod ui_widgets;
 #[cfg(all(feature = "gui", target_os = "linux"))]
 mod window;
 mod worker;

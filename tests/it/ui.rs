@@ -15,9 +15,9 @@ use sefa_studio::render::{Example, FrameImage, Source};
 use sefa_studio::ui::{App, ScriptedDialogs, Services};
 use sefa_studio::worker::Worker;
 
-type Window = Harness<'static, App>;
+pub type Window = Harness<'static, App>;
 
-fn window(source: Source, paths: impl IntoIterator<Item = PathBuf>) -> Window {
+pub fn window(source: Source, paths: impl IntoIterator<Item = PathBuf>) -> Window {
     let dialogs = ScriptedDialogs::new(paths.into_iter().map(Some));
     let mut window = Harness::builder().with_size([1280.0, 800.0]).with_step_dt(0.03).build_eframe(move |cc| {
         let background = Worker::starter(|| RenderDevice::new(DeviceChoice::Cpu).unwrap());
@@ -29,12 +29,12 @@ fn window(source: Source, paths: impl IntoIterator<Item = PathBuf>) -> Window {
     window
 }
 
-fn toy_heads(paths: impl IntoIterator<Item = PathBuf>) -> Window {
+pub fn toy_heads(paths: impl IntoIterator<Item = PathBuf>) -> Window {
     window(Source::Example(Example::ToyHeads), paths)
 }
 
 #[track_caller]
-fn wait_until(window: &mut Window, what: &str, done: impl Fn(&App) -> bool) {
+pub fn wait_until(window: &mut Window, what: &str, done: impl Fn(&App) -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         window.step();
@@ -48,13 +48,13 @@ fn wait_until(window: &mut Window, what: &str, done: impl Fn(&App) -> bool) {
 
 /// Waits until picture and directions answer what is set, and a gesture under way has become a step of the history.
 #[track_caller]
-fn settle(window: &mut Window) {
+pub fn settle(window: &mut Window) {
     wait_until(window, "the worker", App::is_settled);
     window.run_steps(16);
     wait_until(window, "the worker", App::is_settled);
 }
 
-fn edit(window: &Window) -> Edit {
+pub fn edit(window: &Window) -> Edit {
     window.state().document().edit.clone()
 }
 
@@ -67,7 +67,7 @@ fn pixels(window: &Window) -> Vec<u8> {
 
 /// The slider of this name; after that of a direction its own name may follow.
 #[track_caller]
-fn slider<'w>(window: &'w Window, name: &str) -> Node<'w> {
+pub fn slider<'w>(window: &'w Window, name: &str) -> Node<'w> {
     let mut sliders = window.get_all_by_role(Role::Slider);
     let found = sliders.find(|node| {
         let label = node.accesskit_node().label().unwrap_or_default();
@@ -77,7 +77,7 @@ fn slider<'w>(window: &'w Window, name: &str) -> Node<'w> {
 }
 
 #[track_caller]
-fn drag(window: &mut Window, name: &str, distance: f32) {
+pub fn drag(window: &mut Window, name: &str, distance: f32) {
     let start = slider(window, name).rect().center();
     window.drag_at(start);
     window.step();
@@ -90,22 +90,22 @@ fn drag(window: &mut Window, name: &str, distance: f32) {
 }
 
 /// What move `n` of the edit is called in its row.
-fn title(window: &Window, n: usize) -> String {
+pub fn title(window: &Window, n: usize) -> String {
     let document = window.state().document();
-    document.called(&document.edit.moves[n].direction)
+    format!("move {}, {}", n + 1, document.called(&document.edit.moves[n].direction))
 }
 
-fn press(window: &mut Window, modifiers: Modifiers, key: Key) {
+pub fn press(window: &mut Window, modifiers: Modifiers, key: Key) {
     window.key_press_modifiers(modifiers, key);
     settle(window);
 }
 
-fn click(window: &mut Window, name: &str) {
+pub fn click(window: &mut Window, name: &str) {
     window.get_by_label(name).click();
     settle(window);
 }
 
-fn seed(edit: &Edit) -> u64 {
+pub fn seed(edit: &Edit) -> u64 {
     match edit.sample.code {
         Code::Seed(seed) => seed.number,
         ref code => panic!("expected a seed, found {code:?}"),
@@ -323,7 +323,7 @@ fn names_appear_in_row_and_move_and_are_undone() {
     window.step();
     press(&mut window, Modifiers::NONE, Key::Enter);
     window.get_by_role_and_label(Role::Slider, "Direction 1, pose");
-    window.get_by_label("Delete pose");
+    window.get_by_label("Delete move 1, pose");
     assert_eq!(edit(&window).moves[0].name, "pose");
     press(&mut window, Modifiers::COMMAND, Key::Z);
     window.get_by_role_and_label(Role::Slider, "Direction 1");
@@ -339,7 +339,7 @@ fn names_that_a_model_brings_along_are_shown_until_the_user_has_others() {
     assert!(!first.is_empty());
     window.get_by_role_and_label(Role::Slider, &format!("Direction 1, {first}"));
     drag(&mut window, "Direction 1", 20.0);
-    window.get_by_label(&format!("Delete {first}"));
+    window.get_by_label(&format!("Delete move 1, {first}"));
     assert_eq!(window.state().document().names, names);
 }
 
@@ -385,14 +385,14 @@ fn space_shows_the_unedited_sample_while_it_is_held() {
 fn a_model_without_w_offers_only_what_it_has() {
     let mut window = window(Source::Example(Example::Faces), []);
     assert!(window.get_by_role_and_label(Role::Slider, "Psi").accesskit_node().is_disabled());
-    assert!(window.get_by_label("random").accesskit_node().is_disabled());
+    assert!(window.get_by_label("Random noise").accesskit_node().is_disabled());
     assert!(window.get_by_label("Top").accesskit_node().is_disabled());
     let first = pixels(&window);
     drag(&mut window, "Direction 1", 20.0);
     assert_ne!(pixels(&window), first);
 }
 
-fn fixture_window(name: &str) -> Window {
+pub fn fixture_window(name: &str) -> Window {
     window(Source::File(super::support::fixture(name)), [])
 }
 
@@ -530,11 +530,11 @@ fn an_oblong_model_without_noise_shows_both_sides_and_offers_random_noise() {
     };
     assert_eq!((shown(&window), window.state().frame().unwrap().size), ([16, 32], [16, 32]));
     assert!(window.query_by_label("StyleGAN2 16x32").is_some(), "the facts have both sides");
-    assert!(window.get_by_label("const").accesskit_node().is_disabled());
+    assert!(window.get_by_label("Stored noise").accesskit_node().is_disabled());
     let first = pixels(&window);
-    click(&mut window, "random");
+    click(&mut window, "Random noise");
     assert_ne!(pixels(&window), first);
-    click(&mut window, "none");
+    click(&mut window, "No noise");
     assert_eq!(pixels(&window), first);
     drag(&mut window, "Direction 1", 30.0);
     assert_ne!(pixels(&window), first);

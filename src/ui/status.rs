@@ -61,7 +61,7 @@ pub fn status_ui(ui: &mut Ui, status: &Status<'_>) -> Option<JobId> {
             match status.running {
                 [] => {}
                 [one] => {
-                    cancelled = running_ui(ui, one, "Cancel");
+                    cancelled = running_ui(ui, one, false);
                     ui.weak("·");
                 }
                 several => {
@@ -82,9 +82,10 @@ pub fn status_ui(ui: &mut Ui, status: &Status<'_>) -> Option<JobId> {
 }
 
 /// One line, from right to left: its button, how far it is, what it is.
-fn running_ui(ui: &mut Ui, running: &Running, cancel: &str) -> Option<JobId> {
+fn running_ui(ui: &mut Ui, running: &Running, is_in_list: bool) -> Option<JobId> {
     let button = ui.add(egui::Button::new("Cancel").small()).on_hover_text("What was there stays as it is");
-    let button = button.accessible_name(cancel);
+    // Alone, nothing else can be meant.
+    let button = if is_in_list { button.accessible_name(format!("Cancel {}", running.name)) } else { button };
     let Progress { stage, done, total } = &running.progress;
     let mut text = format!("{}: {stage}", running.name);
     if *total > 0 {
@@ -102,7 +103,8 @@ fn running_ui(ui: &mut Ui, running: &Running, cancel: &str) -> Option<JobId> {
     if let Some(left) = running.left().filter(|left| *left >= SOON) {
         text.push_str(&format!(" · {} left", spoken(left)));
     }
-    ui.add(egui::Label::new(text).truncate());
+    let layout = if is_in_list { Layout::left_to_right(Align::Center) } else { *ui.layout() };
+    ui.with_layout(layout, |ui| ui.add(egui::Label::new(text).truncate()));
     button.clicked().then_some(running.job)
 }
 
@@ -111,11 +113,10 @@ fn several_ui(ui: &mut Ui, several: &[&Running]) -> Option<JobId> {
     let list = ui.menu_button(format!("{} tasks", several.len()), |ui| {
         let mut cancelled = None;
         for running in several {
-            let cancel = format!("Cancel {}", running.name);
             let line = ui.allocate_ui_with_layout(
                 egui::vec2(style::TASK_WIDTH, style::ROW),
                 Layout::right_to_left(Align::Center),
-                |ui| running_ui(ui, running, &cancel),
+                |ui| running_ui(ui, running, true),
             );
             cancelled = cancelled.or(line.inner);
         }

@@ -20,7 +20,7 @@ pub const LEFT_WIDTH: f32 = 272.0;
 pub const MENU_HEIGHT: f32 = 32.0;
 pub const STATUS_HEIGHT: f32 = 24.0;
 /// A line in the list of what is under way.
-pub const TASK_WIDTH: f32 = 420.0;
+pub const TASK_WIDTH: f32 = 480.0;
 /// The column of labels before the controls of the sample panel.
 pub const LABEL_COLUMN: f32 = 48.0;
 /// The column of numbers at the right edge of a panel.

@@ -144,7 +144,8 @@ impl App {
         }
         self.store_in(self.preferences.precision, Precision::default());
         if let Some(model) = &self.model {
-            let (source, recipe) = (model.source.clone(), model.info.recipe.clone().map(Box::new));
+            let own = self.preferences.recipes.get(&model.info.identity);
+            let (source, recipe) = (model.source.clone(), own.cloned().map(Box::new));
             self.start_opening(source, recipe, Purpose::Again { recipe_of: None });
         }
         if let Some(Opening { source, recipe, purpose, .. }) = stopped.interrupted {

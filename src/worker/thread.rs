@@ -22,6 +22,8 @@ use crate::tasks::{Step, TaskError};
 
 /// Two frames of a 60 Hz screen: a picture that takes longer is felt to lag behind the hand.
 const PREVIEW_AFTER: Duration = Duration::from_millis(33);
+/// Of the time between two parts of an opening, what the open model gets if it asks without end.
+const FOR_VIEWS: Duration = Duration::from_millis(100);
 /// More reports a second than this nobody reads.
 const REPORT_EVERY: Duration = Duration::from_millis(50);
 
@@ -269,7 +271,9 @@ impl<'a> EngineThread<'a> {
 
     /// Pictures and directions that are asked of the open model while another one is being opened.
     fn answer_views(&mut self) {
+        let start = Instant::now();
         while !self.views_wait
+            && start.elapsed() < FOR_VIEWS
             && let Some(mut work) = self.shared.next_while_opening()
         {
             match self.attempt(&mut work) {

@@ -1,9 +1,10 @@
-//! Times, for people to read: `cargo test --release --test it measure:: -- --ignored --nocapture`. No time is a test.
+//! Times, for people to read: `cargo test --release --test it measure:: -- --ignored --nocapture
+//! --test-threads 1`. No time is a test.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use safetensors::tensor::{Dtype, TensorView};
 use sefa_studio::directions::DirectionSet;
 use sefa_studio::edit::{Edit, Move, Weighting};
 use sefa_studio::export::Sweep;
@@ -15,53 +16,17 @@ use sefa_studio::render::{Source, ViewId};
 use sefa_studio::tasks::Export;
 use sefa_studio::worker::{Background, Event, EventKind, Job, JobId, ModelId, Worker};
 
-const RESOLUTION: usize = 256;
 const DRAGS: usize = 15;
 
-/// StyleGAN2 with the channels of config F and numbers from a formula, as NVIDIA's files name its tensors.
+/// StyleGAN2 of 256 pixels with the channels of config F.
 fn stylegan2() -> tempfile::NamedTempFile {
-    let channels = |side: usize| (32768 / side).min(512);
-    let mut tensors: Vec<(String, Vec<usize>)> = Vec::new();
-    let mut add = |name: String, shape: &[usize]| tensors.push((name, shape.to_vec()));
-    for i in 0..8 {
-        add(format!("mapping.fc{i}.weight"), &[512, 512]);
-        add(format!("mapping.fc{i}.bias"), &[512]);
-    }
-    add("mapping.w_avg".into(), &[512]);
-    add("synthesis.b4.const".into(), &[512, 4, 4]);
-    let mut before = channels(4);
-    for side in (2..).map(|power| 1 << power).take_while(|&side| side <= RESOLUTION) {
-        let after = channels(side);
-        let convs = [("conv0", before), ("conv1", after)];
-        for (layer, inputs) in if side == 4 { &convs[1..] } else { &convs[..] } {
-            let prefix = format!("synthesis.b{side}.{layer}");
-            add(format!("{prefix}.weight"), &[after, *inputs, 3, 3]);
-            add(format!("{prefix}.bias"), &[after]);
-            add(format!("{prefix}.affine.weight"), &[*inputs, 512]);
-            add(format!("{prefix}.affine.bias"), &[*inputs]);
-            add(format!("{prefix}.noise_const"), &[side, side]);
-            add(format!("{prefix}.noise_strength"), &[]);
-        }
-        add(format!("synthesis.b{side}.torgb.weight"), &[3, after, 1, 1]);
-        add(format!("synthesis.b{side}.torgb.bias"), &[3]);
-        add(format!("synthesis.b{side}.torgb.affine.weight"), &[after, 512]);
-        add(format!("synthesis.b{side}.torgb.affine.bias"), &[after]);
-        before = after;
-    }
-    let number = |i: usize| ((i * 7919 % 2003) as f32 / 1001.5 - 1.0).to_le_bytes();
-    let values: Vec<Vec<u8>> = tensors
-        .iter()
-        .map(|(name, shape)| (0..shape.iter().product()).flat_map(|i| number(i + name.len())).collect())
-        .collect();
-    let views = (tensors.iter().zip(&values))
-        .map(|((name, shape), values)| (name.clone(), TensorView::new(Dtype::F32, shape.clone(), values).unwrap()));
-    let file = tempfile::Builder::new().suffix(".safetensors").tempfile().unwrap();
-    safetensors::serialize_to_file(views, None, file.path()).unwrap();
-    file
+    super::support::stylegan2(256, 512, 8, |side| (32768 / side).min(512))
 }
 
 struct Session {
     worker: Worker,
+    /// Events that nobody has looked at.
+    events: VecDeque<Event>,
     info: Arc<ModelInfo>,
     model: ModelId,
     /// Frames of the export that are done.
@@ -77,7 +42,8 @@ impl Session {
             assert!(Instant::now() < deadline, "the model did not open");
             for event in worker.events(Duration::from_millis(10)) {
                 if let EventKind::Opened { info, .. } = event.kind {
-                    return Session { worker, model: ModelId::opened_by(opening), exported: 0, info };
+                    let model = ModelId::opened_by(opening);
+                    return Session { worker, events: VecDeque::new(), info, model, exported: 0 };
                 }
             }
         }
@@ -88,12 +54,12 @@ impl Session {
         let deadline = Instant::now() + Duration::from_secs(120);
         loop {
             assert!(Instant::now() < deadline, "nothing came");
-            for event in self.worker.events(Duration::from_millis(1)) {
-                if let EventKind::Progress(progress) = &event.kind {
-                    self.exported = progress.done;
-                }
-                if let EventKind::Failed(failure) = &event.kind {
-                    panic!("{failure:?}");
+            self.events.extend(self.worker.events(Duration::from_millis(1)));
+            while let Some(event) = self.events.pop_front() {
+                match &event.kind {
+                    EventKind::Progress(progress) => self.exported = progress.done,
+                    EventKind::Failed(failure) => panic!("{failure:?}"),
+                    _ => {}
                 }
                 if let Some(found) = found(&event) {
                     return found;
@@ -204,6 +170,8 @@ fn a_drag_while_a_model_is_opened() {
         let is_open = session.until(|event| match &event.kind {
             EventKind::Opened { .. } if event.job == opening => Some(true),
             EventKind::Rendered { .. } if event.job == job => Some(false),
+            // Asked of the model before when the other one was there already.
+            EventKind::Superseded if event.job == job => Some(true),
             _ => None,
         });
         if is_open {

@@ -173,29 +173,44 @@ pub fn read_texture(setup: &sefa_studio::gpu::WgpuSetup, texture: &wgpu::Texture
 
 /// A thin StyleGAN2 of 256 pixels with numbers from a formula.
 pub fn stylegan2_of_256() -> tempfile::NamedTempFile {
+    stylegan2(256, 8, 2, |_| 8)
+}
+
+/// A StyleGAN2 with numbers from a formula, as NVIDIA's files name its tensors: pictures of `resolution` pixels, codes of
+/// `code` numbers that go through `mapping` layers, and so many `channels` at each size.
+pub fn stylegan2(
+    resolution: usize,
+    code: usize,
+    mapping: usize,
+    channels: impl Fn(usize) -> usize,
+) -> tempfile::NamedTempFile {
     use safetensors::tensor::{Dtype, TensorView};
     let mut tensors: Vec<(String, Vec<usize>)> = Vec::new();
     let mut add = |name: String, shape: &[usize]| tensors.push((name, shape.to_vec()));
-    for i in 0..2 {
-        add(format!("mapping.fc{i}.weight"), &[8, 8]);
-        add(format!("mapping.fc{i}.bias"), &[8]);
+    for i in 0..mapping {
+        add(format!("mapping.fc{i}.weight"), &[code, code]);
+        add(format!("mapping.fc{i}.bias"), &[code]);
     }
-    add("mapping.w_avg".into(), &[8]);
-    add("synthesis.b4.const".into(), &[8, 4, 4]);
-    for r in [4, 8, 16, 32, 64, 128, 256] {
-        for layer in if r == 4 { &["conv1"][..] } else { &["conv0", "conv1"] } {
-            let prefix = format!("synthesis.b{r}.{layer}");
-            add(format!("{prefix}.weight"), &[8, 8, 3, 3]);
-            add(format!("{prefix}.bias"), &[8]);
-            add(format!("{prefix}.affine.weight"), &[8, 8]);
-            add(format!("{prefix}.affine.bias"), &[8]);
-            add(format!("{prefix}.noise_const"), &[r, r]);
+    add("mapping.w_avg".into(), &[code]);
+    let mut before = channels(4);
+    add("synthesis.b4.const".into(), &[before, 4, 4]);
+    for side in (2..).map(|power| 1 << power).take_while(|&side| side <= resolution) {
+        let after = channels(side);
+        let convs = [("conv0", before), ("conv1", after)];
+        for &(layer, inputs) in if side == 4 { &convs[1..] } else { &convs[..] } {
+            let prefix = format!("synthesis.b{side}.{layer}");
+            add(format!("{prefix}.weight"), &[after, inputs, 3, 3]);
+            add(format!("{prefix}.bias"), &[after]);
+            add(format!("{prefix}.affine.weight"), &[inputs, code]);
+            add(format!("{prefix}.affine.bias"), &[inputs]);
+            add(format!("{prefix}.noise_const"), &[side, side]);
             add(format!("{prefix}.noise_strength"), &[]);
         }
-        add(format!("synthesis.b{r}.torgb.weight"), &[3, 8, 1, 1]);
-        add(format!("synthesis.b{r}.torgb.bias"), &[3]);
-        add(format!("synthesis.b{r}.torgb.affine.weight"), &[8, 8]);
-        add(format!("synthesis.b{r}.torgb.affine.bias"), &[8]);
+        add(format!("synthesis.b{side}.torgb.weight"), &[3, after, 1, 1]);
+        add(format!("synthesis.b{side}.torgb.bias"), &[3]);
+        add(format!("synthesis.b{side}.torgb.affine.weight"), &[after, code]);
+        add(format!("synthesis.b{side}.torgb.affine.bias"), &[after]);
+        before = after;
     }
     let number = |i: usize| ((i * 7919 % 2003) as f32 / 1001.5 - 1.0).to_le_bytes();
     let values: Vec<Vec<u8>> = tensors

@@ -705,18 +705,49 @@ fn at_actual_size_every_pixel_on_screen_is_one_of_the_picture() {
         let label = device.label();
         let mut window = window_on(&setup, device);
         press(&mut window, Modifiers::NONE, Key::Num1);
-        let frame = window.state().frame().unwrap();
-        let [width, height] = frame.size.map(|side| side as u32);
-        let picture = match &frame.image {
-            FrameImage::Pixels(pixels) => pixels.to_rgba(),
-            FrameImage::Texture(texture) => super::support::read_texture(&setup, texture),
-        };
-        let screen = window.render().unwrap();
-        let shows = |x, y| image::imageops::crop_imm(&screen, x, y, width, height).to_image().into_raw() == picture;
-        let mut places = (250..450).flat_map(|x| (150..350).map(move |y| (x, y)));
-        // Comparing one pixel first is enough to rule out almost every place.
-        let found = places.any(|(x, y)| screen.get_pixel(x, y).0 == picture[..4] && shows(x, y));
-        assert!(found, "no {width} x {height} pixels of the window are the picture's, made on {label}");
+        let picture = rgba(&window, &setup);
+        assert!(shows(&mut window, &picture), "no pixels of the window are the picture's, made on {label}");
+    }
+}
+
+/// The picture of the edit, as screens show it.
+fn rgba(window: &Window, setup: &WgpuSetup) -> Vec<u8> {
+    match &window.state().frame().unwrap().image {
+        FrameImage::Pixels(pixels) => pixels.to_rgba(),
+        FrameImage::Texture(texture) => super::support::read_texture(setup, texture),
+    }
+}
+
+/// True if a picture of the model's size is somewhere on the screen, pixel for pixel.
+fn shows(window: &mut Window, picture: &[u8]) -> bool {
+    let [width, height] = window.state().frame().unwrap().size.map(|side| side as u32);
+    let screen = window.render().unwrap();
+    let is_at = |x, y| image::imageops::crop_imm(&screen, x, y, width, height).to_image().into_raw() == picture;
+    let mut places = (250..450).flat_map(|x| (150..350).map(move |y| (x, y)));
+    // Comparing one pixel first is enough to rule out almost every place.
+    places.any(|(x, y)| screen.get_pixel(x, y).0 == picture[..4] && is_at(x, y))
+}
+
+#[test]
+fn while_space_is_held_the_pixels_are_those_of_the_unedited_sample() {
+    let devices = super::support::devices();
+    let Some(setup) = devices.iter().find_map(RenderDevice::wgpu).cloned() else { return };
+    for device in devices {
+        let mut window = window_on(&setup, device);
+        press(&mut window, Modifiers::NONE, Key::Num1);
+        let unedited = rgba(&window, &setup);
+        drag(&mut window, "Direction 1", 40.0);
+        let edited = rgba(&window, &setup);
+        assert_ne!(edited, unedited);
+        let which = |window: &mut Window| [shows(window, &edited), shows(window, &unedited)];
+        assert_eq!(which(&mut window), [true, false]);
+        window.key_down(Key::Space);
+        window.run_steps(2);
+        settle(&mut window);
+        assert_eq!(which(&mut window), [false, true]);
+        window.key_up(Key::Space);
+        window.run_steps(2);
+        assert_eq!(which(&mut window), [true, false]);
     }
 }
 

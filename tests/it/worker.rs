@@ -132,6 +132,36 @@ fn while_a_slider_is_held_slow_pictures_are_shown_halfway_and_then_whole() {
     }
 }
 
+/// The same on the CPU, with a network that takes it long enough; what a preview begins, the whole picture ends.
+#[test]
+fn previews_on_the_cpu_become_the_picture_that_a_fresh_render_gives() {
+    let file = super::support::stylegan2(256, 16, 2, |side| (8192 / side).min(256));
+    let source = Source::File(file.path().into());
+    let (worker, _) = spawn();
+    let model = open(&worker, source.clone());
+    let free = worker.send(render(model, 1));
+    let EventKind::Rendered { frame, .. } = answer(&settle(&worker), free).clone() else { panic!("no picture") };
+    if frame.took < Duration::from_millis(150) {
+        return super::support::skipped("previews: this CPU is too fast");
+    }
+    worker.expect_edits(true);
+    let jobs: Vec<JobId> = (2..6)
+        .map(|seed| {
+            std::thread::sleep(Duration::from_millis(60));
+            worker.send(render(model, seed))
+        })
+        .collect();
+    let events = settle(&worker);
+    worker.expect_edits(false);
+    let previews = frames(&events).into_iter().filter(|frame| !frame.is_exact).count();
+    assert!(previews > 0, "nothing was shown on the way");
+    let EventKind::Rendered { frame, .. } = answer(&events, jobs[3]) else { panic!("the newest edit was not made") };
+    let FrameImage::Pixels(pixels) = &frame.image else { panic!("a texture from the CPU") };
+    let mut engine = Engine::new(RenderDevice::cpu(None));
+    engine.open(&source, &mut sefa_studio::progress::silent).unwrap();
+    assert_eq!(**pixels, engine.render(&edit(5)).unwrap().to_pixels().unwrap());
+}
+
 #[test]
 fn a_broken_file_is_reported_and_the_old_model_goes_on() {
     let (worker, _) = spawn();

@@ -103,8 +103,11 @@ fn running_ui(ui: &mut Ui, running: &Running, is_in_list: bool) -> Option<JobId>
     if let Some(left) = running.left().filter(|left| *left >= SOON) {
         text.push_str(&format!(" · {} left", spoken(left)));
     }
-    let layout = if is_in_list { Layout::left_to_right(Align::Center) } else { *ui.layout() };
-    ui.with_layout(layout, |ui| ui.add(egui::Label::new(text).truncate()));
+    let label = egui::Label::new(text).truncate();
+    match is_in_list {
+        true => ui.with_layout(Layout::left_to_right(Align::Center), |ui| ui.add(label)).inner,
+        false => ui.add(label),
+    };
     button.clicked().then_some(running.job)
 }
 

@@ -94,7 +94,7 @@ impl NoiseInput<'_> {
 }
 
 /// A generator as a chain of stages.
-pub trait Network: Send {
+pub trait Network: Send + Sync {
     fn stages(&self) -> Vec<Stage>;
 
     /// The distribution that z of a seed is drawn from.

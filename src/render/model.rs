@@ -1,10 +1,10 @@
 //! What belongs to an open model, whoever looks at it: the network, SeFa's directions, the codes and noise of seeds. Everything
 //! that is remembered here follows from the model and its key alone, and is bounded in bytes.
 
-use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use rayon::prelude::{IntoParallelIterator, ParallelIterator};
@@ -39,8 +39,8 @@ pub(super) struct Loaded {
     /// What z became, before truncation.
     codes: Recent<Origin, Vec<f32>>,
     /// By seed.
-    noise: RefCell<Recent<u64, LayerNoise>>,
-    stages_run: Cell<u64>,
+    noise: Mutex<Recent<u64, LayerNoise>>,
+    stages_run: AtomicU64,
 }
 
 /// z with its label: what a code is mapped from.
@@ -88,8 +88,8 @@ impl Loaded {
             grams: Recent::new(GRAMS, |grams| grams.iter().map(Gram::bytes).sum()),
             bases: Recent::new(BASES, |basis| basis.bytes()),
             codes: Recent::new(CODES, |code| 8 * code.len() as u64),
-            noise: RefCell::new(Recent::new(NOISE, noise_bytes)),
-            stages_run: Cell::new(0),
+            noise: Mutex::new(Recent::new(NOISE, noise_bytes)),
+            stages_run: AtomicU64::new(0),
         }
     }
 
@@ -101,6 +101,10 @@ impl Loaded {
         &self.stages
     }
 
+    pub(super) fn device(&self) -> &Device {
+        &self.device
+    }
+
     /// Bytes of the largest map on the way to a picture, in f32.
     pub(super) fn map_bytes(&self) -> u64 {
         self.generator.map_bytes
@@ -108,7 +112,7 @@ impl Loaded {
 
     /// Since the model was opened; a stage that runs for several samples counts for each.
     pub(super) fn stages_run(&self) -> u64 {
-        self.stages_run.get()
+        self.stages_run.load(Ordering::Relaxed)
     }
 
     fn misfit(&self, problem: String) -> RenderError {
@@ -242,7 +246,7 @@ impl Loaded {
 
     /// Runs a stage for so many samples after `before`, the output of the stage before it. Their noise is of one mode.
     pub(super) fn run(&self, stage: usize, before: Option<&Activation>, inputs: &[&StageInput]) -> Activation {
-        self.stages_run.update(|run| run + inputs.len() as u64);
+        self.stages_run.fetch_add(inputs.len() as u64, Ordering::Relaxed);
         let code = |layer: usize| {
             let values: Vec<f32> = inputs.iter().flat_map(|input| input.codes[layer].iter().copied()).collect();
             let dim = values.len() / inputs.len();
@@ -276,7 +280,7 @@ impl Loaded {
             let values = latent::noise_from_seed(seed, layer, size.pixels());
             Tensor::from_data(TensorData::new(values, [1, 1, size.height, size.width]), &self.device)
         };
-        let mut noise = self.noise.borrow_mut();
+        let mut noise = self.noise.lock().unwrap_or_else(PoisonError::into_inner);
         let made = noise.get_or_insert_with(seed, LayerNoise::new).entry(layer).or_insert_with(make).clone();
         noise.trim(|_| false);
         made
@@ -322,13 +326,13 @@ mod tests {
     #[test]
     fn noise_of_a_seed_is_drawn_once_and_that_of_old_seeds_goes() {
         let model = toy_heads();
-        model.noise.replace(Recent::new(4 * 64 * 3, noise_bytes));
+        *model.noise.lock().unwrap() = Recent::new(4 * 64 * 3, noise_bytes);
         let size = Size::square(8);
         let values = |seed, layer| model.random_noise(seed, layer, size).into_data().try_into_vec::<f32>().unwrap();
         let first = [values(1, 0), values(1, 1), values(2, 0), values(2, 1)];
-        assert_eq!(model.noise.borrow().bytes(), 4 * 64 * 2, "seed 1 made room for seed 2");
+        assert_eq!(model.noise.lock().unwrap().bytes(), 4 * 64 * 2, "seed 1 made room for seed 2");
         assert_eq!(first, [values(1, 0), values(1, 1), values(2, 0), values(2, 1)]);
         (2..9).for_each(|layer| drop(values(2, layer)));
-        assert_eq!(model.noise.borrow().peek(&2).map(HashMap::len), Some(9), "that of the newest seed stays");
+        assert_eq!(model.noise.lock().unwrap().peek(&2).map(HashMap::len), Some(9), "that of the newest seed stays");
     }
 }

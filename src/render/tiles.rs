@@ -1,5 +1,7 @@
 //! Tiles: many small pictures, several in one pass of the network.
 
+use std::panic::resume_unwind;
+
 use burn::tensor::Tensor;
 
 use super::model::Loaded;
@@ -7,7 +9,7 @@ use super::trace::{StageInput, Trace};
 use super::{Engine, Pixels, RenderError, ViewId};
 use crate::edit::{Edit, NoiseMode};
 use crate::generator::{Activation, read_back};
-use crate::ops::area_mean;
+use crate::ops::{area_mean, is_cpu};
 
 /// A small picture on the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,32 +148,70 @@ impl<'a> Batch<'a> {
 
     /// Runs the other stages. Returns the pictures, `[N, C, H, W]`, or `[1, C, H, W]` where all are the same, and whether all
     /// stages have run.
-    fn pass(&self, model: &Loaded, is_enough: impl Fn(&Tensor<4>) -> bool) -> Result<(Tensor<4>, bool), RenderError> {
+    fn pass(&self, model: &Loaded, is_enough: impl Fn(&Tensor<4>) -> bool + Sync) -> Result<Pictures, RenderError> {
         let stages = model.stages().len();
-        let mut last = self.before.clone();
-        let mut samples = 1;
-        for stage in self.shared..stages {
-            let mut inputs: Vec<&StageInput> = self.inputs.iter().map(|inputs| &inputs[stage]).collect();
-            if samples == 1 && inputs.iter().all(|input| *input == inputs[0]) {
-                // So far all of them are one picture.
-                inputs.truncate(1);
-            } else if samples == 1 {
-                samples = inputs.len();
-                last = last.map(|last| last.repeated(samples));
-            }
-            let output = model.run(stage, last.as_ref(), &inputs);
-            // A smaller picture that all share says nothing of what tells them apart.
-            if stage + 1 < stages
-                && samples == self.inputs.len()
-                && let Some(picture) = output.picture.clone().filter(&is_enough)
-            {
-                return Ok((picture, false));
-            }
-            last = Some(output);
+        // Those of several tiles that all read the same run once.
+        let is_common = |stage: &usize| self.inputs.iter().all(|inputs| inputs[*stage] == self.inputs[0][*stage]);
+        let common = if self.inputs.len() > 1 { (0..stages).take_while(is_common).count() } else { 0 };
+        let mut before = self.before.clone();
+        for stage in self.shared..common {
+            before = Some(model.run(stage, before.as_ref(), &[&self.inputs[0][stage]]));
         }
-        let picture = last.and_then(|last| last.picture).ok_or(RenderError::NoModel)?;
-        Ok((picture, true))
+        let first = common.max(self.shared);
+        if first == stages {
+            let picture = before.and_then(|before| before.picture).ok_or(RenderError::NoModel)?;
+            return Ok((picture, true));
+        }
+        let rest = |inputs: &[&[StageInput]]| rest(model, before.as_ref(), first, inputs, &is_enough);
+        if !is_cpu(model.device()) {
+            return rest(&self.inputs);
+        }
+        // A processor does better with one picture on each core, whose maps stay in its cache.
+        let pictures = on_all_cores(&self.inputs, |inputs| rest(std::slice::from_ref(inputs)));
+        let (pictures, is_exact): (Vec<_>, Vec<_>) =
+            pictures.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
+        Ok((Tensor::cat(pictures, 0), is_exact.iter().all(|&is_exact| is_exact)))
     }
+}
+
+/// `[N, C, H, W]`, and whether all stages have run.
+type Pictures = (Tensor<4>, bool);
+
+/// Runs the stages from `first` on, all of `inputs` in one pass, after `before`, the output of the stage before for one of them.
+fn rest(
+    model: &Loaded,
+    before: Option<&Activation>,
+    first: usize,
+    inputs: &[&[StageInput]],
+    is_enough: impl Fn(&Tensor<4>) -> bool,
+) -> Result<Pictures, RenderError> {
+    let stages = model.stages().len();
+    let mut last = before.map(|before| before.repeated(inputs.len()));
+    for stage in first..stages {
+        let of_stage: Vec<&StageInput> = inputs.iter().map(|inputs| &inputs[stage]).collect();
+        let output = model.run(stage, last.as_ref(), &of_stage);
+        if stage + 1 < stages
+            && let Some(picture) = output.picture.clone().filter(&is_enough)
+        {
+            return Ok((picture, false));
+        }
+        last = Some(output);
+    }
+    let picture = last.and_then(|last| last.picture).ok_or(RenderError::NoModel)?;
+    Ok((picture, true))
+}
+
+/// `work` on each item, in as many threads as there are cores; the results in order. Not in those of rayon, which the work itself
+/// uses.
+fn on_all_cores<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(items.len());
+    let share = items.len().div_ceil(threads.max(1)).max(1);
+    let of_share = &|items: &[T]| items.iter().map(&work).collect::<Vec<R>>();
+    std::thread::scope(|scope| {
+        let start = |items| scope.spawn(move || of_share(items));
+        let started: Vec<_> = items.chunks(share).map(start).collect();
+        started.into_iter().flat_map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+    })
 }
 
 /// A tile of each picture; `None` for one that is not finite. Waits for the device.

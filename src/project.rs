@@ -112,7 +112,11 @@ impl Project {
         }
     }
 
-    fn from_json(path: &Path, json: &[u8]) -> Result<Self, ProjectError> {
+    /// Reads a project from text; `path` stands for it in messages.
+    ///
+    /// # Errors
+    /// It is no project, or one of a newer version.
+    pub(crate) fn from_json(path: &Path, json: &[u8]) -> Result<Self, ProjectError> {
         #[derive(Deserialize)]
         struct Versioned {
             version: u32,

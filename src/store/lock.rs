@@ -22,12 +22,21 @@ impl Lock {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
-        let file = File::options().write(true).create(true).truncate(false).open(path)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Lock { _file: file })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error),
+        loop {
+            let file = File::options().write(true).create(true).truncate(false).open(path)?;
+            match file.try_lock() {
+                Ok(()) if is_at(&file, path) => return Ok(Some(Lock { _file: file })),
+                // Removed between opening and locking: a lock that nobody else would see.
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
         }
+    }
+
+    /// True if somebody holds it. Asking keeps nobody else who asks from it.
+    pub fn is_held(path: &Path) -> bool {
+        File::open(path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 
     /// Takes the lock, waiting so long for another to let go of it.
@@ -48,6 +57,22 @@ impl Lock {
     }
 }
 
+/// True if the open file is still the one of that name.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(open), Ok(named)) => (open.dev(), open.ino()) == (named.dev(), named.ino()),
+        _ => false,
+    }
+}
+
+/// True if the open file is still the one of that name; a file that is open keeps its name here.
+#[cfg(not(unix))]
+fn is_at(_: &File, _: &Path) -> bool {
+    true
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,7 +84,9 @@ mod tests {
         let lock = Lock::try_take(&path).unwrap().unwrap();
         assert!(Lock::try_take(&path).unwrap().is_none());
         assert_eq!(Lock::take(&path, Duration::ZERO).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert!(Lock::is_held(&path));
         drop(lock);
+        assert!(!Lock::is_held(&path) && !Lock::is_held(&folder.path().join("none")));
         assert!(Lock::try_take(&path).unwrap().is_some());
     }
 }

@@ -9,12 +9,14 @@ mod lenient;
 mod lock;
 pub mod log;
 mod merge;
+mod session;
 mod shared;
 mod versioned;
 mod writer;
 
 pub use folders::{Folders, HOME_VARIABLE};
 pub use lock::Lock;
+pub use session::{Closed, MOST_SESSIONS, Session, SessionFile, Sessions};
 pub use shared::SharedFile;
 pub use versioned::{Damage, StoreError, read, write};
 pub use writer::Writer;

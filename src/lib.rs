@@ -30,6 +30,9 @@
 //! network, from that of the view that they belong to. [`ops`] holds the operators where this project has its own: on the CPU one pass
 //! over cache-sized strips, on GPUs tiled kernels and, in half precision, matrix units, all tested against plain tensor operations.
 //!
+//! What stays between runs lies in [`store`]: preferences, documents as they were left, the log, each a file of its own with a
+//! version. Whatever is written anywhere goes through [`files`], whole or not at all.
+//!
 //! Where to add things: a **family** in [`generator`], a **file layout** in [`layout`], a **container** in [`checkpoint`], a
 //! **panel** in `ui`, a **subcommand** in [`cli`], **long work** in [`tasks`], a **format of series** (film, sheet) as an
 //! [`export::FrameSink`], a **view** (another place that shows an edit) as a [`render::ViewId`] that asks through `ui::views`.

@@ -40,6 +40,13 @@ pub fn is_edit(path: &Path) -> bool {
     read.is_ok() && (export::is_png(&first) || text.starts_with(b"{"))
 }
 
+/// True if a file is a PNG picture, whatever its name.
+pub fn is_picture(path: &Path) -> bool {
+    let mut first = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(8).read_to_end(&mut first));
+    read.is_ok() && export::is_png(&first)
+}
+
 /// An edit that can be opened again, on any machine that has the model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Project {

@@ -33,7 +33,7 @@ use crate::store::{Folders, log};
 
 const EXAMPLES: &str = "\
 Examples:
-  sefa-studio                                  open the window with the built-in generator
+  sefa-studio                                  open the window, with what was left in it last
   sefa-studio ffhq.pkl                         open the window with a checkpoint
   sefa-studio render --out frames --seeds 0-9  ten pictures, no window
   sefa-studio factorize ffhq.pkl --layers 0-1  the directions that move pose
@@ -49,6 +49,10 @@ struct Arguments {
     /// Generator to open in the window [default: the built-in one]
     #[arg(value_parser = arguments::source())]
     file: Option<Source>,
+
+    /// Do not go on with the document that was left last; it stays under File, Recent documents
+    #[arg(long, conflicts_with = "file")]
+    fresh: bool,
 
     #[command(flatten)]
     device: DeviceArguments,
@@ -106,7 +110,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     let device = arguments.device;
     let _doing = tracing::info_span!("run", command = ?std::env::args_os().nth(1)).entered();
     match arguments.command {
-        None => open_window(arguments.file, device),
+        None => open_window(arguments.file, arguments.fresh, device),
         Some(Command::Render(arguments)) => render::run(*arguments, device),
         Some(Command::Factorize(arguments)) => factorize::run(arguments, device),
         Some(Command::Info(arguments)) => info::run(arguments),
@@ -116,12 +120,12 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 #[cfg(feature = "gui")]
-fn open_window(file: Option<Source>, device: DeviceArguments) -> anyhow::Result<()> {
-    edit::run(file, device)
+fn open_window(file: Option<Source>, fresh: bool, device: DeviceArguments) -> anyhow::Result<()> {
+    edit::run(file, fresh, device)
 }
 
 #[cfg(not(feature = "gui"))]
-fn open_window(_: Option<Source>, _: DeviceArguments) -> anyhow::Result<()> {
+fn open_window(_: Option<Source>, _: bool, _: DeviceArguments) -> anyhow::Result<()> {
     anyhow::bail!("this build has no window; `sefa-studio render --out DIR` writes pictures without one")
 }
 

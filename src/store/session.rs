@@ -150,6 +150,13 @@ impl Sessions {
         Ok(session.map(|session| (SessionFile { path: path.into(), lock }, session)))
     }
 
+    /// What a session holds, without opening it; `None` if that cannot be read.
+    pub fn look_at(&self, path: &Path) -> Option<Session> {
+        let is_short = path.metadata().is_ok_and(|facts| facts.is_file() && facts.len() <= MAX_BYTES);
+        let json = is_short.then(|| fs::read(path).ok()).flatten()?;
+        Session::from_json(path, &json).ok()
+    }
+
     /// The newest session that can be opened, and what became of newer ones that cannot.
     pub fn take_newest(&self) -> (Option<(SessionFile, Session)>, Vec<StoreError>) {
         let mut told = Vec::new();

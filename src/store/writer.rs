@@ -28,6 +28,15 @@ impl Writer {
         Ok(Writer { queue: Some(queue), thread: Some(thread) })
     }
 
+    /// Waits until all is written; what comes after this is not.
+    pub fn finish(&mut self) {
+        self.queue = None;
+        if let Some(thread) = self.thread.take() {
+            // What panicked in it is in the log.
+            let _ = thread.join();
+        }
+    }
+
     pub fn write(&self, write: impl FnOnce() + Send + 'static) {
         if let Some(queue) = &self.queue {
             // The thread listens as long as there is a sender.
@@ -38,10 +47,7 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.queue = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        self.finish();
     }
 }
 

@@ -1,15 +1,19 @@
 //! The window's state, and its layout.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use egui::{CentralPanel, IdSalt, Key, Panel, Ui};
 
+use super::asking::{Asking, Chosen, Taken, asking_ui, choices_ui};
 use super::command::Command;
-use super::dialogs::Dialogs;
+use super::dialogs::{Ask, Dialogs};
 use super::document::{Document, History, Selection};
+use super::keeping::{Keeping, KeptEdit, RecentDocument};
+use super::kept::KeptPreferences;
 use super::keyboard;
 use super::menu::{self, Bar};
 use super::messages::{self, Messages, Note};
@@ -22,6 +26,7 @@ use super::preferences::Preferences;
 use super::reading::{self, BarAnswer, reading_bar_ui, reading_ui};
 use super::running::{Opening, Running};
 use super::sample::sample_ui;
+use super::saving::Quitting;
 use super::semantics::{Shown, semantics_ui};
 use super::shortcuts::shortcuts_ui;
 use super::status::{Status, status_ui};
@@ -32,10 +37,12 @@ use super::views::Views;
 use super::wheel;
 use crate::edit::{Code, Edit};
 use crate::failure::Failure;
+use crate::files::Doubt;
 use crate::generator::ModelInfo;
 use crate::gpu::Precision;
 use crate::project::Project;
 use crate::render::{Example, Source, ViewId};
+use crate::store::{Folders, Session, SessionFile, log};
 use crate::worker::{Background, JobId, ModelId, StartBackground};
 
 /// What the window needs from outside.
@@ -45,8 +52,12 @@ pub struct Services {
     pub dialogs: Box<dyn Dialogs>,
     /// Opened first: a model, a saved edit, or an exported picture.
     pub start: Source,
+    /// Instead of that, the newest document that was left and is in no window, if there is one.
+    pub restore: bool,
     /// As it was last time if `None`.
     pub precision: Option<Precision>,
+    /// Where to keep what stays between runs; nowhere if `None`.
+    pub folders: Option<Folders>,
 }
 
 /// The window.
@@ -65,6 +76,12 @@ pub struct App {
     /// How the picture lies in its area.
     pub(super) view: View,
     pub(super) preferences: Preferences,
+    pub(super) keeping: Keeping,
+    /// Questions that are not answered; the last one is shown.
+    pub(super) asking: Vec<Asking>,
+    pub(super) quitting: Quitting,
+    /// The file of the log.
+    pub(super) log: Option<PathBuf>,
     pub(super) device: (String, Option<String>),
     /// Models that are being opened, the newest last; the others were told to stop.
     pub(super) openings: Vec<Opening>,
@@ -77,6 +94,8 @@ pub struct App {
     pub(super) waiting: Option<WaitingEdit>,
     pub(super) files: (Sender<FileEvent>, Receiver<FileEvent>),
     pub(super) failure: Option<Failure>,
+    /// What became of kept files; stays until it is dismissed.
+    pub(super) told: Vec<Failure>,
     failure_details: bool,
     pub(super) note: Option<Note>,
     pub(super) messages: Messages,
@@ -115,10 +134,34 @@ pub(super) struct AskedDirections {
 }
 
 /// An edit whose model is not open. It waits until that model is opened or the user drops it.
-pub(super) struct WaitingEdit {
-    /// The file that it came from.
-    pub path: PathBuf,
+pub struct WaitingEdit {
     pub project: Project,
+    pub from: EditFrom,
+}
+
+/// Where an edit was found.
+pub enum EditFrom {
+    File {
+        path: PathBuf,
+        /// An exported picture: edits are not saved there.
+        is_picture: bool,
+        /// When it was last written.
+        modified: Option<SystemTime>,
+    },
+    /// A document that was left.
+    Session(Box<KeptEdit>),
+}
+
+impl fmt::Display for EditFrom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            EditFrom::File { path, .. } => write!(f, "in {}", path.display()),
+            EditFrom::Session(kept) => match &kept.path {
+                Some(path) => write!(f, "of {} as it was left", path.display()),
+                None => f.write_str("that was left"),
+            },
+        }
+    }
 }
 
 /// What is left when the engine has stopped by itself.
@@ -130,8 +173,17 @@ pub(super) struct Stopped {
 
 /// What became of reading or writing a small file on a thread.
 pub(super) enum FileEvent {
-    Project(PathBuf, Box<Project>),
-    Saved(PathBuf),
+    /// An edit was read, and what speaks against opening its model unasked.
+    Project(Box<WaitingEdit>, Option<Doubt>),
+    Session(Box<(SessionFile, Session)>),
+    Saved {
+        path: PathBuf,
+        document: Box<Document>,
+        modified: Option<SystemTime>,
+    },
+    /// A place to write to was looked at.
+    Chosen(Ask, PathBuf, Taken),
+    RecentDocuments(Vec<RecentDocument>),
     Failed(Failure),
 }
 
@@ -140,16 +192,12 @@ impl WaitingEdit {
     pub fn text(&self) -> String {
         let model = &self.project.model;
         format!(
-            "The edit in {} needs the model {} ({}), which was at {}. Open that model, and the edit follows.",
-            self.path.display(),
-            model.name,
-            model.family,
-            model.source
+            "The edit {} needs the model {} ({}), which was at {}. Open that model, and the edit follows.",
+            self.from, model.name, model.family, model.source
         )
     }
 }
 
-const PREFERENCES: &str = "preferences";
 const LEFT_PANEL: &str = "sample and moves";
 const RIGHT_PANEL: &str = "semantics";
 
@@ -164,8 +212,7 @@ impl App {
     pub fn new(cc: &eframe::CreationContext<'_>, services: Services) -> std::io::Result<Self> {
         style::apply(&cc.egui_ctx);
         cc.egui_ctx.add_plugin(EventPacing::default());
-        let stored = cc.storage.and_then(|storage| eframe::get_value::<Preferences>(storage, PREFERENCES));
-        let mut preferences = stored.unwrap_or_default();
+        let (kept_preferences, mut preferences, told) = KeptPreferences::open(services.folders.as_ref(), cc.storage);
         preferences.precision = services.precision.unwrap_or(preferences.precision);
         cc.egui_ctx.set_theme(preferences.theme);
         let document = Document::default();
@@ -181,6 +228,10 @@ impl App {
             views: Views::default(),
             view: View::default(),
             preferences,
+            keeping: Keeping::new(services.folders.as_ref(), kept_preferences)?,
+            asking: Vec::new(),
+            quitting: Quitting::No,
+            log: services.folders.map(|folders| folders.log().join(log::FILE)),
             device: (String::new(), None),
             openings: Vec::new(),
             storing: None,
@@ -189,6 +240,7 @@ impl App {
             waiting: None,
             files: channel(),
             failure: None,
+            told: told.iter().map(|error| Failure::of(error)).collect(),
             failure_details: false,
             note: None,
             messages: Messages::default(),
@@ -202,7 +254,10 @@ impl App {
             title: String::new(),
         };
         app.store_in(app.preferences.precision, Precision::default());
-        app.open(services.start, &cc.egui_ctx);
+        if !services.restore || !app.restore(&cc.egui_ctx) {
+            app.open(services.start, &cc.egui_ctx);
+        }
+        app.list_recent_documents(&cc.egui_ctx);
         Ok(app)
     }
 
@@ -228,7 +283,7 @@ impl App {
 
     /// What the error bar says.
     pub fn failure(&self) -> Option<&Failure> {
-        self.failure.as_ref().or(self.views.failure(ViewId::PICTURE))
+        self.failure.as_ref().or(self.told.first()).or(self.views.failure(ViewId::PICTURE))
     }
 
     /// Long work that is under way: what is opened, and tasks.
@@ -350,10 +405,10 @@ impl App {
         shortcuts_ui(ctx, &mut self.shortcuts);
         // The later window lies over the earlier: Escape is for that one first.
         if let Some((ask, path)) = open::path_ui(ctx, &mut self.path_prompt) {
-            self.answered(ask, path, ctx);
+            self.answered(ask, path, false, ctx);
         }
         if sweep_ui(ctx, &mut self.sweep, &self.document) {
-            self.ask(super::dialogs::Ask::SweepFolder, ctx);
+            self.ask(Ask::SweepFolder, ctx);
         }
         let answer = reading_ui(ctx, &mut self.reading, self.model.as_ref().map(|model| &*model.info));
         if let Some(answer) = answer.filter(|_| self.openings.is_empty()) {
@@ -384,8 +439,25 @@ impl App {
             let shown = bar("failure", colours.error_back).show(ui, |ui| messages::failure_ui(ui, failure, details));
             self.failure_details = *details;
             if !shown.inner {
-                (self.failure, self.failure_details) = (None, false);
-                self.views.dismiss_failures();
+                self.dismiss_failure();
+            }
+        }
+        if let Some(asking) = self.asking.last() {
+            let shown = bar("asking", colours.surround).show(ui, |ui| asking_ui(ui, asking, self.tasks.len()));
+            let is_free = self.palette.is_none() && self.path_prompt.is_none() && self.sweep.is_none();
+            let escaped = is_free && ui.input(|input| input.key_pressed(Key::Escape));
+            if let Some(chosen) = shown.inner.or(escaped.then_some(Chosen::No)) {
+                self.answer(chosen, ui.ctx());
+            }
+        }
+        if let Some(when) = &self.keeping.restored {
+            let text = format!("Restored the document that was left {when}");
+            let choices = ["Go on", "Start fresh"].into_iter();
+            let shown = bar("restored", colours.surround).show(ui, |ui| choices_ui(ui, &text, choices));
+            match shown.inner {
+                Some(0) => self.keeping.restored = None,
+                Some(_) => self.start_fresh(ui.ctx()),
+                None => {}
             }
         }
         if let Some(waiting) = self.waiting.as_ref().filter(|_| self.openings.is_empty()) {
@@ -395,6 +467,17 @@ impl App {
                 self.waiting = None;
             }
         }
+    }
+
+    /// Takes away the failure that is shown; what became of kept files one by one.
+    fn dismiss_failure(&mut self) {
+        self.failure_details = false;
+        if self.failure.is_none() && !self.told.is_empty() {
+            self.told.remove(0);
+            return;
+        }
+        self.failure = None;
+        self.views.dismiss_failures();
     }
 
     fn reading_bar(&mut self, ui: &mut Ui) {
@@ -408,6 +491,17 @@ impl App {
             Some(BarAnswer::Dismiss) => model.reading_seen = true,
             None => {}
         }
+    }
+
+    fn keep_preferences(&mut self, ctx: &egui::Context) {
+        let (files, ctx) = (self.files.0.clone(), ctx.clone());
+        let Keeping { writer, preferences, .. } = &mut self.keeping;
+        preferences.keep(writer, &self.preferences, move |error| {
+            tracing::error!("{error}");
+            // A closed window no longer listens.
+            let _ = files.send(FileEvent::Failed(Failure::of(&error)));
+            ctx.request_repaint();
+        });
     }
 
     /// Space compares, unless it is typed into a text or presses the focused button.
@@ -439,7 +533,9 @@ impl eframe::App for App {
             let moved = self.comparison_edit().is_some_and(|wanted| wanted != self.document.edit);
             let facts = Bar {
                 info: self.model(),
-                recent: &self.preferences.recent,
+                recent: &self.preferences.recent(),
+                documents: &self.keeping.recent,
+                file: &self.file_shown(),
                 idle: &|command| self.is_pointless(command),
                 is_on: &|command| self.is_on(command),
                 moved,
@@ -451,6 +547,12 @@ impl eframe::App for App {
         let comparing = asked.compare || self.space_is_held(&ctx);
         if let Some(source) = asked.open {
             self.open(source, &ctx);
+        }
+        if let Some(document) = asked.open_document {
+            self.open_recent_document(document, &ctx);
+        }
+        if asked.shows_documents {
+            self.list_recent_documents(&ctx);
         }
         let failure = self.stopped.as_ref().map(|stopped| &stopped.failure).or(self.failure()).cloned();
         self.messages.hear(failure.as_ref());
@@ -481,6 +583,11 @@ impl eframe::App for App {
             self.perform(command, &ctx);
         }
         self.send_what_changed(&ctx, comparing);
+        self.keep_preferences(&ctx);
+        if let Some(wait) = self.keep_document(&ctx) {
+            ctx.request_repaint_after(wait);
+        }
+        self.watch_closing(&ctx);
     }
 
     /// Panels and bars paint no ground of their own: a pixel that is painted once takes software rasterisers half as long.
@@ -488,8 +595,15 @@ impl eframe::App for App {
         visuals.panel_fill.to_normalized_gamma_f32()
     }
 
-    fn save(&mut self, storage: &mut dyn eframe::Storage) {
+    fn save(&mut self, _: &mut dyn eframe::Storage) {
         self.keep_names();
-        eframe::set_value(storage, PREFERENCES, &self.preferences);
+    }
+
+    fn on_exit(&mut self) {
+        self.keep_names();
+        let ctx = egui::Context::default();
+        self.keep_preferences(&ctx);
+        self.write_last_session(&ctx);
+        self.keeping.writer.finish();
     }
 }

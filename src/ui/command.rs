@@ -11,6 +11,7 @@ pub enum Command {
     Open,
     OpenExample(Example),
     SaveEdit,
+    SaveEditAs,
     Export,
     ExportSweep,
     Quit,
@@ -37,6 +38,7 @@ pub enum Command {
     Reading,
     Palette,
     Shortcuts,
+    ShowLog,
     Cancel,
 }
 
@@ -71,6 +73,7 @@ impl Menu {
                 Some(C::OpenExample(Example::Faces)),
                 None,
                 Some(C::SaveEdit),
+                Some(C::SaveEditAs),
                 Some(C::Export),
                 Some(C::ExportSweep),
                 None,
@@ -111,7 +114,7 @@ impl Menu {
                 Some(C::Reading),
                 Some(C::ToggleTheme),
             ],
-            Menu::Help => &[Some(C::Palette), Some(C::Shortcuts)],
+            Menu::Help => &[Some(C::Palette), Some(C::Shortcuts), None, Some(C::ShowLog)],
         }
     }
 }
@@ -138,7 +141,8 @@ impl Command {
             Command::Open => "Open…",
             Command::OpenExample(Example::ToyHeads) => "Open example: Toy heads",
             Command::OpenExample(Example::Faces) => "Open example: Faces",
-            Command::SaveEdit => "Save edit…",
+            Command::SaveEdit => "Save edit",
+            Command::SaveEditAs => "Save edit as…",
             Command::Export => "Export picture…",
             Command::ExportSweep => "Export sweep…",
             Command::Quit => "Quit",
@@ -168,6 +172,7 @@ impl Command {
             Command::Reading => "How the file was read…",
             Command::Palette => "Command palette",
             Command::Shortcuts => "Keyboard shortcuts",
+            Command::ShowLog => "Show log",
             Command::Cancel => "Cancel loading or exporting",
         }
     }
@@ -176,7 +181,8 @@ impl Command {
         match self {
             Command::Open => "A checkpoint (.pkl, .pt, .pth, .safetensors), a saved edit, or an exported picture",
             Command::OpenExample(_) => "A small generator that ships inside the program",
-            Command::SaveEdit => "Writes the edit as a small JSON file that opens again",
+            Command::SaveEdit => "Writes the edit as a small JSON file that opens again; asks where, the first time",
+            Command::SaveEditAs => "Writes the edit to another file, which is saved to from then on",
             Command::Export => "Writes a PNG that carries the edit",
             Command::ExportSweep => "Writes a series of pictures along one move",
             Command::Quit => "Closes the window",
@@ -208,6 +214,7 @@ impl Command {
             Command::Reading => "Says where each part of the network comes from, and lets you correct it",
             Command::Palette => "Finds every command by name",
             Command::Shortcuts => "Shows all keys",
+            Command::ShowLog => "Opens the folder of the file that says what went wrong and when",
             Command::Cancel => "What was there stays as it is",
         }
     }
@@ -224,6 +231,7 @@ impl Command {
         match self {
             Command::Open => const { &[global(CTRL, Key::O)] },
             Command::SaveEdit => const { &[global(CTRL, Key::S)] },
+            Command::SaveEditAs => const { &[global(CTRL_SHIFT, Key::S)] },
             Command::Export => const { &[global(CTRL, Key::E)] },
             Command::ExportSweep => const { &[global(CTRL_SHIFT, Key::E)] },
             Command::Quit => const { &[global(CTRL, Key::Q)] },
@@ -252,6 +260,7 @@ impl Command {
             | Command::ClearComparison
             | Command::HalfPrecision
             | Command::Reading
+            | Command::ShowLog
             | Command::SwapChannels
             | Command::Bilinear
             | Command::Cancel => &[],

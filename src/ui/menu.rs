@@ -1,10 +1,13 @@
 //! The bar at the top: menus, what is open, and the four buttons used most.
 
+use std::path::PathBuf;
+
 use egui::{Align, Align2, Button, FontId, MenuBar, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 
 use super::command::{Command, Menu};
 use super::facts::{CARRIES_CODE, facts_ui};
 use super::icons::{self, Icon, icon_button};
+use super::keeping::RecentDocument;
 use super::keyboard::leave_space_free;
 use super::preferences::Recent;
 use super::style;
@@ -14,7 +17,11 @@ use crate::render::Source;
 /// The facts of the bar.
 pub struct Bar<'a> {
     pub info: Option<&'a ModelInfo>,
-    pub recent: &'a [Recent],
+    /// The document, in front of the title.
+    pub file: &'a str,
+    pub recent: &'a [&'a Recent],
+    /// Documents that can be opened again, the newest first.
+    pub documents: &'a [RecentDocument],
     /// Commands that would do nothing now.
     pub idle: &'a dyn Fn(Command) -> bool,
     pub moved: bool,
@@ -23,11 +30,17 @@ pub struct Bar<'a> {
     pub is_on: &'a dyn Fn(Command) -> bool,
 }
 
+/// Rows of the menu of documents.
+const MOST_DOCUMENTS: usize = 15;
+
 /// What was asked for in the bar.
 #[derive(Default)]
 pub struct Asked {
     pub commands: Vec<Command>,
     pub open: Option<Source>,
+    pub open_document: Option<PathBuf>,
+    /// The documents are shown: they should be the present ones.
+    pub shows_documents: bool,
     /// The compare button is held down.
     pub compare: bool,
 }
@@ -54,6 +67,7 @@ pub fn bar_ui(ui: &mut Ui, bar: &Bar<'_>) -> Asked {
         title_ui(
             ui,
             info,
+            bar.file,
             Rect::from_x_y_ranges(left..=right, whole.y_range()).shrink2(vec2(8.0, 0.0)),
             whole.center().x,
         );
@@ -75,18 +89,37 @@ fn menu_ui(ui: &mut Ui, menu: Menu, bar: &Bar<'_>, asked: &mut Asked) {
         if button.on_hover_text(command.tooltip()).clicked() {
             asked.commands.push(command);
         }
-        if command == Command::Open && !bar.recent.is_empty() {
-            ui.menu_button("Open recent", |ui| {
-                for recent in bar.recent {
-                    let facts = egui::RichText::new(recent.facts()).weak();
-                    let entry = ui.add(Button::new(recent.name.as_str()).right_text(facts));
-                    if entry.on_hover_text(recent.source.to_string()).clicked() {
-                        asked.open = Some(recent.source.clone());
-                    }
-                }
-            });
+        if command == Command::Open {
+            recent_ui(ui, bar, asked);
         }
     }
+}
+
+/// Models and documents that were open before.
+fn recent_ui(ui: &mut Ui, bar: &Bar<'_>, asked: &mut Asked) {
+    if !bar.recent.is_empty() {
+        ui.menu_button("Recent models", |ui| {
+            for recent in bar.recent {
+                let facts = egui::RichText::new(recent.facts()).weak();
+                let entry = ui.add(Button::new(recent.name.as_str()).right_text(facts));
+                if entry.on_hover_text(recent.source.to_string()).clicked() {
+                    asked.open = Some(recent.source.clone());
+                }
+            }
+        });
+    }
+    let documents = ui.menu_button("Recent documents", |ui| {
+        if bar.documents.is_empty() {
+            ui.weak("Whatever is left is found here again");
+        }
+        for document in bar.documents.iter().take(MOST_DOCUMENTS) {
+            let facts = egui::RichText::new(document.facts.as_str()).weak();
+            if ui.add(Button::new(document.title.as_str()).right_text(facts)).clicked() {
+                asked.open_document = Some(document.path.clone());
+            }
+        }
+    });
+    asked.shows_documents |= documents.response.clicked();
 }
 
 fn buttons_ui(ui: &mut Ui, bar: &Bar<'_>, asked: &mut Asked) {
@@ -112,9 +145,9 @@ fn buttons_ui(ui: &mut Ui, bar: &Bar<'_>, asked: &mut Asked) {
 }
 
 /// Name, family, size: in the middle of the bar if there is room, else beside the menus.
-fn title_ui(ui: &mut Ui, info: &ModelInfo, room: Rect, middle: f32) {
+fn title_ui(ui: &mut Ui, info: &ModelInfo, file: &str, room: Rect, middle: f32) {
     let colours = style::palette(ui);
-    let text = title(info);
+    let text = format!("{file}{}", title(info));
     let mut job =
         egui::text::LayoutJob::simple_singleline(text.clone(), FontId::proportional(style::TEXT), colours.text);
     let shield = if info.carries_code { 20.0 } else { 0.0 };

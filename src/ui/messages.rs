@@ -16,10 +16,11 @@ use super::facts::summary_ui;
 use super::icons::{self, Icon, icon_button};
 use super::style;
 use crate::failure::Failure;
+use crate::files::without_verbatim_prefix;
 use crate::generator::ModelInfo;
 
 /// Has a text read out when it appears or changes; [`Live::Assertive`] interrupts.
-fn read_out(response: &Response, live: Live) {
+pub fn read_out(response: &Response, live: Live) {
     response.ctx.accesskit_node_builder(response.id, |node| node.set_live(live));
 }
 
@@ -100,6 +101,8 @@ pub enum About {
     Exported(PathBuf),
     /// An edit was written; likewise.
     Saved(PathBuf),
+    /// Where the log is; likewise.
+    Log(PathBuf),
     /// A model was opened; a click closes the note.
     Opened(Arc<ModelInfo>),
 }
@@ -118,6 +121,7 @@ impl About {
         match self {
             About::Exported(path) => format!("Exported {}", name(path)),
             About::Saved(path) => format!("Saved {}", name(path)),
+            About::Log(path) => format!("The log is {}", path.display()),
             About::Opened(info) => format!("Opened {}", info.name),
         }
     }
@@ -125,7 +129,7 @@ impl About {
     /// Letters of all of it.
     fn letters(&self) -> usize {
         match self {
-            About::Exported(_) | About::Saved(_) => self.text().chars().count(),
+            About::Exported(_) | About::Saved(_) | About::Log(_) => self.text().chars().count(),
             About::Opened(info) => {
                 let lines = super::facts::summary(info);
                 lines.iter().map(|line| line.chars().count()).sum::<usize>() + self.text().chars().count()
@@ -154,7 +158,7 @@ pub fn note_ui(ctx: &Context, note: &mut Option<Note>, area: Rect) {
     let place = Area::new(Id::unique("note")).order(Order::Foreground).pivot(Align2::RIGHT_BOTTOM).fixed_pos(corner);
     let frame = place.show(ctx, |ui| {
         egui::Frame::popup(ui.style()).show(ui, |ui| match &shown.about {
-            About::Exported(path) | About::Saved(path) => written_ui(ui, &shown.about.text(), path),
+            About::Exported(path) | About::Saved(path) | About::Log(path) => written_ui(ui, &shown.about.text(), path),
             About::Opened(info) => opened_ui(ui, &shown.about.text(), info),
         })
     });
@@ -175,7 +179,7 @@ fn written_ui(ui: &mut Ui, text: &str, path: &Path) -> Response {
     read_out(&button, Live::Polite);
     let button = button.on_hover_text(format!("{}\nClick to open the folder", path.display()));
     if button.clicked() {
-        ui.open_url(egui::OpenUrl::new_tab(folder_url(path)));
+        show_folder(ui.ctx(), path);
     }
     button
 }
@@ -197,12 +201,28 @@ fn opened_ui(ui: &mut Ui, text: &str, info: &ModelInfo) -> Response {
     heading.inner.inner
 }
 
+/// Has the system show the folder that holds a file, or the folder itself.
+pub fn show_folder(ctx: &Context, path: &Path) {
+    ctx.open_url(egui::OpenUrl::new_tab(folder_url(path)));
+}
+
 /// `file://` address of the folder that holds a file, or of the folder itself.
 fn folder_url(path: &Path) -> String {
     let folder = if path.is_dir() { path } else { path.parent().unwrap_or(path) };
     let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
-    let mut url = String::from(if cfg!(windows) { "file:///" } else { "file://" });
-    for byte in folder.to_string_lossy().replace('\\', "/").bytes() {
+    url(&without_verbatim_prefix(folder).to_string_lossy())
+}
+
+/// The address of an absolute path of any system.
+fn url(path: &str) -> String {
+    let path = if cfg!(windows) || path.starts_with(r"\\") { path.replace('\\', "/") } else { path.to_owned() };
+    let mut url = String::from(match path.as_bytes() {
+        // The host of a share.
+        [b'/', b'/', ..] => "file:",
+        [b'/', ..] => "file://",
+        _ => "file:///",
+    });
+    for byte in path.bytes() {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' | b'~' | b':' => {
                 url.push(char::from(byte))
@@ -235,6 +255,7 @@ impl Messages {
     /// To be called every frame with what the bar shows.
     pub fn hear(&mut self, failure: Option<&Failure>) {
         if let Some(failure) = failure.filter(|failure| self.heard.as_ref() != Some(failure)) {
+            tracing::warn!("{}: {}", failure.headline, failure.causes.join(": "));
             self.say(failure.headline.clone());
         }
         if self.heard.as_ref() != failure {
@@ -266,6 +287,12 @@ mod tests {
     #[cfg(unix)]
     fn folders_become_addresses() {
         assert_eq!(folder_url(Path::new("/no such/ü/a.png")), "file:///no%20such/%C3%BC");
+    }
+
+    #[test]
+    fn addresses_of_windows_have_drives_and_hosts() {
+        assert_eq!(url("C:/a b"), "file:///C:/a%20b");
+        assert_eq!(url(r"\\server\a b"), "file://server/a%20b");
     }
 
     #[test]

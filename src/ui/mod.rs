@@ -2,6 +2,7 @@
 //! newest picture is shown. Nothing here waits, and egui appears nowhere else.
 
 mod app;
+mod asking;
 mod classes;
 mod command;
 mod dialog;
@@ -9,7 +10,10 @@ mod dialogs;
 mod document;
 mod facts;
 mod field;
+mod file_name;
 mod icons;
+mod keeping;
+mod kept;
 mod keyboard;
 mod layers;
 mod menu;
@@ -25,6 +29,7 @@ mod reading;
 mod ruler;
 mod running;
 mod sample;
+mod saving;
 mod segments;
 mod semantics;
 mod session;
@@ -48,6 +53,7 @@ pub use document::Document;
 
 use crate::gpu::{DeviceChoice, Precision, RenderDevice};
 use crate::render::Source;
+use crate::store::Folders;
 use crate::worker::Worker;
 
 /// What the window starts with.
@@ -55,6 +61,8 @@ use crate::worker::Worker;
 pub struct WindowOptions {
     /// A model, a saved edit, or an exported picture.
     pub source: Source,
+    /// Instead of that, the newest document that was left and is in no other window, if there is one.
+    pub restore: bool,
     pub device: DeviceChoice,
     /// As it was last time if `None`.
     pub precision: Option<Precision>,
@@ -87,13 +95,17 @@ pub fn run(options: WindowOptions) -> anyhow::Result<()> {
             queue: setup.queue.clone(),
         });
     }
-    let (start, precision) = (options.source, options.precision);
+    let WindowOptions { source: start, restore, precision, .. } = options;
+    let folders = Folders::of_user();
+    native.persistence_path = folders.as_ref().map(|folders| folders.data.join("app.ron"));
     let make = move |cc: &eframe::CreationContext<'_>| {
         let services = Services {
             background: Worker::starter(move || device.clone()),
             dialogs: Box::new(SystemDialogs::default()),
             start,
+            restore,
             precision,
+            folders,
         };
         Ok(Box::new(App::new(cc, services)?) as Box<dyn eframe::App>)
     };

@@ -37,7 +37,8 @@ pub struct PathPrompt {
 impl PathPrompt {
     pub fn new(question: Question) -> Self {
         let folder = question.folder.clone().unwrap_or_default();
-        let text = folder.join(&question.name).display().to_string();
+        let path = folder.join(&question.name);
+        let text = std::path::absolute(&path).unwrap_or(path).display().to_string();
         PathPrompt { question, text, fresh: true }
     }
 }

@@ -1,27 +1,29 @@
 //! What commands do, and how files are opened and written.
 
 use std::hash::{BuildHasher, Hasher};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use egui::{Context, Vec2, ViewportCommand};
 
-use super::app::{App, FileEvent, WaitingEdit};
+use super::app::{App, EditFrom, FileEvent, WaitingEdit};
+use super::asking::Asking;
 use super::command::Command;
-use super::dialogs::{Answer, Ask, Question};
-use super::document::Document;
-use super::open::PathPrompt;
+use super::dialogs::Ask;
+use super::document::{Document, History};
+use super::keeping::Place;
+use super::messages::{About, show_folder};
 use super::palette::Palette;
 use super::reading::FormAnswer;
 use super::running::Purpose;
 use super::sweep::SweepDialog;
 use crate::edit::{Code, NoiseMode, Seed, SeedKind};
 use crate::failure::Failure;
+use crate::files::{self, Doubt};
 use crate::generator::ModelInfo;
 use crate::gpu::Precision;
 use crate::layout::{ChannelOrder, Upsampling};
 use crate::project::{self, Project};
 use crate::render::{Source, ViewId};
-use crate::tasks::Export;
 
 impl App {
     /// Opens a model, a saved edit, or an exported picture.
@@ -49,7 +51,7 @@ impl App {
     }
 
     /// Does small file work on a thread; the answer comes as a [`FileEvent`].
-    fn on_thread(&self, ctx: &Context, work: impl FnOnce() -> FileEvent + Send + 'static) {
+    pub(super) fn on_thread(&self, ctx: &Context, work: impl FnOnce() -> FileEvent + Send + 'static) {
         let (sender, ctx) = (self.files.0.clone(), ctx.clone());
         std::thread::spawn(move || {
             // A closed window no longer listens.
@@ -59,47 +61,76 @@ impl App {
     }
 
     fn read_project(&mut self, path: PathBuf, ctx: &Context) {
+        // The next start may be in another folder.
+        let path = std::path::absolute(&path).unwrap_or(path);
         self.on_thread(ctx, move || match Project::load(&path) {
-            Ok(project) => FileEvent::Project(path, Box::new(project)),
+            Ok(project) => {
+                let doubt = Source::from(project.model.source.clone()).file().and_then(files::doubt);
+                let modified = path.metadata().and_then(|facts| facts.modified()).ok();
+                let is_picture = project::is_picture(&path);
+                let from = EditFrom::File { path, is_picture, modified };
+                FileEvent::Project(Box::new(WaitingEdit { project, from }), doubt)
+            }
             Err(error) => FileEvent::Failed(Failure::of(&error)),
         });
     }
 
-    /// An edit was read: use it with the open model, or open its model first.
-    pub(super) fn open_project(&mut self, path: PathBuf, project: Project, ctx: &Context) {
-        self.preferences.folder = path.parent().map(Into::into);
-        match self.model.as_ref().map(|model| model.info.clone()) {
-            Some(info) if info.identity == project.model.identity => {
-                self.history.settle(&self.document);
-                let recipe = project.model.recipe.clone();
-                self.adopt(&path, project, &info);
+    /// An edit was read from a file, whose model may lie where one does not go unasked.
+    pub(super) fn open_project(&mut self, waiting: WaitingEdit, doubt: Option<Doubt>, ctx: &Context) {
+        if let EditFrom::File { path, .. } = &waiting.from {
+            self.preferences.set_folder(path.parent().map(Into::into));
+        }
+        match doubt.filter(|_| !self.is_open(&waiting.project)) {
+            Some(doubt) => self.asking.push(Asking::Elsewhere { waiting: Box::new(waiting), doubt }),
+            None => self.open_edit(waiting, ctx),
+        }
+    }
+
+    fn is_open(&self, project: &Project) -> bool {
+        self.model().is_some_and(|info| info.identity == project.model.identity)
+    }
+
+    /// Uses an edit with the open model, or opens its model first.
+    pub(super) fn open_edit(&mut self, waiting: WaitingEdit, ctx: &Context) {
+        let open = self.model.as_ref().map(|model| model.info.clone());
+        match open.filter(|_| self.is_open(&waiting.project)) {
+            Some(info) => {
+                let recipe = waiting.project.model.recipe.clone();
+                self.adopt(waiting, &info, ctx);
                 if let Some(recipe) = recipe.filter(|recipe| info.recipe.as_ref() != Some(recipe)) {
                     self.reread_as(FormAnswer::Read(recipe.into()));
                 }
                 ctx.request_repaint();
             }
-            _ => {
-                let source = Source::from(project.model.source.clone());
-                self.waiting = Some(WaitingEdit { path, project });
+            None => {
+                let source = Source::from(waiting.project.model.source.clone());
+                self.waiting = Some(waiting);
                 self.start_opening(source, None, Purpose::Begin);
             }
         }
     }
 
-    /// Makes a project's edit the present one, if it fits the model.
-    pub(super) fn adopt(&mut self, path: &Path, project: Project, info: &ModelInfo) {
-        match info.check(&project.edit) {
-            Ok(()) => {
-                self.failure = None;
-                self.document = Document { edit: project.edit, names: project.names };
-                if let (Some(model), Some(first)) = (&mut self.model, self.document.edit.moves.first()) {
-                    model.shown.selection.go_to(&first.direction);
-                }
+    /// Makes an edit the present document, if it fits the model.
+    pub(super) fn adopt(&mut self, waiting: WaitingEdit, info: &ModelInfo, ctx: &Context) {
+        if let Err(problem) = info.check(&waiting.project.edit) {
+            let headline = format!("The edit {} does not fit the model {}", waiting.from, info.name);
+            self.failure = Some(Failure { headline, causes: vec![problem] });
+            return;
+        }
+        self.failure = None;
+        self.leave_document(ctx);
+        let document = Document { edit: waiting.project.edit, names: waiting.project.names };
+        if let (Some(model), Some(first)) = (&mut self.model, document.edit.moves.first()) {
+            model.shown.selection.go_to(&first.direction);
+        }
+        self.history = History::new(&document);
+        match waiting.from {
+            EditFrom::File { path, is_picture, modified } => {
+                let path = Some(path).filter(|_| !is_picture);
+                let saved = Some(document.clone());
+                self.begin_document(document, Place { path, saved, modified });
             }
-            Err(problem) => {
-                let headline = format!("The edit in {} does not fit the model {}", path.display(), info.name);
-                self.failure = Some(Failure { headline, causes: vec![problem] });
-            }
+            EditFrom::Session(kept) => self.resume_document(document, *kept),
         }
     }
 
@@ -109,6 +140,9 @@ impl App {
         if reopens && !self.openings.is_empty() {
             // It would take the place of the model that is on its way.
             return true;
+        }
+        if command == Command::ShowLog {
+            return self.log.is_none();
         }
         let Some(model) = &self.model else {
             return !matches!(
@@ -163,7 +197,8 @@ impl App {
         match command {
             Command::Open => self.ask(Ask::Open, ctx),
             Command::OpenExample(example) => self.open(Source::Example(example), ctx),
-            Command::SaveEdit => self.ask(Ask::SaveEdit, ctx),
+            Command::SaveEdit => self.save_edit(ctx),
+            Command::SaveEditAs => self.ask(Ask::SaveEdit, ctx),
             Command::Export => self.ask(Ask::Export, ctx),
             Command::ExportSweep => {
                 let range = self.model().map_or(1.0, |info| info.slider_range);
@@ -217,6 +252,12 @@ impl App {
             Command::Palette => self.palette = Some(Palette::default()),
             Command::Shortcuts => self.shortcuts = !self.shortcuts,
             Command::Reading => self.reading = !self.reading,
+            Command::ShowLog => {
+                if let Some(log) = self.log.clone() {
+                    show_folder(ctx, &log);
+                    self.say(About::Log(log), ctx);
+                }
+            }
             Command::Cancel => {
                 if let Some(running) = self.running().next() {
                     self.background.cancel(running.job);
@@ -252,106 +293,9 @@ impl App {
             self.preferences.keep_names(&model.info, &self.document.names);
         }
     }
-
-    pub(super) fn ask(&mut self, ask: Ask, ctx: &Context) {
-        let name = self.model().map_or_else(String::new, |info| file_name(info, &self.document));
-        let name = match ask {
-            Ask::Export => format!("{name}.png"),
-            Ask::SaveEdit => format!("{name}.json"),
-            Ask::Open | Ask::SweepFolder => String::new(),
-        };
-        let ctx = ctx.clone();
-        let question = Question { ask, folder: self.preferences.folder.clone(), name };
-        self.dialogs.ask(question, Box::new(move || ctx.request_repaint()));
-    }
-
-    pub(super) fn take_answer(&mut self, answer: Answer, ctx: &Context) {
-        match answer {
-            Answer::Path(ask, path) => self.answered(ask, path, ctx),
-            Answer::Cancelled(_) => {}
-            Answer::Unavailable(question) => self.path_prompt = Some(PathPrompt::new(question)),
-        }
-    }
-
-    /// A file was chosen.
-    pub(super) fn answered(&mut self, ask: Ask, path: PathBuf, ctx: &Context) {
-        if ask == Ask::Open {
-            return self.open(Source::File(path), ctx);
-        }
-        let Some(project) = self.project() else { return };
-        let folder = if ask == Ask::SweepFolder { Some(path.as_path()) } else { path.parent() };
-        self.preferences.folder = folder.map(Into::into);
-        match ask {
-            Ask::SaveEdit => {
-                let path = with_extension(path, "json");
-                self.on_thread(ctx, move || match std::fs::write(&path, project.to_json()) {
-                    Ok(()) => FileEvent::Saved(path),
-                    Err(error) => {
-                        let headline = format!("cannot write {}", path.display());
-                        FileEvent::Failed(Failure { headline, causes: vec![error.to_string()] })
-                    }
-                });
-            }
-            Ask::Export => self.run(Export::picture(*project, with_extension(path, "png"))),
-            Ask::SweepFolder => {
-                if let Some(dialog) = self.sweep.take() {
-                    let info = self.model.as_ref().map(|model| model.info.clone());
-                    if let Some(info) = info {
-                        self.run(Export::sweep(*project, &dialog.sweep(path), &info));
-                    }
-                }
-            }
-            Ask::Open => {}
-        }
-    }
-
-    fn project(&self) -> Option<Box<Project>> {
-        let model = self.model.as_ref()?;
-        let Document { edit, names } = self.document.clone();
-        Some(Box::new(Project::new(&model.info, model.source.absolute().to_string(), edit, names)))
-    }
-}
-
-fn with_extension(path: PathBuf, extension: &str) -> PathBuf {
-    if path.extension().is_some() { path } else { path.with_extension(extension) }
 }
 
 /// A fresh number of at most six digits: enough seeds to look at, few enough digits to remember.
 fn draw() -> u64 {
     std::collections::hash_map::RandomState::new().build_hasher().finish() % 1_000_000
-}
-
-/// "toy-heads-1042-pose+1.4": model, seed (numpy1042 if it is of another tool than the model), classes, and at most three moves.
-fn file_name(info: &ModelInfo, document: &Document) -> String {
-    let mut parts = vec![plain(&info.name)];
-    parts.push(match document.edit.sample.code {
-        Code::Seed(seed) if seed.kind == info.seeds => seed.number.to_string(),
-        Code::Seed(seed) => format!("{}{}", seed.kind, seed.number),
-        _ => "code".to_owned(),
-    });
-    parts.extend(document.edit.sample.class.map(|class| format!("c{class}")));
-    parts.extend(document.edit.sample.mix.map(|mix| format!("c{}-{:.2}", mix.class, mix.amount)));
-    for step in document.edit.moves.iter().filter(|step| step.is_active()).take(3) {
-        parts.push(format!("{}{:+.1}", plain(&document.called(&step.direction)), step.value));
-    }
-    parts.join("-")
-}
-
-/// Text that every file system takes.
-fn plain(text: &str) -> String {
-    let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
-    words.collect::<Vec<_>>().join("-").to_lowercase()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_of_files_are_plain() {
-        assert_eq!(plain("Toy heads (StyleGAN2)"), "toy-heads-stylegan2");
-        assert_eq!(plain("../../x:y"), "x-y");
-        assert_eq!(with_extension("a/b".into(), "png"), PathBuf::from("a/b.png"));
-        assert_eq!(with_extension("a/b.PNG".into(), "png"), PathBuf::from("a/b.PNG"));
-    }
 }

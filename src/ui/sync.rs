@@ -8,6 +8,7 @@ use egui::Context;
 use super::app::{App, AskedDirections, FileEvent, Model, Stopped, wake};
 use super::document::{Document, History, Selection};
 use super::facts::CARRIES_CODE;
+use super::keeping::Place;
 use super::menu;
 use super::messages::{About, Note};
 use super::reading::FormAnswer;
@@ -42,8 +43,14 @@ impl App {
         }
         while let Ok(event) = self.files.1.try_recv() {
             match event {
-                FileEvent::Project(path, project) => self.open_project(path, *project, ctx),
-                FileEvent::Saved(path) => self.say(About::Saved(path), ctx),
+                FileEvent::Project(waiting, doubt) => self.open_project(*waiting, doubt, ctx),
+                FileEvent::Session(taken) => self.reopen(taken.0, taken.1, None, ctx),
+                FileEvent::Saved { path, document, modified } => {
+                    self.say(About::Saved(path.clone()), ctx);
+                    self.saved(path, *document, modified);
+                }
+                FileEvent::Chosen(ask, path, taken) => self.write_to(ask, path, taken, ctx),
+                FileEvent::RecentDocuments(documents) => self.keeping.recent = documents,
                 FileEvent::Failed(failure) => self.failure = Some(failure),
             }
         }
@@ -184,7 +191,7 @@ impl App {
         self.tasks.push(Running::new(job, name, "waiting"));
     }
 
-    fn say(&mut self, about: About, ctx: &Context) {
+    pub(super) fn say(&mut self, about: About, ctx: &Context) {
         self.messages.say(about.text());
         self.note = Some(Note::new(about, ctx.input(|input| input.time)));
     }
@@ -200,30 +207,33 @@ impl App {
             self.opened_again(id, info, source);
             return;
         }
-        self.failure = None;
         self.keep_names();
+        self.leave_document(ctx);
+        self.failure = None;
         self.preferences.remember(&source, &info);
         let names = self.preferences.names_of(&info);
         let seed = match &source {
             Source::Example(example) => example.first_seed(),
             Source::File(_) | Source::Network { .. } | Source::Told { .. } => 0,
         };
-        self.document = Document { edit: info.start(seed), names };
-        let fitting = self.waiting.take_if(|waiting| waiting.project.model.identity == info.identity);
-        let stated = fitting.as_ref().and_then(|waiting| waiting.project.model.recipe.clone());
-        if let Some(waiting) = fitting {
-            self.adopt(&waiting.path, waiting.project, &info);
-        }
+        tracing::info!("opened {source}: {} {}", info.family, info.identity);
+        let document = Document { edit: info.start(seed), names };
         if source.file().is_some() {
             self.say(About::Opened(info.clone()), ctx);
         }
-        self.history = History::new(&self.document);
         self.views.clear();
         self.view.fit();
+        self.history = History::new(&document);
+        self.model = Some(start(id, info.clone(), source, &document.edit));
+        self.begin_document(document.clone(), Place { saved: Some(document), ..Place::default() });
+        let fitting = self.waiting.take_if(|waiting| waiting.project.model.identity == info.identity);
+        let stated = fitting.as_ref().and_then(|waiting| waiting.project.model.recipe.clone());
+        if let Some(waiting) = fitting {
+            self.adopt(waiting, &info, ctx);
+        }
         // What the edit says, or else what a person said of this model before, comes before what the file was read as.
         let own = stated.as_ref().or(self.preferences.recipes.get(&info.identity));
         let own = own.filter(|recipe| info.recipe.as_ref().is_some_and(|read| read != *recipe)).cloned();
-        self.model = Some(start(id, info, source, &self.document.edit));
         if let Some(recipe) = own {
             self.reread_as(FormAnswer::Read(recipe.into()));
         }
@@ -285,11 +295,12 @@ impl App {
     }
 
     fn set_title(&mut self, ctx: &Context) {
-        let title = match self.model() {
+        let model = match self.model() {
             Some(info) if info.carries_code => format!("{} · {CARRIES_CODE}", menu::title(info)),
             Some(info) => menu::title(info),
             None => super::NAME.to_owned(),
         };
+        let title = format!("{}{model}", self.file_shown());
         if title != self.title {
             ctx.send_viewport_cmd(egui::ViewportCommand::Title(title.clone()));
             self.title = title;

@@ -149,6 +149,8 @@ impl<'a> EngineThread<'a> {
     }
 
     fn attempt(&mut self, work: &mut Work) -> Result<Answer, Trouble> {
+        // A panic is logged with it.
+        let _doing = tracing::info_span!("engine", job = ?work.job).entered();
         // burn and wgpu report lost devices and exhausted memory by panicking. Engines stay sound: a stage's output is
         // stored only when it is complete.
         let outcome = catch_unwind(AssertUnwindSafe(|| self.perform(work)));

@@ -621,7 +621,7 @@ fn a_path_inside_an_edit_that_leads_to_another_computer_is_not_opened() {
     let shell = Shell::new();
     shell.ok("render --out out --seeds 3");
     let json = export::embedded_project(&fs::read(shell.path("out/frame_0000.png")).unwrap()).unwrap().unwrap();
-    for source in ["//server/share/x.pt", "\\\\server\\share\\x.pt", "smb://server/x.pt", "/net/server/x.pt"] {
+    for source in ["//server/share/x.pt", r"\\\\server\\share\\x.pt", "smb://server/x.pt", "/net/server/x.pt"] {
         fs::write(shell.path("edit.json"), json.replace("example:toy-heads", source)).unwrap();
         let message = shell.fails("render --out again --edit edit.json", 1);
         assert!(

@@ -7,8 +7,14 @@ mod export;
 mod finite;
 mod golden;
 mod hostile;
+#[cfg(feature = "gui")]
+mod kept;
+#[cfg(all(feature = "gui", target_os = "linux"))]
+mod kill;
 mod latents;
 mod measure;
+#[cfg(feature = "gui")]
+mod saving;
 mod screen;
 #[cfg(feature = "gui")]
 mod scripted;

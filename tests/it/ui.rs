@@ -12,21 +12,43 @@ use sefa_studio::edit::{ClassMix, Code, Edit, LayerSet, SeedKind, Weighting};
 use sefa_studio::gpu::{DeviceChoice, RenderDevice, WgpuSetup};
 use sefa_studio::project::Project;
 use sefa_studio::render::{Example, FrameImage, Source};
+use sefa_studio::store::Folders;
 use sefa_studio::ui::{App, ScriptedDialogs, Services};
 use sefa_studio::worker::Worker;
 
 pub type Window = Harness<'static, App>;
 
 pub fn window(source: Source, paths: impl IntoIterator<Item = PathBuf>) -> Window {
-    let dialogs = ScriptedDialogs::new(paths.into_iter().map(Some));
-    let mut window = Harness::builder().with_size([1280.0, 800.0]).with_step_dt(0.03).build_eframe(move |cc| {
-        let background = Worker::starter(|| RenderDevice::new(DeviceChoice::Cpu).unwrap());
-        let services = Services { background, dialogs: Box::new(dialogs), start: source, precision: None };
-        App::new(cc, services).unwrap()
-    });
+    window_with(source, paths, None, false)
+}
+
+/// A window that keeps its files in these folders, and goes on with the document that was left there last if `restore`.
+pub fn window_with(
+    source: Source,
+    paths: impl IntoIterator<Item = PathBuf>,
+    folders: Option<Folders>,
+    restore: bool,
+) -> Window {
+    let mut window = start_window(source, paths, folders, restore);
     wait_until(&mut window, "the first picture", |app| app.model().is_some());
     settle(&mut window);
     window
+}
+
+/// As [`window_with`], before anything is opened.
+pub fn start_window(
+    source: Source,
+    paths: impl IntoIterator<Item = PathBuf>,
+    folders: Option<Folders>,
+    restore: bool,
+) -> Window {
+    let dialogs = ScriptedDialogs::new(paths.into_iter().map(Some));
+    Harness::builder().with_size([1280.0, 800.0]).with_step_dt(0.03).build_eframe(move |cc| {
+        let background = Worker::starter(|| RenderDevice::new(DeviceChoice::Cpu).unwrap());
+        let services =
+            Services { background, dialogs: Box::new(dialogs), start: source, restore, precision: None, folders };
+        App::new(cc, services).unwrap()
+    })
 }
 
 pub fn toy_heads(paths: impl IntoIterator<Item = PathBuf>) -> Window {
@@ -58,7 +80,7 @@ pub fn edit(window: &Window) -> Edit {
     window.state().document().edit.clone()
 }
 
-fn pixels(window: &Window) -> Vec<u8> {
+pub fn pixels(window: &Window) -> Vec<u8> {
     match &window.state().frame().expect("a picture").image {
         FrameImage::Pixels(pixels) => pixels.data.clone(),
         FrameImage::Texture(_) => panic!("the CPU makes pixels"),
@@ -579,7 +601,7 @@ fn a_file_with_code_has_a_shield_and_says_what_was_left_out() {
 
 /// A file as the system hands it over when it is dropped.
 #[derive(Debug)]
-struct Dropped(PathBuf);
+pub struct Dropped(pub PathBuf);
 
 impl egui::DroppedFile for Dropped {
     fn path(&self) -> &Path {
@@ -687,7 +709,9 @@ fn window_on(setup: &WgpuSetup, device: RenderDevice) -> Window {
             background: Worker::starter(move || device.clone()),
             dialogs: Box::new(ScriptedDialogs::default()),
             start: Source::Example(Example::ToyHeads),
+            restore: false,
             precision: None,
+            folders: None,
         };
         App::new(cc, services).unwrap()
     });

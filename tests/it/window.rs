@@ -1,12 +1,12 @@
 //! The real window, on a virtual display: it opens, and shows a picture.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// A process that ends with the test.
-struct Running(Child);
+pub struct Running(pub Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -34,33 +34,41 @@ fn colours_in_the_middle(dump: &Path) -> usize {
     seen.len()
 }
 
-#[test]
-fn the_window_opens_on_a_display_and_shows_the_first_picture() {
-    let folder = tempfile::tempdir().unwrap();
-    let display = format!(":{}", 100 + std::process::id() % 900);
+/// Starts a virtual display whose frame buffer lies in `folder`, and returns its name; `None`, said, where there is no Xvfb.
+pub fn display(number: u32, folder: &Path) -> Option<(Running, String)> {
+    let display = format!(":{number}");
     let arguments = [display.as_str(), "-screen", "0", "1280x800x24", "-nolisten", "tcp", "-fbdir"];
-    let server = Command::new("Xvfb").args(arguments).arg(folder.path()).stderr(Stdio::null()).spawn();
-    let _server = match server {
+    let server = Command::new("Xvfb").args(arguments).arg(folder).stderr(Stdio::null()).spawn();
+    let server = match server {
         Ok(server) => Running(server),
         Err(error) => {
             assert!(std::env::var_os("SEFA_STUDIO_ALL_TESTS").is_none(), "no Xvfb to test the window on: {error}");
             super::support::skipped(&format!("the window: Xvfb: {error}"));
-            return;
+            return None;
         }
     };
+    let socket = PathBuf::from(format!("/tmp/.X11-unix/X{number}"));
+    wait_for("the display", &mut || folder.join("Xvfb_screen0").exists() && socket.exists());
+    Some((server, display))
+}
+
+pub fn wait_for(what: &str, done: &mut dyn FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !done() {
+        assert!(Instant::now() < deadline, "waited 60 s for {what}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn the_window_opens_on_a_display_and_shows_the_first_picture() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some((_server, display)) = display(100 + std::process::id() % 900, folder.path()) else { return };
     let dump = folder.path().join("Xvfb_screen0");
-    let wait_for = |what: &str, done: &mut dyn FnMut() -> bool| {
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while !done() {
-            assert!(Instant::now() < deadline, "waited 60 s for {what}");
-            std::thread::sleep(Duration::from_millis(100));
-        }
-    };
-    wait_for("the display", &mut || dump.exists());
     let home = tempfile::tempdir().unwrap();
     let mut window = Command::new(env!("CARGO_BIN_EXE_sefa-studio"));
     window.env("DISPLAY", &display).env_remove("WAYLAND_DISPLAY").env("HOME", home.path());
-    window.env("XDG_DATA_HOME", home.path()).stderr(Stdio::null());
+    window.env("SEFA_STUDIO_HOME", home.path()).stderr(Stdio::null());
     let mut window = Running(window.spawn().unwrap());
     wait_for("the picture", &mut || {
         assert_eq!(window.0.try_wait().unwrap(), None, "the program ended");

@@ -1,0 +1,202 @@
+//! Where files go: the questions for names, saving by hand, exports.
+
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use egui::{Context, ViewportCommand};
+
+use super::app::{App, FileEvent};
+use super::asking::{Asking, Chosen, Taken};
+use super::dialogs::{Answer, Ask, Question};
+use super::document::Document;
+use super::file_name::{proposed, with_suffix};
+use super::open::PathPrompt;
+use crate::export::{self, Older};
+use crate::failure::Failure;
+use crate::files;
+use crate::project::Project;
+use crate::render::Source;
+use crate::tasks::Export;
+
+/// When the window closes, if it was asked to while exports run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Quitting {
+    #[default]
+    No,
+    WhenDone,
+    Anyway,
+}
+
+impl App {
+    /// Writes the edit to where it is saved, or asks for a place.
+    pub(super) fn save_edit(&mut self, ctx: &Context) {
+        match self.keeping.place.path.clone() {
+            Some(path) => self.save_edit_to(path, self.keeping.place.modified, ctx),
+            None => self.ask(Ask::SaveEdit, ctx),
+        }
+    }
+
+    pub(super) fn ask(&mut self, ask: Ask, ctx: &Context) {
+        let name = self.model().map_or_else(String::new, |info| proposed(info, &self.document));
+        let name = match ask {
+            Ask::Export => format!("{name}.png"),
+            Ask::SaveEdit => match self.keeping.place.path.as_deref().and_then(Path::file_name) {
+                Some(own) => own.to_string_lossy().into_owned(),
+                None => format!("{name}.json"),
+            },
+            Ask::Open | Ask::SweepFolder => String::new(),
+        };
+        let ctx = ctx.clone();
+        let question = Question { ask, folder: self.preferences.folder(), name };
+        self.dialogs.ask(question, Box::new(move || ctx.request_repaint()));
+    }
+
+    pub(super) fn take_answer(&mut self, answer: Answer, ctx: &Context) {
+        match answer {
+            Answer::Path(ask, path) => self.answered(ask, path, true, ctx),
+            Answer::Cancelled(_) => {}
+            Answer::Unavailable(question) => self.path_prompt = Some(PathPrompt::new(question)),
+        }
+    }
+
+    /// A path was chosen. `was_asked`: by a dialog that asked before it returned the name of a file that exists.
+    pub(super) fn answered(&mut self, ask: Ask, path: PathBuf, was_asked: bool, ctx: &Context) {
+        if ask == Ask::Open {
+            return self.open(Source::File(path), ctx);
+        }
+        let chosen = std::path::absolute(&path).unwrap_or(path);
+        let path = match ask {
+            Ask::SaveEdit => with_suffix(chosen.clone(), "json"),
+            Ask::Export => with_suffix(chosen.clone(), "png"),
+            Ask::Open | Ask::SweepFolder => chosen.clone(),
+        };
+        let folder = if ask == Ask::SweepFolder { Some(path.as_path()) } else { path.parent() };
+        self.preferences.set_folder(folder.map(Into::into));
+        // What was asked about is the name without the suffix.
+        let was_asked = was_asked && path == chosen;
+        self.on_thread(ctx, move || {
+            let folder = if ask == Ask::SweepFolder { path.as_path() } else { path.parent().unwrap_or(&path) };
+            files::remove_leftovers(folder);
+            match taken(ask, &path) {
+                Ok(Taken::File) if was_asked => FileEvent::Chosen(ask, path, Taken::Free),
+                Ok(taken) => FileEvent::Chosen(ask, path, taken),
+                Err(failure) => FileEvent::Failed(failure),
+            }
+        });
+    }
+
+    /// Writes to a path, unless something has to be asked first.
+    pub(super) fn write_to(&mut self, ask: Ask, path: PathBuf, taken: Taken, ctx: &Context) {
+        if taken != Taken::Free {
+            self.asking.push(Asking::Replace { ask, path, why: taken });
+            return;
+        }
+        let Some(project) = self.project() else { return };
+        match ask {
+            Ask::SaveEdit => self.save_edit_to(path, None, ctx),
+            Ask::Export => self.run(Export::picture(*project, path)),
+            Ask::SweepFolder => {
+                if let Some(dialog) = self.sweep.take()
+                    && let Some(info) = self.model.as_ref().map(|model| model.info.clone())
+                {
+                    self.run(Export::sweep(*project, &dialog.sweep(path), &info));
+                }
+            }
+            Ask::Open => {}
+        }
+    }
+
+    /// Writes the edit. `known`: when the file was written last as far as this window knows; if that was not the last time, the
+    /// user is asked.
+    fn save_edit_to(&mut self, path: PathBuf, known: Option<SystemTime>, ctx: &Context) {
+        let Some(project) = self.project() else { return };
+        let document = Box::new(self.document.clone());
+        let (sender, ctx) = (self.files.0.clone(), ctx.clone());
+        self.keeping.writer.write(move || {
+            let is_changed = known.is_some() && modified(&path).is_some_and(|modified| Some(modified) != known);
+            let event = if is_changed {
+                FileEvent::Chosen(Ask::SaveEdit, path, Taken::Changed)
+            } else {
+                match files::write_bytes(&path, project.to_json().as_bytes()) {
+                    Ok(()) => FileEvent::Saved { modified: modified(&path), path, document },
+                    Err(error) => FileEvent::Failed(Failure::of(&error)),
+                }
+            };
+            // A closed window no longer listens.
+            let _ = sender.send(event);
+            ctx.request_repaint();
+        });
+    }
+
+    /// The edit is on the disk.
+    pub(super) fn saved(&mut self, path: PathBuf, document: Document, modified: Option<SystemTime>) {
+        tracing::info!("saved {}", path.display());
+        let place = &mut self.keeping.place;
+        (place.path, place.saved, place.modified) = (Some(path), Some(document), modified);
+    }
+
+    /// The question that is shown was answered.
+    pub(super) fn answer(&mut self, chosen: Chosen, ctx: &Context) {
+        let Some(asking) = self.asking.pop() else { return };
+        match (asking, chosen) {
+            (Asking::Replace { ask, path, why: Taken::Series(_) }, Chosen::Yes) => {
+                self.on_thread(ctx, move || match export::clear_for_series(&path, Older::Remove) {
+                    Ok(()) => FileEvent::Chosen(ask, path, Taken::Free),
+                    Err(error) => FileEvent::Failed(Failure::of(&error)),
+                });
+            }
+            (Asking::Replace { ask, path, .. }, Chosen::Yes) => self.write_to(ask, path, Taken::Free, ctx),
+            (Asking::Replace { ask, .. }, Chosen::Otherwise) => self.ask(ask, ctx),
+            (Asking::Elsewhere { waiting, .. }, Chosen::Yes) => self.open_edit(*waiting, ctx),
+            // Its model may be opened from another place.
+            (Asking::Elsewhere { waiting, .. }, _) => self.waiting = Some(*waiting),
+            (Asking::Quit, Chosen::Yes) => self.quit(Quitting::Anyway, ctx),
+            (Asking::Quit, Chosen::Otherwise) => self.quit(Quitting::WhenDone, ctx),
+            (Asking::Quit, Chosen::No) => self.quit(Quitting::No, ctx),
+            (Asking::Replace { .. }, Chosen::No) => {}
+        }
+    }
+
+    fn quit(&mut self, quitting: Quitting, ctx: &Context) {
+        self.quitting = quitting;
+        if quitting == Quitting::Anyway {
+            ctx.send_viewport_cmd(ViewportCommand::Close);
+        }
+    }
+
+    /// Holds the window open while exports run, until the user has said what is to become of them.
+    pub(super) fn watch_closing(&mut self, ctx: &Context) {
+        let is_closing = ctx.input(|input| input.viewport().close_requested());
+        let exports = self.tasks.len();
+        if self.quitting == Quitting::WhenDone && exports == 0 {
+            // Whoever waited for files wants to know that there are none.
+            self.quit(if self.failure.is_none() { Quitting::Anyway } else { Quitting::No }, ctx);
+        }
+        if is_closing && exports > 0 && self.quitting != Quitting::Anyway {
+            ctx.send_viewport_cmd(ViewportCommand::CancelClose);
+            if !self.asking.iter().any(|asking| matches!(asking, Asking::Quit)) {
+                self.asking.push(Asking::Quit);
+            }
+        }
+    }
+
+    /// The edit with its model and names.
+    pub(super) fn project(&self) -> Option<Box<Project>> {
+        let model = self.model.as_ref()?;
+        let Document { edit, names } = self.document.clone();
+        Some(Box::new(Project::new(&model.info, model.source.absolute().to_string(), edit, names)))
+    }
+}
+
+/// What stands where something is to be written.
+fn taken(ask: Ask, path: &Path) -> Result<Taken, Failure> {
+    if ask == Ask::SweepFolder {
+        let files = export::files_of_series(path).map_err(|error| Failure::of(&error))?;
+        return Ok(if files.is_empty() { Taken::Free } else { Taken::Series(files.len()) });
+    }
+    Ok(if path.symlink_metadata().is_ok() { Taken::File } else { Taken::Free })
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    path.metadata().ok()?.modified().ok()
+}

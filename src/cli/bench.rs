@@ -32,8 +32,8 @@ the first one when its pixels have been read. On a GPU, loading compiles the ker
 by one, waiting after each, so their sum is more than a frame. A top-layer move (layers 6 to the last) changes only what those \
 layers feed; the rest is remembered.
 
-Tiles are exact pictures of 128 pixels, read back: those of other samples, 8 in one pass where the network's maps are small, and \
-one after the other; then a sheet of 8 values of a top-layer move on the sample that a view shows, whose lower stages do not run \
+Tiles are exact pictures of 128 pixels, read back: those of other samples, 8 asked for at once, which one pass makes on a GPU \
+where the network's maps are small, and the CPU one on each core; the same asked for one after the other; then a sheet of 8 values of a top-layer move on the sample that a view shows, whose lower stages do not run \
 again, and the same with all stages of each.
 
 --soak uses the program at random for so many seconds: samples, moves of random groups of layers, comparisons, tiles, exports to \

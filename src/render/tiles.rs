@@ -22,12 +22,12 @@ pub struct Tile {
 /// A tile, or what is wrong with it alone.
 pub type TileResult = Result<Tile, RenderError>;
 
-/// Tiles of one pass, at most. Kernels for matrix units are compiled for each number of samples, so it is a power of two.
+/// Tiles of one pass, at most.
 const TOGETHER: usize = 16;
 /// Bytes of the largest map of all tiles of a pass: eight of a network of 128 pixels, one of 1024.
 const BATCH_BYTES: u64 = 128 << 20;
-/// Tiles among which those are looked for that one pass makes.
-const LOOKED_AT: usize = 64;
+/// Tiles among which those are looked for that one pass makes, for each that it makes.
+const LOOKED_AT: usize = 4;
 
 impl Engine {
     /// The tiles of `edits`: pictures whose larger side has at most `side` pixels, means over areas of the network's own. Where the
@@ -86,11 +86,14 @@ impl Engine {
         if let Err(error) = model.check(first) {
             return Ok(vec![(0, Err(error))]);
         }
-        let looked_at = (0..edits.len().min(LOOKED_AT)).filter(|&at| model.check(edits[at]).is_ok());
+        let looked_at = (0..edits.len().min(LOOKED_AT * together)).filter(|&at| model.check(edits[at]).is_ok());
         let (places, fitting): (Vec<usize>, Vec<&Edit>) = looked_at.map(|at| (at, edits[at])).unzip();
         let inputs = model.inputs(&fitting)?;
         let inputs = places.into_iter().zip(inputs.iter().map(Vec::as_slice));
-        let batch = Batch::first_of(inputs, from.and_then(|view| self.traces.of_view(view)), together);
+        let mut batch = Batch::first_of(inputs, from.and_then(|view| self.traces.of_view(view)), together);
+        if !is_cpu(model.device()) {
+            batch.truncate_to_power_of_two();
+        }
         let is_enough = |picture: &Tensor<4>| !exact && larger_side(picture) >= side;
         let (picture, is_exact) = batch.pass(model, is_enough)?;
         // Where all samples are equal, there is one picture for all.
@@ -98,12 +101,12 @@ impl Engine {
         Ok(batch.places.into_iter().zip(tiles).map(|(at, tile)| (at, tile.ok_or(RenderError::NotFinite))).collect())
     }
 
-    /// How many tiles a pass makes at most: few of large networks, whose maps are large.
+    /// How many tiles a pass makes at most: few of large networks, whose maps are large, and on the CPU one on each core.
     pub fn tiles_together(&self) -> usize {
         let Some(model) = &self.model else { return 1 };
         let limit = self.device.max_tensor_bytes().map_or(BATCH_BYTES, |most| most.min(BATCH_BYTES));
-        let fitting = (limit / model.map_bytes().max(1)).clamp(1, TOGETHER as u64);
-        1 << fitting.ilog2()
+        let most = if is_cpu(model.device()) { cores().min(TOGETHER) } else { TOGETHER };
+        (limit / model.map_bytes().max(1)).clamp(1, most as u64) as usize
     }
 }
 
@@ -138,12 +141,16 @@ impl<'a> Batch<'a> {
         let first = tiles.next();
         let own = first.map_or((0, None), |(_, inputs)| kind(inputs));
         let alike = first.into_iter().chain(tiles.filter(|(_, inputs)| kind(inputs) == own));
-        let (mut places, mut inputs): (Vec<_>, Vec<_>) = alike.take(together).unzip();
-        let count = inputs.len().checked_ilog2().map_or(0, |power| 1 << power);
-        places.truncate(count);
-        inputs.truncate(count);
+        let (places, inputs) = alike.take(together).unzip();
         let before = own.0.checked_sub(1).and_then(|last| trace?.output(last)).cloned();
         Batch { places, inputs, shared: own.0, before }
+    }
+
+    /// Kernels for matrix units are compiled for each number of samples, so there are to be few of these.
+    fn truncate_to_power_of_two(&mut self) {
+        let count = self.inputs.len().checked_ilog2().map_or(0, |power| 1 << power);
+        self.places.truncate(count);
+        self.inputs.truncate(count);
     }
 
     /// Runs the other stages. Returns the pictures, `[N, C, H, W]`, or `[1, C, H, W]` where all are the same, and whether all
@@ -201,11 +208,14 @@ fn rest(
     Ok((picture, true))
 }
 
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// `work` on each item, in as many threads as there are cores; the results in order. Not in those of rayon, which the work itself
 /// uses.
 fn on_all_cores<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(items.len());
-    let share = items.len().div_ceil(threads.max(1)).max(1);
+    let share = items.len().div_ceil(cores()).max(1);
     let of_share = &|items: &[T]| items.iter().map(&work).collect::<Vec<R>>();
     std::thread::scope(|scope| {
         let start = |items| scope.spawn(move || of_share(items));

@@ -101,6 +101,12 @@ pub const fn multiply_adds(file_len: u64) -> u64 {
     grown(500_000_000_000, 4_000_000, file_len, u64::MAX)
 }
 
+/// Multiplications, or what takes as long, that may go into comparing a network with what its batch norms have stored: for a
+/// file of a few kB about a second on two cores, for one of 2 MB and more at most ten.
+pub const fn statistics(file_len: u64) -> u64 {
+    grown(35_000_000_000, 250_000, file_len, 400_000_000_000)
+}
+
 /// Numbers in the largest tensor while the mean w is estimated.
 pub const ESTIMATE: usize = 4 << 20;
 
@@ -110,9 +116,10 @@ mod tests {
 
     #[test]
     fn limits_grow_with_the_file_and_never_wrap() {
-        for limit in [opcodes, structure_bytes, inflated_bytes, elements, map_bytes, multiply_adds] {
+        for limit in [opcodes, structure_bytes, inflated_bytes, elements, map_bytes, multiply_adds, statistics] {
             assert!(limit(64 << 10) <= limit(1 << 30) && limit(1 << 30) <= limit(u64::MAX));
         }
+        assert!(statistics(7 << 10) < 40_000_000_000 && 10 * statistics(7 << 10) < statistics(2 << 20));
         assert!(structure_bytes(64 << 10) + inflated_bytes(64 << 10) + 3 * map_bytes(64 << 10) < 1 << 30);
     }
 }

@@ -25,6 +25,8 @@ pub(super) struct Totals {
     pub(super) maps: Vec<u64>,
     /// Multiplications.
     pub(super) work: u64,
+    /// Numbers that the steps make.
+    pub(super) numbers: u64,
 }
 
 impl Shapes<'_> {
@@ -36,6 +38,7 @@ impl Shapes<'_> {
             let mut of_step = Totals::default();
             last = self.after_steps(step, last, &mut of_step)?;
             totals.work = totals.work.saturating_add(of_step.work);
+            totals.numbers = totals.numbers.saturating_add(of_step.numbers);
             totals.maps.push(4 * of_step.largest as u64);
             totals.largest = totals.largest.max(of_step.largest);
         }
@@ -63,6 +66,7 @@ impl Shapes<'_> {
             })?;
             totals.largest = totals.largest.max(length);
             totals.work = totals.work.saturating_add(work).saturating_add(length as u64);
+            totals.numbers = totals.numbers.saturating_add(length as u64);
         }
         Ok(shape)
     }

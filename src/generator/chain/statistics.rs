@@ -15,12 +15,13 @@ use super::{LoadError, Statistics, Tally, tensor};
 use crate::edit::{Seed, SeedKind};
 use crate::latent;
 use crate::layout::{EPSILON, Reading, Weights};
+use crate::limits;
 use crate::ops::Place;
 use crate::progress::{Progress, Report};
 use crate::recipe::{Fact, Source};
 
-/// Multiplications that the whole test may take: about a second on two cores.
-const BUDGET: u64 = 30_000_000_000;
+/// Multiplications that the test is planned to take where the file allows as many.
+const PLANNED: u64 = 75_000_000_000;
 /// Codes of one run, most and least; and of one where much is tried together.
 const CODES: [u64; 2] = [2000, 16];
 const WIDE: [u64; 2] = [200, 8];
@@ -35,6 +36,8 @@ const MISFIT: f32 = 0.35;
 const UNUSUAL: f32 = 0.05;
 /// What reading and packing one weight costs, in multiplications.
 const WEIGHT: u64 = 200;
+/// What making one number of a map costs besides its multiplications: it is written, normalised and read again.
+const NUMBER: u64 = 50;
 /// Hypotheses as close as this are not told apart.
 const TIE: f32 = 0.02;
 /// What one channel adds to a score at most: a dead one has a variance of nothing.
@@ -192,9 +195,43 @@ pub(in super::super) fn warnings(weights: &Weights) -> Vec<String> {
     warnings
 }
 
+/// Multiplications that are left. What hypotheses cost differs: of two strides one may make maps sixteen times as large as
+/// the other, so each run is paid for by itself.
+struct Budget {
+    left: u64,
+}
+
+impl Budget {
+    /// What a file of so many bytes is worth.
+    fn of_file(file_len: u64) -> Self {
+        Budget { left: limits::statistics(file_len) }
+    }
+
+    /// What the numbers of codes are chosen for. Plans count every run as one of the whole network and with all codes, and
+    /// come to about half of that.
+    fn planned(&self) -> u64 {
+        self.left.saturating_mul(2).min(PLANNED)
+    }
+
+    /// Pays for a run; false if that is more than is left, and then nothing is paid.
+    fn pay(&mut self, cost: u64) -> bool {
+        let left = self.left.checked_sub(cost);
+        self.left = left.unwrap_or(self.left);
+        left.is_some()
+    }
+}
+
+/// Multiplications that one code takes through a network, or what takes as long.
+fn cost_per_code(totals: &Totals) -> u64 {
+    totals.work.saturating_add(NUMBER.saturating_mul(totals.numbers))
+}
+
 struct Test<'a, 'b> {
     weights: &'a Weights,
     reading: &'a Reading,
+    budget: Budget,
+    /// What reading the weights costs, for each run.
+    reading_cost: u64,
     /// By choice; `None` for what does not fit the shapes.
     scores: HashMap<Vec<usize>, Option<f32>>,
     codes: usize,
@@ -211,7 +248,19 @@ type Settled = (Vec<usize>, f32, Vec<Fact>);
 
 impl<'a, 'b> Test<'a, 'b> {
     fn new(weights: &'a Weights, reading: &'a Reading, report: Report<'b>) -> Self {
-        Test { weights, reading, scores: HashMap::new(), codes: 0, norms: 0, most: u64::MAX, report, done: 0 }
+        let numbers = weights.shapes().map(|(_, shape)| shape.iter().product::<usize>() as u64).sum::<u64>();
+        Test {
+            weights,
+            reading,
+            budget: Budget::of_file(weights.file_len),
+            reading_cost: WEIGHT.saturating_mul(numbers),
+            scores: HashMap::new(),
+            codes: 0,
+            norms: 0,
+            most: u64::MAX,
+            report,
+            done: 0,
+        }
     }
 
     /// The choice that fits best; `None` if there are no norms to compare, or a picture takes too much.
@@ -219,9 +268,8 @@ impl<'a, 'b> Test<'a, 'b> {
         let axes = self.reading.axes();
         let customary = vec![0; axes.len()];
         let Some(recipe) = self.reading.recipe(&customary) else { return Ok(None) };
-        let Ok(Totals { work, largest, .. }) = (Shapes { weights: self.weights, recipe: &recipe }).check() else {
-            return Ok(None);
-        };
+        let Ok(totals) = (Shapes { weights: self.weights, recipe: &recipe }).check() else { return Ok(None) };
+        let (cost, largest) = (cost_per_code(&totals).max(1), totals.largest);
         // What goes together is tried together at first, with few codes and as far as the first norms: activation, sizes and
         // the place of the class.
         let mut wide = vec![customary.clone()];
@@ -237,11 +285,10 @@ impl<'a, 'b> Test<'a, 'b> {
             wide.extend(others);
         }
         wide.sort_by_key(|choice| choice.iter().sum::<usize>());
-        // Each run also reads the weights.
-        let weights = self.weights.shapes().map(|(_, shape)| shape.iter().product::<usize>() as u64).sum::<u64>();
-        let most = (BUDGET / 2 / (CODES[1] * work).saturating_add(WEIGHT * weights).max(1)).clamp(24, 400) as usize;
+        let half = self.budget.planned() / 2;
+        let most = (half / CODES[1].saturating_mul(cost).saturating_add(self.reading_cost)).clamp(24, 400) as usize;
         wide.truncate(most);
-        let fits = |runs: usize| (BUDGET / 2 / work.max(1) / runs as u64).min(MAX_NUMBERS / largest.max(1) as u64);
+        let fits = |runs: usize| (half / cost / runs as u64).min(MAX_NUMBERS / largest.max(1) as u64);
         let runs: usize = axes.iter().map(|axis| axis.values.len()).sum();
         if fits(2 * runs) == 0 {
             return Ok(None);
@@ -327,9 +374,14 @@ impl<'a, 'b> Test<'a, 'b> {
         let score = match &recipe {
             Some(recipe) => {
                 let shapes = Shapes { weights: self.weights, recipe };
-                match shapes.check() {
-                    Ok(_) => score(&run(&shapes, self.codes, self.norms, false, &mut tally)?),
-                    Err(_) => None,
+                let cost = shapes.check().ok().map(|totals| {
+                    (self.codes as u64).saturating_mul(cost_per_code(&totals)).saturating_add(self.reading_cost)
+                });
+                match cost {
+                    Some(cost) if self.budget.pay(cost) => {
+                        score(&run(&shapes, self.codes, self.norms, false, &mut tally)?)
+                    }
+                    _ => None,
                 }
             }
             None => None,
@@ -352,5 +404,28 @@ impl<'a, 'b> Test<'a, 'b> {
             Fact { what: axis.what.into(), value: axis.values[choice[at]].clone(), source }
         };
         self.reading.axes().iter().enumerate().map(fact).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_file_pays_for_little_and_never_for_more_than_it_has() {
+        let mut small = Budget::of_file(7 << 10);
+        let (all, large) = (small.left, Budget::of_file(20 << 20));
+        assert_eq!((small.planned(), large.planned()), (2 * all, PLANNED));
+        assert!(2 * all < PLANNED && PLANNED < large.left);
+        assert!(small.pay(all / 2) && !small.pay(all) && !small.pay(u64::MAX), "what is too dear is not run");
+        assert!(small.pay(all - all / 2), "and costs nothing");
+        assert!(small.pay(0) && !small.pay(1));
+    }
+
+    #[test]
+    fn numbers_cost_where_there_are_few_channels() {
+        let of = |work, numbers| cost_per_code(&Totals { work, numbers, ..Totals::default() });
+        assert!(of(1000, 1000) > 10 * of(1000, 0));
+        assert_eq!(of(u64::MAX, u64::MAX), u64::MAX, "no sum wraps");
     }
 }

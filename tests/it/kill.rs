@@ -41,9 +41,13 @@ impl Stage {
         program.current_dir(&self.out).env("DISPLAY", &self.display).env("SEFA_STUDIO_HOME", &self.home);
         // Without a bus there are no dialogs of the system, and paths are typed into the window.
         program.env_remove("WAYLAND_DISPLAY").env_remove("DBUS_SESSION_BUS_ADDRESS");
-        let program = Running(program.args(["--device", "cpu"]).stderr(Stdio::null()).spawn().unwrap());
+        let said = self.out.with_file_name("stderr");
+        program.args(["--device", "cpu"]).stderr(fs::File::create(&said).unwrap());
+        let mut program = Running(program.spawn().unwrap());
         let mut window = String::new();
         wait_for("the window", &mut || {
+            let ended = program.0.try_wait().unwrap();
+            assert_eq!(ended, None, "the program ended: {}", fs::read_to_string(&said).unwrap());
             window = self.xdotool("search --onlyvisible --name layers");
             !window.is_empty()
         });
@@ -147,8 +151,12 @@ fn killed_at_any_moment_the_program_leaves_whole_files_and_comes_back() {
     println!("{kills} kills from seed {seed}");
     let screen = tempfile::tempdir().unwrap();
     let Some((_server, display)) = display(1000 + std::process::id() % 900, screen.path()) else { return };
-    if let Err(error) =
-        Command::new("xdotool").arg("version").stdout(Stdio::null()).spawn().and_then(|mut it| it.wait())
+    if let Err(error) = Command::new("xdotool")
+        .arg("version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .and_then(|mut it| it.wait())
     {
         assert!(std::env::var_os("SEFA_STUDIO_ALL_TESTS").is_none(), "no xdotool to press keys: {error}");
         return super::support::skipped(&format!("killing the window: xdotool: {error}"));

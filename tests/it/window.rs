@@ -37,7 +37,8 @@ fn colours_in_the_middle(dump: &Path) -> usize {
 /// Starts a virtual display whose frame buffer lies in `folder`, and returns its name; `None`, said, where there is no Xvfb.
 pub fn display(number: u32, folder: &Path) -> Option<(Running, String)> {
     let display = format!(":{number}");
-    let arguments = [display.as_str(), "-screen", "0", "1280x800x24", "-nolisten", "tcp", "-fbdir"];
+    // Without -noreset it starts anew when its last window goes, and refuses those that come meanwhile.
+    let arguments = [display.as_str(), "-noreset", "-screen", "0", "1280x800x24", "-nolisten", "tcp", "-fbdir"];
     let server = Command::new("Xvfb").args(arguments).arg(folder).stderr(Stdio::null()).spawn();
     let server = match server {
         Ok(server) => Running(server),

@@ -43,7 +43,7 @@ use crate::gpu::Precision;
 use crate::project::Project;
 use crate::render::{Example, Source, ViewId};
 use crate::store::{Folders, Session, SessionFile, log};
-use crate::worker::{Background, JobId, ModelId, StartBackground};
+use crate::worker::{Background, DeviceFacts, JobId, ModelId, StartBackground};
 
 /// What the window needs from outside.
 pub struct Services {
@@ -82,7 +82,7 @@ pub struct App {
     pub(super) quitting: Quitting,
     /// The file of the log.
     pub(super) log: Option<PathBuf>,
-    pub(super) device: (String, Option<String>),
+    pub(super) device: DeviceFacts,
     /// Models that are being opened, the newest last; the others were told to stop.
     pub(super) openings: Vec<Opening>,
     /// A change of precision that is under way, and the precision before.
@@ -232,7 +232,7 @@ impl App {
             asking: Vec::new(),
             quitting: Quitting::No,
             log: services.folders.map(|folders| folders.log().join(log::FILE)),
-            device: (String::new(), None),
+            device: DeviceFacts::default(),
             openings: Vec::new(),
             storing: None,
             tasks: Vec::new(),
@@ -562,8 +562,7 @@ impl eframe::App for App {
         let cancelled = Panel::bottom("status").frame(bar).exact_size(style::STATUS_HEIGHT).show(ui, |ui| {
             let status = Status {
                 frame: self.frame(),
-                device: &self.device.0,
-                device_note: self.device.1.as_deref(),
+                device: &self.device,
                 zoom: self.view.shown,
                 fits: self.view.zoom.is_none(),
                 running: &running,

@@ -25,9 +25,8 @@ pub struct Bar<'a> {
     /// Commands that would do nothing now.
     pub idle: &'a dyn Fn(Command) -> bool,
     pub moved: bool,
-    /// Half precision is on.
-    /// True of commands that are switches, where they are on.
-    pub is_on: &'a dyn Fn(Command) -> bool,
+    /// Of commands that are switches, whether they are on.
+    pub is_on: &'a dyn Fn(Command) -> Option<bool>,
 }
 
 /// Rows of the menu of documents.
@@ -84,7 +83,9 @@ fn menu_ui(ui: &mut Ui, menu: Menu, bar: &Bar<'_>, asked: &mut Asked) {
         };
         let keys = egui::RichText::new(command.keys(ui.ctx())).weak();
         let mut button = Button::new(command.text()).right_text(keys);
-        button = button.selected((bar.is_on)(command));
+        if let Some(on) = (bar.is_on)(command) {
+            button = button.selected(on);
+        }
         let button = ui.add_enabled(!(bar.idle)(command), button);
         if button.on_hover_text(command.tooltip()).clicked() {
             asked.commands.push(command);

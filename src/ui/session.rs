@@ -173,14 +173,14 @@ impl App {
         }
     }
 
-    /// True if the command is a switch that is on.
-    pub(super) fn is_on(&self, command: Command) -> bool {
+    /// Whether a command that is a switch is on; `None` for other commands. What is so counts, not what was asked for.
+    pub(super) fn is_on(&self, command: Command) -> Option<bool> {
         let info = self.model();
         match command {
-            Command::HalfPrecision => self.preferences.precision == Precision::F16,
-            Command::SwapChannels => info.is_some_and(|info| info.channel_order == ChannelOrder::Bgr),
-            Command::Bilinear => info.is_some_and(|info| info.upsampling == Some(Upsampling::Bilinear)),
-            _ => false,
+            Command::HalfPrecision => Some(self.device.precision == Precision::F16),
+            Command::SwapChannels => Some(info.is_some_and(|info| info.channel_order == ChannelOrder::Bgr)),
+            Command::Bilinear => Some(info.is_some_and(|info| info.upsampling == Some(Upsampling::Bilinear))),
+            _ => None,
         }
     }
 
@@ -237,11 +237,11 @@ impl App {
                 self.store_in(other, before);
             }
             Command::SwapChannels => {
-                let order = if self.is_on(command) { ChannelOrder::Rgb } else { ChannelOrder::Bgr };
+                let order = if self.is_on(command) == Some(true) { ChannelOrder::Rgb } else { ChannelOrder::Bgr };
                 self.read_as("channel_order", order.to_string());
             }
             Command::Bilinear => {
-                let upsampling = if self.is_on(command) { Upsampling::Fir } else { Upsampling::Bilinear };
+                let upsampling = if self.is_on(command) == Some(true) { Upsampling::Fir } else { Upsampling::Bilinear };
                 self.read_as("upsampling", upsampling.to_string());
             }
             Command::ToggleTheme => {

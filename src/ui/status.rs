@@ -1,21 +1,20 @@
 //! The bar at the bottom: what the picture cost, on which device, how it is scaled, and what is going on.
 
-use egui::{Align, Layout, Ui};
-
 use std::time::Duration;
+
+use egui::{Align, Layout, Ui};
 
 use super::messages::{Messages, messages_ui};
 use super::running::Running;
 use super::style;
 use crate::progress::Progress;
 use crate::render::Frame;
-use crate::worker::JobId;
+use crate::worker::{DeviceFacts, JobId};
 
 /// The facts of the bar.
 pub struct Status<'a> {
     pub frame: Option<&'a Frame>,
-    pub device: &'a str,
-    pub device_note: Option<&'a str>,
+    pub device: &'a DeviceFacts,
     /// Scale of the picture, 1 = one screen pixel per pixel.
     pub zoom: f32,
     pub fits: bool,
@@ -50,11 +49,10 @@ pub fn status_ui(ui: &mut Ui, status: &Status<'_>) -> Option<JobId> {
             };
             ui.weak("·");
         }
-        let device = egui::RichText::new(status.device);
-        let device =
-            if status.device_note.is_some() { device.color(colours.warning) } else { device.color(colours.text_weak) };
-        let label = ui.add(egui::Label::new(device).truncate());
-        if let Some(note) = status.device_note {
+        let DeviceFacts { label, note, .. } = status.device;
+        let colour = if note.is_some() { colours.warning } else { colours.text_weak };
+        let label = ui.add(egui::Label::new(egui::RichText::new(label).color(colour)).truncate());
+        if let Some(note) = note {
             label.on_hover_text(note);
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {

@@ -69,7 +69,7 @@ impl App {
     /// An event is of the job that it names, whatever else is under way.
     fn take_event(&mut self, Event { job, kind }: Event, ctx: &Context) {
         match kind {
-            EventKind::Device { label, note } => self.device = (label, note),
+            EventKind::Device(facts) => self.device = facts,
             EventKind::Progress(progress) => self.progressed(job, progress),
             EventKind::Opened { info, source, .. } => self.opened(job, info, source, ctx),
             EventKind::Stored => self.storing = self.storing.take_if(|(storing, _)| *storing != job),

@@ -24,7 +24,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-pub use protocol::{Event, EventKind, Job, JobId, ModelId};
+pub use protocol::{DeviceFacts, Event, EventKind, Job, JobId, ModelId};
 pub use queue::{Begun, Queue, Work};
 
 use crate::gpu::RenderDevice;

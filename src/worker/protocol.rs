@@ -90,6 +90,16 @@ impl fmt::Debug for Job {
     }
 }
 
+/// The device that pictures are made on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeviceFacts {
+    pub label: String,
+    /// Why it is not the device that one would expect, or stores otherwise than was asked for.
+    pub note: Option<String>,
+    /// How it stores weights and maps.
+    pub precision: Precision,
+}
+
 /// Something that happened, and the job that it answers.
 #[derive(Clone, Debug)]
 pub struct Event {
@@ -100,11 +110,8 @@ pub struct Event {
 /// Every job has exactly one last event ([`EventKind::is_last`]), whatever becomes of it.
 #[derive(Clone, Debug)]
 pub enum EventKind {
-    /// The device that pictures are made on; said at the start and whenever it changes. `note`: why it is not a GPU.
-    Device {
-        label: String,
-        note: Option<String>,
-    },
+    /// The device that pictures are made on; said at the start and whenever it changes.
+    Device(DeviceFacts),
     Progress(Progress),
     /// The model that is open now; its [`ModelId`] is that of the job.
     Opened {
@@ -140,7 +147,7 @@ impl EventKind {
     /// True if nothing follows for the job.
     pub fn is_last(&self) -> bool {
         match self {
-            EventKind::Device { .. } | EventKind::Progress(_) | EventKind::Stopped(_) => false,
+            EventKind::Device(_) | EventKind::Progress(_) | EventKind::Stopped(_) => false,
             EventKind::Rendered { frame, .. } => frame.is_exact,
             EventKind::Tiles { left, .. } => *left == 0,
             EventKind::Opened { .. }

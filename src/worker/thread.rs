@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::protocol::{EventKind, Job, JobId, ModelId};
+use super::protocol::{DeviceFacts, EventKind, Job, JobId, ModelId};
 use super::queue::{Begun, Work};
 use super::shared::Shared;
 use crate::directions::DirectionSet;
@@ -102,7 +102,10 @@ impl<'a> EngineThread<'a> {
     }
 
     fn announce_device(&self) {
-        self.shared.say(JobId::THREAD, EventKind::Device { label: self.device.label(), note: self.device.note() });
+        let device = &self.device;
+        let precision = device.place().precision();
+        let facts = DeviceFacts { label: device.label(), note: device.note(), precision };
+        self.shared.say(JobId::THREAD, EventKind::Device(facts));
     }
 
     /// Does one job, or a part of it; if the GPU is lost under it, goes on with the CPU and does it again there.

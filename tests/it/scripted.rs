@@ -7,9 +7,10 @@ use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use egui::accesskit::Toggled;
 use egui::{Key, Modifiers};
 use egui_kittest::Harness;
-use egui_kittest::kittest::Queryable;
+use egui_kittest::kittest::{NodeT, Queryable};
 use sefa_studio::directions::DirectionSet;
 use sefa_studio::edit::{Code, Edit, LayerSet, Weighting};
 use sefa_studio::failure::Failure;
@@ -21,7 +22,7 @@ use sefa_studio::project::Project;
 use sefa_studio::render::{Engine, Example, Frame, FrameImage, Pixels, Source, ViewId};
 use sefa_studio::tasks::Outcome;
 use sefa_studio::ui::{App, ScriptedDialogs, Services};
-use sefa_studio::worker::{Background, Event, EventKind, Job, JobId, ModelId};
+use sefa_studio::worker::{Background, DeviceFacts, Event, EventKind, Job, JobId, ModelId};
 
 /// What a window asked for, and what it is told.
 #[derive(Default)]
@@ -675,4 +676,29 @@ fn ten_thousand_answers_within_one_frame_leave_the_newest() {
     assert_eq!(stage.window.state().shown_edit(), Some(&stage.edit()));
     let Code::Seed(seed) = stage.edit().sample.code else { panic!("no seed") };
     assert_eq!(seed.number, Example::ToyHeads.first_seed() + 2);
+}
+
+/// The menu shows how the device stores, whatever was asked for: it may have no f16, or be lost.
+#[test]
+fn the_menu_shows_the_precision_that_the_device_says() {
+    let (mut stage, _) = Stage::edited([]);
+    let says = |stage: &mut Stage, precision| {
+        let facts = DeviceFacts { label: "a device".into(), note: None, precision };
+        stage.script.0.borrow_mut().events.push(Event { job: JobId::THREAD, kind: EventKind::Device(facts) });
+        stage.window.run_steps(2);
+    };
+    let is_on = |stage: &mut Stage| {
+        stage.click("View");
+        let entry = stage.window.get_by_label_contains("Half precision on the GPU");
+        let toggled = entry.accesskit_node().toggled();
+        stage.press(Modifiers::NONE, Key::Escape);
+        toggled == Some(Toggled::True)
+    };
+    assert!(!is_on(&mut stage));
+    stage.choose_half_precision();
+    assert!(!is_on(&mut stage), "asked for, but not yet so");
+    says(&mut stage, Precision::F16);
+    assert!(is_on(&mut stage));
+    says(&mut stage, Precision::F32);
+    assert!(!is_on(&mut stage), "the GPU was lost, and the CPU goes on");
 }

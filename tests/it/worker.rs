@@ -192,7 +192,7 @@ fn another_precision_opens_the_model_again_where_the_device_has_it() {
         assert_eq!(matches!(answer(&rendered, old), EventKind::Rendered { .. }), !is_gpu);
         assert_eq!(matches!(answer(&rendered, new), EventKind::Rendered { .. }), is_gpu);
         let mut devices = events.iter().rev().filter_map(|event| match &event.kind {
-            EventKind::Device { label, note } => Some((label.as_str(), note.as_deref().unwrap_or_default())),
+            EventKind::Device(facts) => Some((facts.label.as_str(), facts.note.as_deref().unwrap_or_default())),
             _ => None,
         });
         let (label, note) = devices.next().unwrap();
@@ -409,7 +409,7 @@ fn a_panic_ends_one_job_and_the_device_stays() {
             let EventKind::Failed(failure) = answer(&events, job) else { panic!("no failure") };
             assert_eq!(failure.causes.iter().any(|cause| cause == "on purpose"), act == Act::Panic, "{failure:?}");
             let moved = events.iter().find_map(|event| match &event.kind {
-                EventKind::Device { label: other, .. } if *other != label => Some(other),
+                EventKind::Device(facts) if facts.label != label => Some(&facts.label),
                 _ => None,
             });
             assert_eq!(moved, None, "a panic of a job is no lost device");
@@ -437,7 +437,7 @@ fn lose_the_device() {
         [Act::Go, Act::Finish].into_iter().for_each(|next| act.send(next).unwrap());
         let events = settle(&worker);
         let moved = events.iter().find_map(|event| match &event.kind {
-            EventKind::Device { label, note } => Some((label, note.as_deref().unwrap_or_default())),
+            EventKind::Device(facts) => Some((&facts.label, facts.note.as_deref().unwrap_or_default())),
             _ => None,
         });
         let (label, note) = moved.expect("the device is still trusted");

@@ -224,10 +224,11 @@ pub fn run(arguments: Arguments, device: DeviceArguments) -> anyhow::Result<()> 
 
     let sheet = arguments.sheet.then(|| contact_sheet(&starts, sweep.as_ref(), &info));
     clear_folder(&arguments)?;
-    let mut sinks: Vec<Box<dyn FrameSink>> = vec![Box::new(ThreadSink::numbered_png(&arguments.out, arguments.raw))];
     let and_sheet = if sheet.is_some() { " and sheet.png" } else { "" };
-    sinks
-        .extend(sheet.map(|sheet| Box::new(ThreadSink::sheet(arguments.out.join(SHEET), sheet)) as Box<dyn FrameSink>));
+    let mut sinks: Vec<Box<dyn FrameSink>> = vec![Box::new(ThreadSink::numbered_png(&arguments.out, arguments.raw))];
+    if let Some(sheet) = sheet {
+        sinks.push(Box::new(ThreadSink::sheet(arguments.out.join(SHEET), move || sheet)));
+    }
     let sequence = Sequence::new(project, shots(&starts, sweep.as_ref()), frames, sinks);
     let mut bar = Bar::new();
     export::render_sequence(&mut engine, sequence, &mut bar.report())?;

@@ -48,11 +48,11 @@ impl Sweep {
     pub fn sequence(&self, project: Project, info: &ModelInfo) -> Sequence<'static> {
         let mut sinks: Vec<Box<dyn FrameSink>> = vec![Box::new(ThreadSink::numbered_png(&self.folder, false))];
         if self.sheet {
-            let values = sweep_values(self.from, self.to, self.frames);
-            let longest = values.iter().map(|&value| label(value).len()).max().unwrap_or(0);
-            let size = [info.size.width, info.size.height];
-            let sheet = ContactSheet::new(self.frames, sheet_columns(self.frames, 1, size), size, longest);
-            sinks.push(Box::new(ThreadSink::sheet(self.folder.join(SHEET), sheet)));
+            let longest = [self.from, self.to].map(|value| label(value).len());
+            let (frames, size) = (self.frames, [info.size.width, info.size.height]);
+            let make =
+                move || ContactSheet::new(frames, sheet_columns(frames, 1, size), size, longest[0].max(longest[1]));
+            sinks.push(Box::new(ThreadSink::sheet(self.folder.join(SHEET), make)));
         }
         let shots = self.shots(&project.edit);
         Sequence::new(project, shots, self.frames, sinks)

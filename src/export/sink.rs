@@ -140,20 +140,22 @@ impl ThreadSink {
         Self::start(path, vec![handler])
     }
 
-    /// All frames on one labelled picture.
-    pub fn sheet(path: PathBuf, sheet: ContactSheet) -> Self {
+    /// All frames on one labelled picture, which the thread makes: it may have hundreds of megabytes.
+    pub fn sheet(path: PathBuf, make: impl FnOnce() -> ContactSheet + Send + 'static) -> Self {
         let target = path.clone();
-        let mut sheet = Some(sheet);
-        let handler: Handler = Box::new(move |message| match (message, &mut sheet) {
-            (Message::Frame(frame), Some(sheet)) => {
-                sheet.add(&frame.label, frame.pixels()?);
-                Ok(())
+        let (mut make, mut sheet) = (Some(make), None);
+        let handler: Handler = Box::new(move |message| {
+            sheet = sheet.take().or_else(|| make.take().map(|make| make()));
+            match (message, &mut sheet) {
+                (Message::Frame(frame), Some(sheet)) => sheet.add(&frame.label, frame.pixels()?),
+                (Message::End, sheet) => {
+                    if let Some(sheet) = sheet.take() {
+                        write_png(&target, &sheet.into_pixels(), None)?;
+                    }
+                }
+                (Message::Frame(_), None) => {}
             }
-            (Message::End, sheet) => match sheet.take() {
-                Some(sheet) => write_png(&target, &sheet.into_pixels(), None),
-                None => Ok(()),
-            },
-            (Message::Frame(_), None) => Ok(()),
+            Ok(())
         });
         Self::start(path, vec![handler])
     }

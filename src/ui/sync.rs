@@ -34,8 +34,13 @@ const FRAME_WITHOUT_PICTURE: Duration = Duration::from_millis(80);
 impl App {
     /// Takes in everything that happened elsewhere since the last frame.
     pub(super) fn take_events(&mut self, ctx: &Context) {
+        // Asked first: whoever is dead by now has said why.
+        let is_alive = self.background.is_alive();
         for event in self.background.events(self.patience()) {
             self.take_event(event, ctx);
+        }
+        if self.stopped.is_none() && !is_alive {
+            self.engine_stopped(Failure::new("The engine stopped unexpectedly"));
         }
         self.painted = Instant::now();
         for answer in self.dialogs.answers() {

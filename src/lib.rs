@@ -19,7 +19,7 @@
 //! with the open model and the view. [`worker::Queue`] drops the view's older edit and says that this one is next; the thread
 //! asks [`render::Engine::render_view`] for it, which runs the stages whose input changed. The answer,
 //! [`worker::EventKind::Rendered`], carries the id of that job: the view takes it if it still waits for it, and shows its frame.
-//! Whatever else runs is a [`tasks::Task`], whose steps are done while no view waits.
+//! Whatever else runs is a [`tasks::Task`]: its steps are done while no view waits, and end between two stages when one does.
 //!
 //! Dependencies point one way: `main -> cli, ui -> worker -> tasks -> export, render -> generator -> layout -> checkpoint`. [`edit`],
 //! [`recipe`], [`latent`] and [`sefa`] know nobody above them. egui appears only in `ui` and burn only in [`generator`], [`ops`],

@@ -34,6 +34,9 @@ pub enum RenderError {
     ReadBack(#[from] ReadBackError),
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
+    /// See [`Engine::interrupt_when`].
+    #[error("something more urgent came before the picture")]
+    Interrupted,
     #[error("the picture is not finite: the model's values overflow for this edit")]
     NotFinite,
 }
@@ -62,11 +65,13 @@ pub struct Engine {
     pub(super) model: Option<Loaded>,
     /// Of pictures of the open model.
     pub(super) traces: Traces,
+    /// Asked between two stages of pictures that no view shows.
+    is_interrupted: Box<dyn Fn() -> bool + Send>,
 }
 
 impl Engine {
     pub fn new(device: RenderDevice) -> Self {
-        Engine { device, model: None, traces: Traces::new() }
+        Engine { device, model: None, traces: Traces::new(), is_interrupted: Box::new(|| false) }
     }
 
     pub fn device(&self) -> &RenderDevice {
@@ -145,10 +150,28 @@ impl Engine {
         self.model()?.check(edit)
     }
 
+    /// Has [`Engine::render`] end with [`RenderError::Interrupted`] between two stages, when this says so.
+    pub fn interrupt_when(&mut self, is_due: impl Fn() -> bool + Send + 'static) {
+        self.is_interrupted = Box::new(is_due);
+    }
+
     /// Makes the picture of an edit that no view shows: for exports and the command line. Stages whose input is that of a view,
-    /// or of the last such picture, do not run.
+    /// or of the last such picture, do not run; if that one was interrupted, this goes on from there, by one stage at least.
     pub fn render(&mut self, edit: &Edit) -> Result<Picture, RenderError> {
-        self.render_of(Owner::Private, edit, || false)
+        let model = self.model.as_mut().ok_or(RenderError::NoModel)?;
+        let inputs = inputs(model, edit)?;
+        let stages = inputs.len();
+        let (trace, first) = self.traces.resume(Owner::Private, &inputs);
+        for (stage, input) in inputs.into_iter().enumerate().skip(first) {
+            trace.run(model, input);
+            if stage + 1 < stages && (self.is_interrupted)() {
+                self.traces.trim();
+                return Err(RenderError::Interrupted);
+            }
+        }
+        let picture = whole(model, trace, stages - first);
+        self.traces.trim();
+        picture
     }
 
     /// Makes the picture of the edit that a view shows, re-running only the stages whose input changed. `enough` is asked after
@@ -160,13 +183,9 @@ impl Engine {
         edit: &Edit,
         enough: impl Fn() -> bool,
     ) -> Result<Picture, RenderError> {
-        self.render_of(Owner::View(view), edit, enough)
-    }
-
-    fn render_of(&mut self, owner: Owner, edit: &Edit, enough: impl Fn() -> bool) -> Result<Picture, RenderError> {
         let model = self.model.as_mut().ok_or(RenderError::NoModel)?;
         let inputs = inputs(model, edit)?;
-        let (trace, first) = self.traces.resume(owner, &inputs);
+        let (trace, first) = self.traces.resume(Owner::View(view), &inputs);
         let picture = finish(model, trace, first, inputs, enough);
         self.traces.trim();
         picture

@@ -18,8 +18,9 @@ pub trait Task: Send {
     /// What is shown while it runs, such as "Exporting picture.png".
     fn name(&self) -> String;
 
-    /// Does about one frame's work. If it fails with a lost device, it is called again with an engine on another one: what
-    /// the task remembers must change only when the work of the step is there.
+    /// Does about one frame's work. A render that is interrupted for something more urgent ends the step with its error, and
+    /// the step is called again later; so it is with a lost device, then with an engine on another one. What the task
+    /// remembers must change only when the work of the step is there.
     ///
     /// # Errors
     /// The task ends with it. Dropped at any moment, a task leaves whole files or none.

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! [`Queue`] is a plain value that says what is next and what has become pointless: the newest edit of the view under the
-//! hand comes before everything else, a step of a [`Task`](crate::tasks::Task) after everything else. While a newer edit
+//! hand comes before everything else, a step of a [`Task`](crate::tasks::Task) after everything else, and it makes room for
+//! a picture between two stages of its own. While a newer edit
 //! waits, or the hand that makes them holds a slider, a slow render shows the smaller picture that the network has on its way
 //! and goes on later; the newest edit is always rendered to the end. While a model is opened, pictures of the one before
 //! are made between its parts.

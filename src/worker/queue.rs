@@ -16,6 +16,8 @@ pub struct Work {
     pub cancel: CancelToken,
     /// Of a render that has shown a preview.
     pub begun: Option<Begun>,
+    /// A step that was interrupted: it goes on before other tasks have their turn.
+    pub keeps_turn: bool,
 }
 
 /// A render that goes on: its time and its stages are those of all its parts.
@@ -77,7 +79,7 @@ impl Queue {
     /// Adds a job. Those that it makes pointless are dropped.
     pub fn push(&mut self, id: JobId, job: Job) {
         self.drop_waiting(|other| replaces(&job, &other.job).then_some(EventKind::Superseded));
-        self.waiting.push_back(Work { id, job, cancel: CancelToken::default(), begun: None });
+        self.waiting.push_back(Work { id, job, cancel: CancelToken::default(), begun: None, keeps_turn: false });
         self.drop_orphans();
     }
 
@@ -119,7 +121,7 @@ impl Queue {
         match work.job {
             _ if is_cancelled => self.answer(work.id, EventKind::Cancelled),
             _ if is_replaced => self.answer(work.id, EventKind::Superseded),
-            Job::Run { .. } => self.waiting.push_back(work),
+            Job::Run { .. } if !work.keeps_turn => self.waiting.push_back(work),
             _ => self.waiting.push_front(work),
         }
         self.drop_orphans();
@@ -174,6 +176,13 @@ impl Queue {
         self.has_newer(view) || self.has_newer(self.hand)
     }
 
+    /// True if a step of a task should end soon: it is cancelled, or a view waits for it.
+    pub fn interrupts_steps(&self) -> bool {
+        let is_urgent = |work: &Work| self.rank(&work.job) <= Rank::OtherView && self.is_ready(work);
+        let is_cancelled = |running: &Running| running.task_of.is_some() && running.cancel.is_cancelled();
+        self.waiting.iter().any(is_urgent) || self.running.iter().any(is_cancelled)
+    }
+
     /// True if nothing waits and nothing runs.
     pub fn is_idle(&self) -> bool {
         self.waiting.is_empty() && self.running.is_empty()
@@ -188,7 +197,8 @@ impl Queue {
         let ready = self.waiting.iter().enumerate().filter(|(_, work)| self.is_ready(work));
         let ranked = ready.map(|(position, work)| (self.rank(&work.job), position)).filter(|(rank, _)| *rank <= last);
         let (_, position) = ranked.min()?;
-        let work = self.waiting.remove(position)?;
+        let mut work = self.waiting.remove(position)?;
+        work.keeps_turn = false;
         let task_of = if let Job::Run { model, .. } = &work.job { Some(*model) } else { None };
         let (id, cancel, opens) = (work.id, work.cancel.clone(), work.job.opens());
         self.running.push(Running { id, cancel, opens, task_of });

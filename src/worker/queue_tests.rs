@@ -216,6 +216,30 @@ fn tasks_take_turns() {
 }
 
 #[test]
+fn a_step_that_makes_room_for_a_picture_keeps_its_turn() {
+    let (mut queue, model) = with_model();
+    let tasks = [(); 2].map(|()| push(&mut queue, run(model)));
+    let mut work = queue.next().unwrap();
+    push(&mut queue, open());
+    push(&mut queue, tiles(model, 2));
+    assert!(!queue.interrupts_steps(), "neither a model nor tiles are waited for by a hand");
+    let picture = push(&mut queue, render(model, OTHER, 1));
+    assert!(queue.interrupts_steps());
+    work.keeps_turn = true;
+    queue.give_back(work);
+    assert_eq!(do_next(&mut queue), Some(picture));
+    assert!(!queue.interrupts_steps());
+    (0..2).for_each(|_| _ = do_next(&mut queue));
+    let work = queue.next().unwrap();
+    assert_eq!(work.id, tasks[0]);
+    queue.give_back(work);
+    let work = queue.next().unwrap();
+    assert_eq!(work.id, tasks[1], "once is enough");
+    queue.cancel(tasks[1]);
+    assert!(queue.interrupts_steps(), "what is cancelled ends soon");
+}
+
+#[test]
 fn cancel_stops_one_job_wherever_it_is() {
     let (mut queue, model) = with_model();
     // One that waits, behind another.

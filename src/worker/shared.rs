@@ -145,6 +145,11 @@ impl Shared {
         self.state().queue.next_while_opening()
     }
 
+    /// True if a step of a task should end soon.
+    pub(super) fn interrupts_steps(&self) -> bool {
+        self.state().queue.interrupts_steps()
+    }
+
     /// True if a render should end with the picture that it has by now, which is `old` already.
     pub(super) fn hurries(&self, view: ViewId) -> bool {
         let state = self.state();

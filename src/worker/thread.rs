@@ -28,7 +28,7 @@ const FOR_VIEWS: Duration = Duration::from_millis(100);
 const REPORT_EVERY: Duration = Duration::from_millis(50);
 
 /// Works until the window is closed. Whatever ends it, the window is told.
-pub(super) fn run(device: impl FnOnce() -> RenderDevice, shared: &Shared) {
+pub(super) fn run(device: impl FnOnce() -> RenderDevice, shared: &Arc<Shared>) {
     let outcome = catch_unwind(AssertUnwindSafe(|| EngineThread::new(device(), shared).work()));
     let failure = outcome.err().map(|panic| {
         let reason = gpu::reason_of(&*panic).to_owned();
@@ -46,7 +46,7 @@ struct OpenModel {
 }
 
 struct EngineThread<'a> {
-    shared: &'a Shared,
+    shared: &'a Arc<Shared>,
     /// Where models are opened from now on.
     device: RenderDevice,
     screen: Option<Screen>,
@@ -79,7 +79,7 @@ enum Trouble {
 }
 
 impl<'a> EngineThread<'a> {
-    fn new(device: RenderDevice, shared: &'a Shared) -> Self {
+    fn new(device: RenderDevice, shared: &'a Arc<Shared>) -> Self {
         let screen = device.wgpu().map(Screen::new);
         EngineThread {
             shared,
@@ -168,7 +168,7 @@ impl<'a> EngineThread<'a> {
         self.device = RenderDevice::cpu(Some(note));
         let screen = self.screen.take();
         let lost = self.open.iter_mut().chain(&mut self.kept).map(|model| {
-            let fresh = Engine::new(self.device.clone());
+            let fresh = engine_on(self.device.clone(), self.shared);
             std::mem::replace(&mut model.engine, fresh)
         });
         let lost: Vec<Engine> = lost.collect();
@@ -178,7 +178,7 @@ impl<'a> EngineThread<'a> {
     }
 
     fn perform(&mut self, work: &mut Work) -> Result<Answer, Trouble> {
-        let Work { id, job, cancel, begun } = work;
+        let Work { id, job, cancel, begun, keeps_turn } = work;
         if let Some(model) = job.model() {
             self.reopen_if_lost(*id, model, cancel)?;
         }
@@ -195,12 +195,17 @@ impl<'a> EngineThread<'a> {
                 let tiles = self.engine(*model)?.first_tiles(&edits, *side, Some(*base), *exact)?;
                 Ok(self.hand_over(*id, wanted, tiles))
             }
-            Job::Run { model, task } => match task.step(self.engine(*model)?)? {
-                Step::More(progress) => {
+            Job::Run { model, task } => match task.step(self.engine(*model)?) {
+                Ok(Step::More(progress)) => {
                     self.report(*id, progress);
                     Ok(Answer::Unfinished)
                 }
-                Step::Done(outcome) => Ok(Answer::Last(EventKind::Done(outcome))),
+                Ok(Step::Done(outcome)) => Ok(Answer::Last(EventKind::Done(outcome))),
+                Err(error) if matches!(error.render(), Some(RenderError::Interrupted)) => {
+                    *keeps_turn = true;
+                    Ok(Answer::Unfinished)
+                }
+                Err(error) => Err(error.into()),
             },
         }
     }
@@ -248,7 +253,7 @@ impl<'a> EngineThread<'a> {
         cancel: &CancelToken,
     ) -> Result<Answer, Trouble> {
         let start = Instant::now();
-        let mut engine = Engine::new(device);
+        let mut engine = engine_on(device, self.shared);
         self.views_wait = false;
         let mut report = |progress| {
             self.report(id, progress);
@@ -359,6 +364,14 @@ impl<'a> EngineThread<'a> {
             self.shared.say(job, EventKind::Progress(progress));
         }
     }
+}
+
+/// An engine whose tasks make room for views.
+fn engine_on(device: RenderDevice, shared: &Arc<Shared>) -> Engine {
+    let mut engine = Engine::new(device);
+    let shared = shared.clone();
+    engine.interrupt_when(move || shared.interrupts_steps());
+    engine
 }
 
 fn frame(

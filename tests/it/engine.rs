@@ -219,3 +219,23 @@ fn an_export_leaves_the_traces_of_views_alone_and_starts_from_them() {
     let found = engine.render_view(ViewId(7), &with(1, &[&bottom]), || false).unwrap().to_f32().unwrap();
     assert_eq!(found, toy_heads().render(&with(1, &[&bottom])).unwrap().to_f32().unwrap());
 }
+
+#[test]
+fn a_picture_that_is_interrupted_goes_on_stage_by_stage_and_is_the_same() {
+    let mut engine = toy_heads();
+    let edit = sample(8);
+    let fresh = toy_heads().render(&edit).unwrap().to_f32().unwrap();
+    engine.interrupt_when(|| true);
+    let mut interrupted = 0;
+    let picture = loop {
+        match engine.render(&edit) {
+            Ok(picture) => break picture,
+            Err(RenderError::Interrupted) => interrupted += 1,
+            Err(error) => panic!("{error:?}"),
+        }
+        // Whatever a view does meanwhile; views are never interrupted.
+        engine.render_view(ViewId::PICTURE, &sample(interrupted), || false).unwrap();
+    };
+    assert_eq!((interrupted, picture.stages_run()), (5, (1, 6)));
+    assert_eq!(picture.to_f32().unwrap(), fresh);
+}

@@ -302,6 +302,51 @@ fn a_picture_comes_between_two_steps_of_a_task_and_the_task_goes_on() {
     assert!(matches!(answer(&settle(&worker), job), EventKind::Done(Outcome::Written(_))));
 }
 
+/// Renders one picture in its only step, once it was told to.
+struct Renders {
+    go: Receiver<()>,
+    begun: Sender<u64>,
+    attempts: u64,
+    pixels: Sender<Vec<u8>>,
+}
+
+impl Task for Renders {
+    fn name(&self) -> String {
+        "Rendering".into()
+    }
+
+    fn step(&mut self, engine: &mut Engine) -> Result<Step, TaskError> {
+        self.attempts += 1;
+        let _ = self.begun.send(self.attempts);
+        let _ = self.go.recv();
+        let pixels = engine.render(&edit(7))?.to_pixels()?;
+        let _ = self.pixels.send(pixels.data);
+        Ok(Step::Done(Outcome::Written("nowhere".into())))
+    }
+}
+
+#[test]
+fn a_picture_comes_even_within_a_step_which_goes_on_where_it_was() {
+    let (worker, _) = spawn();
+    let model = toy_heads(&worker);
+    settle(&worker);
+    let ((go, told), (begun, attempts), (pixels, made)) = (channel(), channel(), channel());
+    let task = Renders { go: told, begun, attempts: 0, pixels };
+    let job = worker.send(Job::Run { model, task: Box::new(task) });
+    assert_eq!(attempts.recv(), Ok(1));
+    let picture = worker.send(render(model, 5));
+    go.send(()).unwrap();
+    assert_eq!(attempts.recv(), Ok(2), "the step was not interrupted");
+    let events = worker.events(Duration::ZERO);
+    assert!(matches!(answer(&events, picture), EventKind::Rendered { .. }));
+    drop(go);
+    assert!(matches!(answer(&settle(&worker), job), EventKind::Done(_)));
+    assert!(attempts.recv().is_err(), "interrupted for nothing");
+    let mut engine = Engine::new(RenderDevice::cpu(None));
+    engine.open(&Source::Example(Example::ToyHeads), &mut sefa_studio::progress::silent).unwrap();
+    assert_eq!(made.recv().unwrap(), engine.render(&edit(7)).unwrap().to_pixels().unwrap().data);
+}
+
 #[test]
 fn tiles_come_in_passes_nearest_first_and_each_tells_what_is_wrong_with_it() {
     let (worker, _) = spawn();

@@ -1,7 +1,8 @@
 //! The sheet of keys on F1.
 
 use egui::{
-    Align, Align2, Context, Grid, Id, LayerId, Layout, Popup, PopupAnchor, PopupCloseBehavior, PopupKind, RectAlign, Ui,
+    Align, Align2, Context, Frame, Grid, Id, LayerId, Layout, Popup, PopupAnchor, PopupCloseBehavior, PopupKind,
+    RectAlign, Ui,
 };
 
 use super::command::Menu;
@@ -38,6 +39,7 @@ pub fn shortcuts_ui(ctx: &Context, open: &mut bool) {
         .align(centred)
         .align_alternatives(&[])
         .width(WIDTH)
+        .frame(Frame::popup(&ctx.global_style()).inner_margin(12))
         .accessible_name("Keyboard shortcuts")
         .close_behavior(PopupCloseBehavior::CloseOnClickOutside)
         .open_bool(open);

@@ -107,12 +107,12 @@ impl From<&Basis> for DirectionSet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sefa::{StyleRows, factorize, gram};
+    use crate::sefa::{Product, factorize};
 
     #[test]
     fn a_basis_becomes_directions_that_know_where_they_come_from() {
-        let rows = StyleRows { values: vec![3.0, 0.0, 0.0, 1.0], dim: 2 };
-        let basis = factorize("2,4".parse().unwrap(), Weighting::Raw, [&gram(&rows, Weighting::Raw)]).unwrap();
+        let product = Product { dim: 2, lower: vec![9.0, 0.0, 0.0, 1.0] };
+        let basis = factorize("2,4".parse().unwrap(), Weighting::Raw, &product).unwrap();
         let set = DirectionSet::from(&basis);
         assert_eq!((set.len(), set.layers.to_string()), (2, "2,4".to_owned()));
         for (index, direction) in set.directions.iter().enumerate() {

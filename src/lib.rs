@@ -21,9 +21,10 @@
 //! [`worker::EventKind::Rendered`], carries the id of that job: the view takes it if it still waits for it, and shows its frame.
 //! Whatever else runs is a [`tasks::Task`]: its steps are done while no view waits, and end between two stages when one does.
 //!
-//! Dependencies point one way: `main -> cli, ui -> worker -> tasks -> export, render -> generator -> layout -> checkpoint`. [`edit`],
-//! [`recipe`], [`latent`] and [`sefa`] know nobody above them. egui appears only in `ui` and burn only in [`generator`], [`ops`],
-//! [`render`] and [`gpu`]; `tests/it/structure.rs` checks both.
+//! Dependencies point one way: `main -> cli, ui -> worker -> tasks -> export, render -> generator -> layout -> checkpoint`. The table
+//! in `tests/it/structure.rs` names every arrow between modules and fails with file and line on any other; what is pure
+//! ([`edit`], [`recipe`], [`latent`], [`sefa`]) lies at the bottom. egui appears only in `ui` and burn only in [`generator`], [`ops`],
+//! [`render`] and [`gpu`], which is tested there too.
 //!
 //! A generator is a list of stages that know which latent layers they read. Every view has a trace: what each stage made of its
 //! last edit. A render goes on from the trace that agrees furthest, and tiles, which are many small pictures in one pass of the
@@ -44,6 +45,7 @@ pub mod directions;
 pub mod edit;
 pub mod export;
 pub mod failure;
+pub mod family;
 pub mod files;
 pub mod generator;
 pub mod gpu;
@@ -57,6 +59,7 @@ pub mod project;
 pub mod recipe;
 pub mod render;
 pub mod sefa;
+pub mod size;
 pub mod store;
 pub mod tasks;
 #[cfg(feature = "gui")]

@@ -3,6 +3,7 @@
 //! The same JSON is written to `.json` files and into the text chunk of exported pictures.
 
 mod newer;
+mod picture;
 mod v1;
 
 use std::borrow::Cow;
@@ -13,10 +14,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::edit::Edit;
-use crate::export::{self, ExportError};
 use crate::generator::ModelInfo;
 use crate::names::DirectionNames;
 use crate::recipe::Recipe;
+
+pub use picture::{embedded_project, is_png};
 
 /// Newest format this program writes; every older one stays readable.
 pub const VERSION: u32 = 2;
@@ -37,14 +39,14 @@ pub fn is_edit(path: &Path) -> bool {
     let mut first = Vec::new();
     let read = File::open(path).and_then(|file| file.take(FIRST).read_to_end(&mut first));
     let text = first.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&first).trim_ascii_start();
-    read.is_ok() && (export::is_png(&first) || text.starts_with(b"{"))
+    read.is_ok() && (is_png(&first) || text.starts_with(b"{"))
 }
 
 /// True if a file is a PNG picture, whatever its name.
 pub fn is_picture(path: &Path) -> bool {
     let mut first = Vec::new();
     let read = File::open(path).and_then(|file| file.take(8).read_to_end(&mut first));
-    read.is_ok() && export::is_png(&first)
+    read.is_ok() && is_png(&first)
 }
 
 /// An edit that can be opened again, on any machine that has the model.
@@ -83,8 +85,8 @@ pub enum ProjectError {
     Version { path: PathBuf, found: u32, about: String },
     #[error("{path} is a picture without an edit inside; only pictures exported by SeFa Studio carry one")]
     NoEdit { path: PathBuf },
-    #[error("cannot read the picture {path}")]
-    Picture { path: PathBuf, source: Box<ExportError> },
+    #[error("cannot read the picture {path}: damaged or truncated PNG file")]
+    Picture { path: PathBuf, source: png::DecodingError },
     #[error("the edit in {path} does not fit the model {model}: {problem}")]
     Misfit { path: PathBuf, model: String, problem: String },
 }
@@ -109,13 +111,13 @@ impl Project {
             return Err(ProjectError::TooLarge { path: path.into(), bytes });
         }
         let content = std::fs::read(path).map_err(read)?;
-        if !export::is_png(&content) {
+        if !is_png(&content) {
             return Self::from_json(path, &content);
         }
-        match export::embedded_project(&content) {
+        match embedded_project(&content) {
             Ok(Some(text)) => Self::from_json(path, text.as_bytes()),
             Ok(None) => Err(ProjectError::NoEdit { path: path.into() }),
-            Err(source) => Err(ProjectError::Picture { path: path.into(), source: Box::new(source) }),
+            Err(source) => Err(ProjectError::Picture { path: path.into(), source }),
         }
     }
 

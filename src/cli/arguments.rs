@@ -9,7 +9,8 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use crate::classes::Classes;
 use crate::edit::{LayerSet, SeedKind};
-use crate::generator::{Family, Group, ModelInfo};
+use crate::family::Family;
+use crate::generator::{Group, ModelInfo};
 use crate::gpu::{DeviceChoice, DeviceError, Precision, RenderDevice};
 use crate::layout::{ChannelOrder, Upsampling};
 use crate::recipe::{MAX_JSON, Recipe};

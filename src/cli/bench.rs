@@ -11,10 +11,12 @@ use super::progress::Bar;
 use super::tiles::{self, TileReport};
 use super::{arguments, device_line, open_model, operators, print, soak};
 use crate::edit::{Direction, Edit, LayerSet, Move, Origin, Vectors, Weighting};
-use crate::generator::{Family, Group, LayerInfo, ModelInfo, Size};
+use crate::family::Family;
+use crate::generator::{Group, LayerInfo, ModelInfo};
 use crate::ops::{After, Conv};
 use crate::progress::Progress;
 use crate::render::{Engine, Example, Source};
+use crate::size::Size;
 
 /// Passes of tiles to take the median of.
 const TILE_ROUNDS: u32 = 10;

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 
 pub use latents::{Codes, Latents, LatentsError, Space};
 pub use npy::write_npy;
-pub use png::{embedded_project, is_png, write_png};
+pub use png::write_png;
 pub use sequence::{Sequence, SequenceStep, Shot, Sweep, render_sequence, sweep_values};
 pub use series::{Older, SHEET, clear_for_series, files_of_series, frame_name};
 pub use sheet::{ContactSheet, sheet_columns};
@@ -39,8 +39,6 @@ pub enum ExportError {
     Remove { path: PathBuf, source: io::Error },
     #[error("cannot encode {path}")]
     Encode { path: PathBuf, source: ::png::EncodingError },
-    #[error("damaged or truncated PNG file")]
-    Decode(#[source] ::png::DecodingError),
     #[error("tensor {tensor} holds {value}, more than half precision can store (65504)")]
     HalfRange { tensor: String, value: f32 },
     #[error("cannot write the header of {path}")]

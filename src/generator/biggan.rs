@@ -11,7 +11,7 @@ use burn::tensor::Tensor;
 use super::biggan_blocks::{
     Attention, ConditionalNorm, DEFAULT_PSI, Embeddings, NormNames, Statistics, ToPicture, z_rows,
 };
-use super::info::{LayerInfo, Size};
+use super::info::LayerInfo;
 use super::layers::{Conv, Linear};
 use super::{Activation, Blueprint, Conditions, Facts, LoadError, Network, NoiseInput, Stage, Tally, problem};
 use crate::edit::{Truncation, Weighting};
@@ -20,6 +20,7 @@ use crate::limits::DOUBLINGS;
 use crate::ops::Place;
 use crate::recipe::Prior;
 use crate::sefa::StyleRows;
+use crate::size::Size;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Config {

@@ -6,7 +6,7 @@
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 
-use super::info::{LayerInfo, Size};
+use super::info::LayerInfo;
 use super::layers::{Conv, Linear};
 use super::{Activation, Blueprint, Conditions, Facts, LoadError, Network, NoiseInput, Stage, Tally, problem};
 use crate::edit::Weighting;
@@ -14,6 +14,7 @@ use crate::layout::{LayoutError, Weights};
 use crate::limits::DOUBLINGS;
 use crate::ops::Place;
 use crate::sefa::StyleRows;
+use crate::size::Size;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Config {

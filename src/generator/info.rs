@@ -1,15 +1,15 @@
 //! What the rest of the program may know about an open generator: plain facts, no tensors.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
-use serde::ser::SerializeStruct;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use crate::edit::{Code, Direction, Edit, LayerSet, Noise, NoiseMode, Sample, Seed, SeedKind, Truncation, Vectors};
+use crate::family::Family;
 use crate::layout::{ChannelOrder, Upsampling};
 use crate::names::DirectionNames;
 use crate::recipe::{Fact, Range, Recipe};
+use crate::size::Size;
 
 /// More moves than anybody makes by hand; bounds what an edit from a file may cost in every render.
 pub const MAX_MOVES: usize = 4096;
@@ -69,98 +69,6 @@ pub struct ModelInfo {
     pub recipe: Option<Recipe>,
     /// What is known or guessed of such a network, and by what.
     pub facts: Vec<Fact>,
-}
-
-/// Width and height in pixels. Shown as "64 x 128".
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Size {
-    pub width: usize,
-    pub height: usize,
-}
-
-impl Size {
-    pub const fn new(width: usize, height: usize) -> Size {
-        Size { width, height }
-    }
-
-    pub const fn square(side: usize) -> Size {
-        Size { width: side, height: side }
-    }
-
-    pub fn pixels(self) -> usize {
-        self.width * self.height
-    }
-
-    /// The size as layers double it.
-    pub fn doubled(self, times: usize) -> Size {
-        Size { width: self.width << times, height: self.height << times }
-    }
-
-    pub fn halved(self) -> Size {
-        Size { width: self.width / 2, height: self.height / 2 }
-    }
-
-    pub fn larger(self) -> usize {
-        self.width.max(self.height)
-    }
-
-    /// One number where that says all: "128", or "64x128".
-    pub fn brief(self) -> String {
-        if self.width == self.height { self.width.to_string() } else { self.name() }
-    }
-
-    /// For the names of stages: "128x128".
-    pub fn name(self) -> String {
-        format!("{}x{}", self.width, self.height)
-    }
-}
-
-impl fmt::Display for Size {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} x {}", self.width, self.height)
-    }
-}
-
-/// With `resolution`, the larger side, which was all there was to tell of squares.
-impl Serialize for Size {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut size = serializer.serialize_struct("Size", 3)?;
-        size.serialize_field("width", &self.width)?;
-        size.serialize_field("height", &self.height)?;
-        size.serialize_field("resolution", &self.larger())?;
-        size.end()
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Family {
-    Pggan,
-    StyleGan,
-    StyleGan2,
-    StyleGan3,
-    /// BigGAN as first published, without bottlenecks.
-    BigGan,
-    #[serde(rename = "biggan-deep")]
-    BigGanDeep,
-    Dcgan,
-    /// Any network that a recipe describes.
-    Chain,
-}
-
-impl fmt::Display for Family {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Family::Pggan => "PGGAN",
-            Family::StyleGan => "StyleGAN",
-            Family::StyleGan2 => "StyleGAN2",
-            Family::StyleGan3 => "StyleGAN3",
-            Family::BigGan => "BigGAN",
-            Family::BigGanDeep => "BigGAN-deep",
-            Family::Dcgan => "DCGAN",
-            Family::Chain => "chain of layers",
-        })
-    }
 }
 
 /// One latent layer.

@@ -25,6 +25,7 @@ use burn::tensor::Tensor;
 
 use crate::checkpoint::Checkpoint;
 use crate::edit::{SeedKind, Truncation, Weighting};
+use crate::family::Family;
 use crate::layout::{self, LayoutError, LayoutProblem, Weights};
 use crate::limits;
 use crate::names;
@@ -32,8 +33,9 @@ use crate::ops::{Place, Precision};
 use crate::progress::{Cancelled, Progress, Report};
 use crate::recipe::Prior;
 use crate::sefa::StyleRows;
+use crate::size::Size;
 pub use conditions::{Conditions, Label};
-pub use info::{Family, Group, LayerInfo, ModelInfo, Size};
+pub use info::{Group, LayerInfo, ModelInfo};
 
 /// One step of a forward pass, the unit that the render engine caches.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use std::f64::consts::SQRT_2;
 
 use burn::tensor::{Device, Tensor};
 
-use super::info::{LayerInfo, Size};
+use super::info::LayerInfo;
 use super::layers::{Conv, Growth, Linear, lrelu, tensor};
 use super::{
     Activation, Blueprint, Conditions, Facts, Label, LoadError, Network, NoiseInput, ReadBackError, Stage, Tally,
@@ -20,6 +20,7 @@ use crate::layout::{LayoutError, PgganClasses, Weights};
 use crate::limits::DOUBLINGS;
 use crate::ops::{Place, pixel_norm};
 use crate::sefa::StyleRows;
+use crate::size::Size;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Config {

@@ -10,7 +10,7 @@ use std::f64::consts::SQRT_2;
 
 use burn::tensor::Tensor;
 
-use super::info::{LayerInfo, Size};
+use super::info::LayerInfo;
 use super::layers::{Conv, Growth, Linear, repeated, tensor};
 use super::mapping::{Mapping, MappingConfig, MeanCodes};
 use super::{
@@ -22,6 +22,7 @@ use crate::layout::{LayoutError, Weights};
 use crate::limits::DOUBLINGS;
 use crate::ops::{Place, StyleLayer};
 use crate::sefa::StyleRows;
+use crate::size::Size;
 
 /// Resolution from which on the reference fuses up-sampling with the convolution.
 const FUSED_FROM: usize = 128;

@@ -10,7 +10,7 @@ use std::f64::consts::{FRAC_1_SQRT_2, SQRT_2};
 
 use burn::tensor::Tensor;
 
-use super::info::{LayerInfo, Size};
+use super::info::LayerInfo;
 use super::layers::{Conv, Linear, repeated, tensor};
 use super::mapping::{Mapping, MappingConfig, MeanCodes};
 use super::{
@@ -22,6 +22,7 @@ use crate::layout::{LayoutError, Upsampling, Weights};
 use crate::limits::{DOUBLINGS, SIDE};
 use crate::ops::{self, After, Place, Upsample};
 use crate::sefa::StyleRows;
+use crate::size::Size;
 
 /// How blocks reach the picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

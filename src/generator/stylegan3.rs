@@ -10,7 +10,7 @@ use std::f64::consts::TAU;
 use burn::tensor::Tensor;
 
 use super::filtered::{FilteredActivation, Resampling, Taps};
-use super::info::{LayerInfo, Size};
+use super::info::LayerInfo;
 use super::layers::{Linear, tensor};
 use super::mapping::{Mapping, MappingConfig, MeanCodes};
 use super::{
@@ -22,6 +22,7 @@ use crate::layout::{LayoutError, Weights};
 use crate::limits;
 use crate::ops::{self, After, Place};
 use crate::sefa::StyleRows;
+use crate::size::Size;
 
 /// Pixels around the picture that every layer but the last ones carries along.
 const MARGIN: usize = 10;

@@ -9,7 +9,7 @@ use super::entry::{Canonical, Change, Entry, SpectralNorm, Vectors};
 use super::error::{LayoutProblem, Names};
 use super::state_dict::StateDict;
 use crate::checkpoint::Tensor;
-use crate::generator::Family;
+use crate::family::Family;
 
 /// A network in canonical form, and what is to be said about it.
 #[derive(Debug)]

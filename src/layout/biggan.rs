@@ -6,7 +6,7 @@ use super::entry::{Change, Entry};
 use super::error::LayoutProblem;
 use super::state_dict::StateDict;
 use crate::checkpoint::{DType, Tensor};
-use crate::generator::Family;
+use crate::family::Family;
 
 /// Blocks, attention not counted; the deepest public network has 14.
 const MAX_BLOCKS: usize = crate::limits::DOUBLINGS;

@@ -6,7 +6,7 @@ use super::biggan::Shared;
 use super::entry::{Change, Entry};
 use super::error::LayoutProblem;
 use super::state_dict::StateDict;
-use crate::generator::Family;
+use crate::family::Family;
 
 /// Layers with attention; the deepest public network has 15.
 const MAX_LAYERS: usize = 4 * crate::limits::DOUBLINGS;

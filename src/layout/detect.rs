@@ -12,7 +12,7 @@ use super::{
     style_based, stylegan, stylegan3, tensorflow,
 };
 use crate::checkpoint::{Checkpoint, Container, Tensor, Unreadable};
-use crate::generator::Family;
+use crate::family::Family;
 use crate::limits;
 use crate::recipe::{Recipe, Source, Stated};
 

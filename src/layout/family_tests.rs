@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::fixture_tests::{detect_bytes, open, safetensors, tensors, values};
 use crate::checkpoint::{Checkpoint, Container};
-use crate::generator::Family;
+use crate::family::Family;
 use crate::progress::silent;
 
 /// File, family, layout, container, and one tensor with its canonical shape.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::state_dict::StateDict;
 use super::{LayoutError, Weights, detect, nvidia};
 use crate::checkpoint::{Checkpoint, Container};
-use crate::generator::Family;
+use crate::family::Family;
 use crate::progress::silent;
 
 pub(super) fn open(name: &str) -> Result<Weights, LayoutError> {

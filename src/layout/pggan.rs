@@ -5,7 +5,7 @@ use super::entry::{Change, Entry};
 use super::error::LayoutProblem;
 use super::mapping::pair;
 use super::state_dict::StateDict;
-use crate::generator::Family;
+use crate::family::Family;
 
 /// Blocks of the largest network: 8192 pixels.
 const MAX_BLOCKS: usize = crate::limits::DOUBLINGS;

@@ -1,7 +1,7 @@
 //! Spellings of networks that have another one: the same canonical tensors, whatever the names and the order of axes.
 
 use super::fixture_tests::{NamedTensor, detect_bytes, open, raw_tensors, safetensors, tensors, values};
-use crate::generator::Family;
+use crate::family::Family;
 use crate::layout::{LayoutError, PgganClasses, Weights};
 
 fn detect(tensors: impl IntoIterator<Item = NamedTensor>) -> Result<Weights, LayoutError> {

@@ -12,7 +12,7 @@ use super::rosinality;
 use super::state_dict::StateDict;
 use super::stylegan::{MAX_LAYERS, NO_NOISE, check_blur, put_kernel, put_rgb};
 use crate::checkpoint::{DType, Tensor};
-use crate::generator::Family;
+use crate::family::Family;
 
 const MAX_BLOCKS: usize = MAX_LAYERS / 2;
 const EPSILON: f32 = 1e-5;

@@ -7,8 +7,10 @@ use super::refusal_tests::widened;
 use super::state_dict::StateDict;
 use super::{ChannelOrder, LatentNorm, Upsampling, Weights, nvidia, tensorflow};
 use crate::checkpoint::Checkpoint;
-use crate::generator::{Family, ModelInfo, Size, describe};
+use crate::family::Family;
+use crate::generator::{ModelInfo, describe};
 use crate::progress::silent;
+use crate::size::Size;
 
 fn info(weights: &Weights) -> ModelInfo {
     describe(weights, "test").unwrap()

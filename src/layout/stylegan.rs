@@ -5,7 +5,7 @@ use super::entry::{Change, Entry};
 use super::error::{LayoutProblem, Names};
 use super::mapping::{Mapping, pair};
 use super::state_dict::StateDict;
-use crate::generator::Family;
+use crate::family::Family;
 
 /// Layers of the largest network: 8192 pixels.
 pub(super) const MAX_LAYERS: usize = 2 * crate::limits::DOUBLINGS;

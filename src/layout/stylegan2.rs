@@ -8,8 +8,9 @@ use super::entry::Change;
 use super::error::{LayoutProblem, Names};
 use super::mapping::Mapping;
 use super::state_dict::StateDict;
-use crate::generator::{Family, Size};
+use crate::family::Family;
 use crate::limits::{DOUBLINGS, SIDE};
+use crate::size::Size;
 
 /// Where a layout keeps each tensor, and how its conventions differ from the canonical ones.
 pub(super) struct Spelling {

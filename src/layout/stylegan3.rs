@@ -5,7 +5,7 @@ use super::error::LayoutProblem;
 use super::mapping::{Mapping, pair};
 use super::nvidia;
 use super::state_dict::StateDict;
-use crate::generator::Family;
+use crate::family::Family;
 use crate::limits;
 
 const MAPPING: Mapping = Mapping {

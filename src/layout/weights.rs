@@ -8,7 +8,7 @@ use super::conventions::Conventions;
 use super::entry::Canonical;
 use super::error::{LayoutError, LayoutProblem};
 use crate::checkpoint::Container;
-use crate::generator::Family;
+use crate::family::Family;
 use crate::recipe::{Fact, Recipe};
 
 /// The weights of one generator under canonical names.

@@ -13,10 +13,11 @@ use super::RenderError;
 use super::recent::Recent;
 use super::trace::StageInput;
 use crate::edit::{Code, Edit, LayerSet, Noise, NoiseMode, Seed, Weighting};
-use crate::generator::{Activation, Conditions, Generator, Label, ModelInfo, NoiseInput, Size, Stage};
+use crate::generator::{Activation, Conditions, Generator, Label, ModelInfo, NoiseInput, Stage};
 use crate::latent;
 use crate::ops::Gram;
-use crate::sefa::{self, Basis, StyleRows};
+use crate::sefa::{self, Basis, Product, SefaError, StyleRows};
+use crate::size::Size;
 
 /// Bytes of bases: 60 of codes of 512 numbers.
 const BASES: u64 = 64 << 20;
@@ -130,7 +131,8 @@ impl Loaded {
         }
         self.info().check_layers(layers).map_err(|problem| self.misfit(problem))?;
         let grams = self.grams(layers, weighting);
-        let basis = Arc::new(sefa::factorize(layers.clone(), weighting, grams.iter().flat_map(|grams| grams.iter()))?);
+        let grams: Vec<&Gram> = grams.iter().flat_map(|grams| grams.iter()).collect();
+        let basis = Arc::new(sefa::factorize(layers.clone(), weighting, &product(layers, &grams)?)?);
         self.bases.insert(key, basis.clone());
         Ok(basis)
     }
@@ -143,7 +145,7 @@ impl Loaded {
         let missing = (0..layers.len()).filter(|&at| found[at].is_none());
         let rows: Vec<_> = missing.map(|at| (at, network.style_rows(layers[at], weighting))).collect();
         let gram = |(at, rows): (usize, Vec<&StyleRows>)| {
-            (at, Arc::new(rows.into_iter().map(|rows| sefa::gram(rows, weighting)).collect::<Vec<_>>()))
+            (at, Arc::new(rows.into_iter().map(|rows| gram_of(rows, weighting)).collect::<Vec<_>>()))
         };
         let made: Vec<_> = rows.into_par_iter().map(gram).collect();
         for (at, grams) in made {
@@ -287,6 +289,20 @@ impl Loaded {
     }
 }
 
+/// `A^T A` of one layer's rows.
+fn gram_of(rows: &StyleRows, weighting: Weighting) -> Gram {
+    Gram::new(&rows.values, rows.dim, &sefa::row_factors(rows, weighting))
+}
+
+/// The sum over all `layers`.
+fn product(layers: &LayerSet, grams: &[&Gram]) -> Result<Product, SefaError> {
+    let dim = grams.first().ok_or_else(|| SefaError::NoRows(layers.clone()))?.dim();
+    match grams.iter().find(|gram| gram.dim() != dim) {
+        Some(other) => Err(SefaError::Width { expected: dim, found: other.dim() }),
+        None => Ok(Product { dim, lower: Gram::sum(dim, grams) }),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -334,5 +350,24 @@ mod tests {
         assert_eq!(first, [values(1, 0), values(1, 1), values(2, 0), values(2, 1)]);
         (2..9).for_each(|layer| drop(values(2, layer)));
         assert_eq!(model.noise.lock().unwrap().peek(&2).map(HashMap::len), Some(9), "that of the newest seed stays");
+    }
+
+    #[test]
+    fn layers_add_up_and_those_without_rows_or_of_other_widths_are_refused() {
+        let rows = |values: &[f32], dim| StyleRows { values: values.to_vec(), dim };
+        let (a, b) = (rows(&[1.0, 2.0, 0.5, -1.0], 2), rows(&[3.0, 1.0], 2));
+        let both = rows(&[1.0, 2.0, 0.5, -1.0, 3.0, 1.0], 2);
+        let (layers, weighting) = (LayerSet::range(0, 1), Weighting::RowNormalised);
+        let [a, b, both, wide] = [&a, &b, &both, &rows(&[1.0, 0.0, 0.0], 3)].map(|rows| gram_of(rows, weighting));
+        let factorized = |grams: &[&Gram]| {
+            let product = product(&layers, grams)?;
+            sefa::factorize(layers.clone(), weighting, &product)
+        };
+        let (parts, whole) = (factorized(&[&a, &b]).unwrap(), factorized(&[&both]).unwrap());
+        for (p, q) in parts.eigenvalues.iter().zip(&whole.eigenvalues) {
+            assert!((p - q).abs() < 1e-12);
+        }
+        assert!(matches!(factorized(&[]), Err(SefaError::NoRows(_))));
+        assert!(matches!(factorized(&[&a, &wide]), Err(SefaError::Width { expected: 2, found: 3 })));
     }
 }

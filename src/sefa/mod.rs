@@ -9,7 +9,6 @@ use faer::linalg::evd::{ComputeEigenvectors, SelfAdjointEvdParams, self_adjoint_
 use faer::{Auto, Col, Mat, MatRef, Spec};
 
 use crate::edit::{LayerSet, Weighting};
-use crate::ops::Gram;
 
 /// Style weights of one layer, as stored in the checkpoint.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,9 +72,8 @@ impl Basis {
     }
 }
 
-/// `A^T A` of one layer's rows. Gram matrices of layers add up to that of the group.
-pub fn gram(rows: &StyleRows, weighting: Weighting) -> Gram {
-    let dim = rows.dim;
+/// What each row of A is multiplied by.
+pub fn row_factors(rows: &StyleRows, weighting: Weighting) -> Vec<f64> {
     let factor = |row: &[f32]| {
         let norm = square_sum(row).sqrt();
         match weighting {
@@ -84,8 +82,16 @@ pub fn gram(rows: &StyleRows, weighting: Weighting) -> Gram {
             _ => 1.0,
         }
     };
-    let factors: Vec<f64> = rows.values.chunks_exact(dim).map(factor).collect();
-    Gram::new(&rows.values, dim, &factors)
+    rows.values.chunks_exact(rows.dim).map(factor).collect()
+}
+
+/// `A^T A` of a group of layers: the sum of those of its layers.
+#[derive(Clone, Debug)]
+pub struct Product {
+    /// The width of the latent code.
+    pub dim: usize,
+    /// The lower triangle of `[dim, dim]`, column-major; what lies above the diagonal is not read.
+    pub lower: Vec<f64>,
 }
 
 /// In eight sums, which do not wait for each other.
@@ -98,21 +104,13 @@ fn square_sum(row: &[f32]) -> f64 {
     rest.iter().map(|&x| f64::from(x) * f64::from(x)).chain(sums).sum()
 }
 
-/// Eigenvectors of the sum of `grams`, by falling eigenvalue.
+/// Eigenvectors of `product`, by falling eigenvalue.
 ///
 /// The sign of an eigenvector is arbitrary; here the component of largest magnitude (the first of equals) is positive, so
 /// that a saved slider means the same on every machine.
-pub fn factorize<'a>(
-    layers: LayerSet,
-    weighting: Weighting,
-    grams: impl IntoIterator<Item = &'a Gram>,
-) -> Result<Basis, SefaError> {
-    let grams: Vec<&Gram> = grams.into_iter().collect();
-    let dim = grams.first().ok_or_else(|| SefaError::NoRows(layers.clone()))?.dim();
-    if let Some(other) = grams.iter().find(|gram| gram.dim() != dim) {
-        return Err(SefaError::Width { expected: dim, found: other.dim() });
-    }
-    let (values, vectors) = eigen(&Gram::sum(dim, &grams), dim).ok_or(SefaError::NoConvergence(dim))?;
+pub fn factorize(layers: LayerSet, weighting: Weighting, product: &Product) -> Result<Basis, SefaError> {
+    let dim = product.dim;
+    let (values, vectors) = eigen(&product.lower, dim).ok_or(SefaError::NoConvergence(dim))?;
     // faer sorts ascending; rounding can leave the smallest a hair below zero.
     let eigenvalues = (0..dim).rev().map(|k| values[k].max(0.0)).collect();
     let mut directions = Vec::with_capacity(dim * dim);
@@ -147,10 +145,23 @@ mod tests {
         StyleRows { values: values.to_vec(), dim }
     }
 
+    /// By its definition.
+    fn product(layers: &[&StyleRows], weighting: Weighting) -> Product {
+        let dim = layers[0].dim;
+        let mut lower = vec![0.0; dim * dim];
+        for rows in layers {
+            for (row, factor) in rows.values.chunks_exact(dim).zip(row_factors(rows, weighting)) {
+                let row: Vec<f64> = row.iter().map(|&x| f64::from(x) * factor).collect();
+                (0..dim * dim).for_each(|at| lower[at] += row[at / dim] * row[at % dim]);
+            }
+        }
+        Product { dim, lower }
+    }
+
     #[test]
     fn axis_aligned_rows_give_axes_in_falling_order() {
         let a = rows(&[1.0, 0.0, 0.0, 0.0, -3.0, 0.0, 0.0, 0.0, 2.0], 3);
-        let basis = factorize(LayerSet::range(0, 0), Weighting::Raw, [&gram(&a, Weighting::Raw)]).unwrap();
+        let basis = factorize(LayerSet::range(0, 0), Weighting::Raw, &product(&[&a], Weighting::Raw)).unwrap();
         assert_eq!(basis.eigenvalues.iter().map(|v| v.round()).collect::<Vec<_>>(), [9.0, 4.0, 1.0]);
         assert!((basis.direction(0)[1] - 1.0).abs() < 1e-6, "largest component must be positive");
         assert!((basis.share(0) - 9.0 / 14.0).abs() < 1e-12);
@@ -162,8 +173,8 @@ mod tests {
         let values: Vec<f32> =
             (0..40 * dim).map(|i| ((i * 7919 % 1013) as f32 / 1013.0 - 0.5) * (1 + i / dim) as f32).collect();
         let a = rows(&values, dim);
-        let basis =
-            factorize(LayerSet::range(0, 3), Weighting::RowNormalised, [&gram(&a, Weighting::RowNormalised)]).unwrap();
+        let w = Weighting::RowNormalised;
+        let basis = factorize(LayerSet::range(0, 3), w, &product(&[&a], w)).unwrap();
         assert!((basis.eigenvalues.iter().sum::<f64>() - 40.0).abs() < 1e-9);
         assert!(basis.eigenvalues.is_sorted_by(|a, b| a >= b));
         for i in 0..dim {
@@ -173,25 +184,5 @@ mod tests {
                 assert!((dot - expected).abs() < 1e-6, "directions {i} and {j} have product {dot}");
             }
         }
-    }
-
-    #[test]
-    fn gram_matrices_of_layers_add_up() {
-        let (a, b) = (rows(&[1.0, 2.0, 0.5, -1.0], 2), rows(&[3.0, 1.0], 2));
-        let both = rows(&[1.0, 2.0, 0.5, -1.0, 3.0, 1.0], 2);
-        let w = Weighting::RowNormalised;
-        let parts = factorize(LayerSet::range(0, 1), w, [&gram(&a, w), &gram(&b, w)]).unwrap();
-        let whole = factorize(LayerSet::range(0, 1), w, [&gram(&both, w)]).unwrap();
-        for (p, q) in parts.eigenvalues.iter().zip(&whole.eigenvalues) {
-            assert!((p - q).abs() < 1e-12);
-        }
-    }
-
-    #[test]
-    fn nothing_to_factorise_and_mixed_widths_are_errors() {
-        let none: [&Gram; 0] = [];
-        assert!(matches!(factorize(LayerSet::range(7, 7), Weighting::Raw, none), Err(SefaError::NoRows(_))));
-        let (a, b) = (gram(&rows(&[1.0, 0.0], 2), Weighting::Raw), gram(&rows(&[1.0, 0.0, 0.0], 3), Weighting::Raw));
-        assert!(matches!(factorize(LayerSet::range(0, 1), Weighting::Raw, [&a, &b]), Err(SefaError::Width { .. })));
     }
 }

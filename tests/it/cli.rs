@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
-use sefa_studio::{export, latent};
+use sefa_studio::{export, latent, project};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -127,7 +127,7 @@ fn a_frame_can_be_rendered_again_from_itself_and_from_json() {
     let picture = shell.pixels("first/frame_0000.png");
     shell.ok("render --out second --edit first/frame_0000.png");
     assert_eq!(shell.pixels("second/frame_0000.png"), picture);
-    let project = export::embedded_project(&fs::read(shell.path("first/frame_0000.png")).unwrap()).unwrap().unwrap();
+    let project = project::embedded_project(&fs::read(shell.path("first/frame_0000.png")).unwrap()).unwrap().unwrap();
     fs::write(shell.path("edit.json"), project).unwrap();
     shell.ok("render --out third --edit edit.json");
     assert_eq!(shell.pixels("third/frame_0000.png"), picture);
@@ -620,7 +620,7 @@ fn a_new_series_never_mixes_with_an_older_one() {
 fn a_path_inside_an_edit_that_leads_to_another_computer_is_not_opened() {
     let shell = Shell::new();
     shell.ok("render --out out --seeds 3");
-    let json = export::embedded_project(&fs::read(shell.path("out/frame_0000.png")).unwrap()).unwrap().unwrap();
+    let json = project::embedded_project(&fs::read(shell.path("out/frame_0000.png")).unwrap()).unwrap().unwrap();
     for source in ["//server/share/x.pt", r"\\\\server\\share\\x.pt", "smb://server/x.pt", "/net/server/x.pt"] {
         fs::write(shell.path("edit.json"), json.replace("example:toy-heads", source)).unwrap();
         let message = shell.fails("render --out again --edit edit.json", 1);

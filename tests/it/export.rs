@@ -12,7 +12,7 @@ use sefa_studio::generator::ModelInfo;
 use sefa_studio::gpu::RenderDevice;
 use sefa_studio::names::DirectionNames;
 use sefa_studio::progress;
-use sefa_studio::project::{ModelIdentity, Project, ProjectError};
+use sefa_studio::project::{self, ModelIdentity, Project, ProjectError};
 use sefa_studio::render::{Engine, Example, Pixels, Source};
 use sefa_studio::tasks::{Export, Outcome, Step, Task};
 use tempfile::TempDir;
@@ -85,7 +85,7 @@ fn a_project_after_the_picture_is_found_and_a_picture_without_one_is_named() {
     writer.write_text_chunk(&png::text_metadata::ITXtChunk::new("Comment", "no project")).unwrap();
     writer.write_text_chunk(&png::text_metadata::ITXtChunk::new("SeFa Studio", json.clone())).unwrap();
     drop(writer);
-    assert_eq!(export::embedded_project(&bytes).unwrap(), Some(json));
+    assert_eq!(project::embedded_project(&bytes).unwrap(), Some(json));
 
     export::write_png(&path, &picture(3), None).unwrap();
     assert!(matches!(Project::load(&path), Err(ProjectError::NoEdit { .. })));
@@ -98,14 +98,14 @@ fn truncated_pngs_are_errors_or_still_hold_the_whole_project() {
     export::write_png(&path, &picture(3), Some(&project())).unwrap();
     let whole = fs::read(&path).unwrap();
     for length in (0..whole.len()).step_by(13) {
-        if let Ok(Some(json)) = export::embedded_project(&whole[..length]) {
+        if let Ok(Some(json)) = project::embedded_project(&whole[..length]) {
             assert_eq!(json, project().to_json(), "cut to {length} bytes");
         }
     }
-    assert!(matches!(export::embedded_project(&whole[..100]), Err(ExportError::Decode(_))));
+    assert!(project::embedded_project(&whole[..100]).is_err());
     let mut damaged = whole.clone();
     damaged[60] ^= 0xff;
-    assert!(!matches!(export::embedded_project(&damaged), Ok(Some(_))), "a damaged chunk was believed");
+    assert!(!matches!(project::embedded_project(&damaged), Ok(Some(_))), "a damaged chunk was believed");
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn a_text_chunk_that_unpacks_to_gigabytes_is_refused() {
     writer.write_image_data(&[0]).unwrap();
     drop(writer);
     assert!(bytes.len() < 1 << 20);
-    assert!(matches!(export::embedded_project(&bytes), Err(ExportError::Decode(_))));
+    assert!(project::embedded_project(&bytes).is_err());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The window for those who do not see it or have no pointer: names, keys, what is read out.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use egui::accesskit::{Live, Role};
 use egui::{Key, Modifiers};
@@ -159,9 +160,12 @@ fn a_saved_edit_is_not_called_exported() {
     let json = folder.path().join("edit.json");
     let mut window = toy_heads([json.clone()]);
     press(&mut window, Modifiers::COMMAND, Key::S);
-    wait_until(&mut window, "the edit", |_| json.exists());
-    settle(&mut window);
-    window.get_by_label("Saved edit.json");
+    // It is written by a thread, which says so afterwards.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while window.query_by_label("Saved edit.json").is_none() {
+        assert!(Instant::now() < deadline, "waited 60 s for the note");
+        window.step();
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ use std::collections::HashMap;
 
 use burn::tensor::Tensor;
 
-use super::info::{LayerInfo, Size};
+use super::info::LayerInfo;
 use super::layers::tensor;
 use super::{Activation, Blueprint, Conditions, Facts, LoadError, Network, NoiseInput, Stage, Tally};
 use crate::edit::{Truncation, Weighting};
@@ -24,6 +24,7 @@ use crate::layout::{LayoutError, Weights};
 use crate::ops::{Place, Precision};
 use crate::recipe::{Prior, Range, Recipe};
 use crate::sefa::StyleRows;
+use crate::size::Size;
 use build::{Builder, Norms};
 use entries::{FirstMap, first_maps, takes_flow};
 use op::{Entry, Inputs, Op, run_all};

@@ -17,7 +17,7 @@ use super::dcgan;
 use super::entry::{Canonical, Change, Entry, SpectralNorm, Vectors};
 use super::error::LayoutProblem;
 use super::state_dict::StateDict;
-use crate::generator::Family;
+use crate::family::Family;
 use crate::recipe::{Fact, Recipe, Source, Stated, Step};
 use items::{Item, Kind, items};
 use reading::Custom;

@@ -7,7 +7,7 @@ use super::super::state_dict::StateDict;
 use super::items::{Item, Kind};
 use super::units::Role;
 use super::{Described, put, put_parts, weight};
-use crate::generator::Family;
+use crate::family::Family;
 use crate::recipe::{Activation, Conv, Fact, Padding, Prior, Range, Recipe, Resizing, Size, Source, Step, VERSION};
 
 const LAYOUT: &str = "mimicry";

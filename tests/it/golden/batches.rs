@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use burn::tensor::{Device, Tensor, TensorData};
 use sefa_studio::checkpoint::Checkpoint;
 use sefa_studio::edit::{ClassMix, Sample};
-use sefa_studio::generator::{Activation, Conditions, Generator, Label, NoiseInput, Size, recognise};
+use sefa_studio::generator::{Activation, Conditions, Generator, Label, NoiseInput, recognise};
 use sefa_studio::latent;
 use sefa_studio::progress;
+use sefa_studio::size::Size;
 
 use super::assert_close_relative;
 use crate::support::{devices, fixture};

@@ -1,9 +1,10 @@
 //! BigGAN and BigGAN-deep, of Hugging Face and of Brock.
 
 use sefa_studio::edit::{ClassMix, Code, LayerSet};
-use sefa_studio::generator::{Family, Size};
+use sefa_studio::family::Family;
 use sefa_studio::gpu::RenderDevice;
 use sefa_studio::latent;
+use sefa_studio::size::Size;
 
 use super::{Case, PICTURE, assert_basis, open};
 use crate::support::fixture;

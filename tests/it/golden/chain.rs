@@ -2,8 +2,9 @@
 //! and statistics (`chain_read`, whose batch norms hold what their codes bring to them), and public layouts.
 
 use sefa_studio::edit::{Code, LayerSet, Sample};
-use sefa_studio::generator::{Family, Size};
+use sefa_studio::family::Family;
 use sefa_studio::recipe::{Prior, Source};
+use sefa_studio::size::Size;
 
 use super::{Case, PICTURE, assert_basis, assert_close, edit};
 use crate::support::{Arrays, devices, fixture};

@@ -1,7 +1,9 @@
 //! DCGAN: activations, pictures in single and half precision, SeFa.
 
 use sefa_studio::edit::LayerSet;
-use sefa_studio::generator::{Conditions, Family, Size};
+use sefa_studio::family::Family;
+use sefa_studio::generator::Conditions;
+use sefa_studio::size::Size;
 
 use super::{ACTIVATION, Case, PICTURE, assert_basis, assert_close_relative};
 use crate::support::run_stages;

@@ -1,7 +1,8 @@
 //! PGGAN, plain and fused, grown to the end and not.
 
 use sefa_studio::edit::{Code, LayerSet};
-use sefa_studio::generator::{Family, Size};
+use sefa_studio::family::Family;
+use sefa_studio::size::Size;
 
 use super::{Case, PICTURE, assert_basis};
 

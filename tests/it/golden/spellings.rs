@@ -1,8 +1,9 @@
 //! StyleGAN2 in the spellings of other projects, oblong, without noise, with bilinear up-sampling; StyleGAN3 of portraits.
 
 use sefa_studio::edit::{Code, Noise, NoiseMode};
-use sefa_studio::generator::{Family, Size};
+use sefa_studio::family::Family;
 use sefa_studio::render::{Engine, Source};
+use sefa_studio::size::Size;
 use sefa_studio::{layout, progress};
 
 use super::{Case, PICTURE, assert_basis, assert_close_relative};

@@ -1,7 +1,7 @@
 //! Networks that their files state: TorchScript, ONNX and Keras.
 
 use sefa_studio::edit::{Code, LayerSet, Sample};
-use sefa_studio::generator::Family;
+use sefa_studio::family::Family;
 
 use super::{Case, PICTURE, assert_basis, assert_close, edit};
 

@@ -2,7 +2,9 @@
 
 use burn::tensor::{Tensor, TensorData};
 use sefa_studio::edit::{Code, Truncation};
-use sefa_studio::generator::{Conditions, Family, NoiseInput, Size};
+use sefa_studio::family::Family;
+use sefa_studio::generator::{Conditions, NoiseInput};
+use sefa_studio::size::Size;
 
 use super::{Case, PICTURE, assert_basis, assert_close};
 use crate::support::run_stages_with;

@@ -1,7 +1,8 @@
 //! StyleGAN2 in every layout and architecture, with and without classes.
 
 use sefa_studio::edit::{Code, LayerSet, Noise, NoiseMode, Weighting};
-use sefa_studio::generator::{Conditions, Family};
+use sefa_studio::family::Family;
+use sefa_studio::generator::Conditions;
 use sefa_studio::gpu::RenderDevice;
 
 use super::{ACTIVATION, Case, PICTURE, assert_basis, assert_close, assert_close_relative, open};

@@ -1,7 +1,8 @@
 //! StyleGAN3 T and R, with their own and with another transform of the picture.
 
 use sefa_studio::edit::Code;
-use sefa_studio::generator::{Family, Size};
+use sefa_studio::family::Family;
+use sefa_studio::size::Size;
 
 use super::{Case, assert_basis};
 

@@ -43,6 +43,11 @@ impl Folders {
         self.data.join("sessions")
     }
 
+    /// Small pictures of sessions.
+    pub fn thumbnails(&self) -> PathBuf {
+        self.cache.join("thumbnails")
+    }
+
     pub fn log(&self) -> PathBuf {
         self.data.join("log")
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::folders::stamp;
+use super::folders::{Folders, stamp};
 use super::lock::Lock;
 use super::versioned::{Damage, StoreError, read_with};
 use crate::files::{self, WriteError};
@@ -83,6 +83,7 @@ fn failure_text(error: &dyn std::error::Error) -> String {
 #[derive(Clone, Debug)]
 pub struct Sessions {
     folder: PathBuf,
+    thumbnails: PathBuf,
 }
 
 /// A session that this window has open; nobody else writes it meanwhile.
@@ -101,8 +102,13 @@ pub struct Closed {
 }
 
 impl Sessions {
-    pub fn new(folder: PathBuf) -> Self {
-        Sessions { folder }
+    pub fn new(folders: &Folders) -> Self {
+        Sessions { folder: folders.sessions(), thumbnails: folders.thumbnails() }
+    }
+
+    /// Where the small picture of a session lies, if there is one.
+    pub fn thumbnail(&self, session: &Path) -> PathBuf {
+        self.thumbnails.join(session.file_stem().unwrap_or_default()).with_extension("png")
     }
 
     /// A new, empty session; its file is written by [`SessionFile::write`].
@@ -181,8 +187,15 @@ impl Sessions {
         self.remove_orphans();
     }
 
-    /// Locks of sessions that were never written.
+    /// Locks of sessions that were never written, and pictures of those that are gone.
     fn remove_orphans(&self) {
+        let thumbnails = fs::read_dir(&self.thumbnails).into_iter().flatten().flatten();
+        for thumbnail in thumbnails.map(|entry| entry.path()) {
+            let session = self.folder.join(thumbnail.file_stem().unwrap_or_default()).with_extension("json");
+            if !session.exists() {
+                let _ = fs::remove_file(&thumbnail);
+            }
+        }
         let Ok(entries) = fs::read_dir(&self.folder) else { return };
         for lock in entries.flatten().map(|entry| entry.path()) {
             let is_lock = lock.extension().is_some_and(|extension| extension == "lock");
@@ -271,7 +284,7 @@ mod tests {
     #[test]
     fn a_session_comes_back_as_it_was_left() {
         let folder = tempfile::tempdir().unwrap();
-        let sessions = Sessions::new(folder.path().join("sessions"));
+        let sessions = Sessions::new(&Folders::below(folder.path()));
         assert!(sessions.take_newest().0.is_none());
         let file = written(&sessions, 7);
         file.write(&session(8)).unwrap();
@@ -286,7 +299,7 @@ mod tests {
     #[test]
     fn every_window_gets_the_newest_that_no_other_has() {
         let folder = tempfile::tempdir().unwrap();
-        let sessions = Sessions::new(folder.path().into());
+        let sessions = Sessions::new(&Folders::below(folder.path()));
         let (old, new, open) = (written(&sessions, 1), written(&sessions, 2), written(&sessions, 3));
         age(old.path(), 100);
         drop((old, new));
@@ -302,7 +315,7 @@ mod tests {
     #[test]
     fn a_damaged_session_is_set_aside_and_the_one_before_it_comes_back() {
         let folder = tempfile::tempdir().unwrap();
-        let sessions = Sessions::new(folder.path().into());
+        let sessions = Sessions::new(&Folders::below(folder.path()));
         let (old, new) = (written(&sessions, 1), written(&sessions, 2));
         age(old.path(), 100);
         let whole = fs::read(new.path()).unwrap();
@@ -318,7 +331,7 @@ mod tests {
     #[test]
     fn what_json_cannot_hold_is_not_written_over_what_it_can() {
         let folder = tempfile::tempdir().unwrap();
-        let sessions = Sessions::new(folder.path().into());
+        let sessions = Sessions::new(&Folders::below(folder.path()));
         let file = written(&sessions, 1);
         let mut bad = session(2);
         bad.project.edit.truncation.psi = f32::NAN;
@@ -331,7 +344,7 @@ mod tests {
     #[test]
     fn tidying_keeps_the_newest_and_those_that_are_open() {
         let folder = tempfile::tempdir().unwrap();
-        let sessions = Sessions::new(folder.path().into());
+        let sessions = Sessions::new(&Folders::below(folder.path()));
         let open = written(&sessions, 0);
         age(open.path(), 9999);
         let closed: Vec<PathBuf> = (1..6)
@@ -346,11 +359,16 @@ mod tests {
         sessions.tidy(2);
         assert!(lock.exists(), "of a window that has not written yet");
         drop(never_written);
+        for session in [&closed[0], &closed[4]] {
+            fs::create_dir_all(&sessions.thumbnails).unwrap();
+            fs::write(sessions.thumbnail(session), "picture").unwrap();
+        }
         sessions.tidy(2);
         let left: Vec<PathBuf> = sessions.closed().into_iter().map(|closed| closed.path).collect();
         assert_eq!(left, closed[..2]);
         assert!(open.path().exists() && !lock.exists() && !lock_of(&closed[4]).exists());
+        assert!(sessions.thumbnail(&closed[0]).exists() && !sessions.thumbnail(&closed[4]).exists());
         open.discard();
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 4, "two sessions and their locks");
+        assert_eq!(fs::read_dir(&sessions.folder).unwrap().count(), 4, "two sessions and their locks");
     }
 }

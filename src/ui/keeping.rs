@@ -5,19 +5,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
-use egui::Context;
+use egui::{Context, TextureHandle, TextureOptions};
 use serde::{Deserialize, Serialize};
 
 use super::app::{App, EditFrom, FileEvent, WaitingEdit};
 use super::document::{Document, Selection};
 use super::kept::KeptPreferences;
 use super::semantics::PAGE;
+use super::thumbnail;
 use crate::directions::Method;
-use crate::edit::{Code, LayerSet, Weighting};
+use crate::edit::{Code, Edit, LayerSet, Weighting};
 use crate::failure::Failure;
 use crate::limits;
 use crate::project::Project;
-use crate::render::{Example, Source};
+use crate::render::{Example, Source, ViewId};
 use crate::store::{Closed, Folders, MOST_SESSIONS, Session, SessionFile, Sessions, Writer};
 
 /// Seconds from a change until it is on the disk.
@@ -36,6 +37,8 @@ pub struct Keeping {
     written: Option<Left>,
     /// Since when it differs from that (seconds).
     since: Option<f64>,
+    /// The edit whose picture was last written beside it.
+    pictured: Option<Edit>,
     /// The last writing failed, and that was told.
     is_failing: Arc<AtomicBool>,
     pub place: Place,
@@ -84,18 +87,19 @@ struct Panels {
 }
 
 /// A document that can be opened again.
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecentDocument {
     pub path: PathBuf,
     /// "Toy heads · seed 17 · 2 moves"
     pub title: String,
     /// "smile.json · 5 minutes ago"
     pub facts: String,
+    /// Its picture.
+    pub thumbnail: Option<TextureHandle>,
 }
 
 impl Keeping {
     pub fn new(folders: Option<&Folders>, preferences: KeptPreferences) -> std::io::Result<Self> {
-        let sessions = folders.map(|folders| Sessions::new(folders.sessions()));
+        let sessions = folders.map(Sessions::new);
         let writer = Writer::start()?;
         if let Some(sessions) = sessions.clone() {
             writer.write(move || sessions.tidy(MOST_SESSIONS));
@@ -107,6 +111,7 @@ impl Keeping {
             session: None,
             untouched: None,
             written: None,
+            pictured: None,
             since: None,
             is_failing: Arc::default(),
             place: Place::default(),
@@ -121,6 +126,7 @@ impl App {
     pub(super) fn begin_document(&mut self, document: Document, place: Place) {
         let keeping = &mut self.keeping;
         (keeping.untouched, keeping.written, keeping.since) = (Some(document.clone()), None, None);
+        keeping.pictured = None;
         keeping.place = place;
         self.document = document;
     }
@@ -157,6 +163,7 @@ impl App {
         }
         if !self.is_worth_keeping() || self.is_as_written() {
             self.keeping.since = None;
+            self.keep_thumbnail();
             return None;
         }
         let now = ctx.input(|input| input.time);
@@ -215,6 +222,21 @@ impl App {
             Err(error) => failed(Failure::of(&error)),
         });
         self.keeping.written = Some(left);
+    }
+
+    /// Keeps the picture of the document beside it, once it is there.
+    fn keep_thumbnail(&mut self) {
+        let Keeping { sessions: Some(sessions), session: Some(file), pictured, writer, .. } = &mut self.keeping else {
+            return;
+        };
+        let edit = &self.document.edit;
+        let is_new = pictured.as_ref() != Some(edit);
+        let shown = self.views.surface_of(ViewId::PICTURE, edit).filter(|shown| is_new && shown.frame.is_exact);
+        if let Some(read) = shown.and_then(|surface| surface.reader(self.easel.as_ref())) {
+            let path = sessions.thumbnail(file.path());
+            writer.write(move || read().into_iter().for_each(|picture| thumbnail::write(&path, &picture)));
+            *pictured = Some(edit.clone());
+        }
     }
 
     fn left(&self) -> Option<Left> {
@@ -310,14 +332,14 @@ impl App {
         let (files, ctx) = (self.files.0.clone(), ctx.clone());
         // After what is being written.
         self.keeping.writer.write(move || {
-            let recent = sessions.closed().into_iter().filter_map(|closed| describe(&sessions, closed)).collect();
+            let recent = sessions.closed().into_iter().filter_map(|closed| describe(&sessions, closed, &ctx)).collect();
             let _ = files.send(FileEvent::RecentDocuments(recent));
             ctx.request_repaint();
         });
     }
 }
 
-fn describe(sessions: &Sessions, closed: Closed) -> Option<RecentDocument> {
+fn describe(sessions: &Sessions, closed: Closed, ctx: &Context) -> Option<RecentDocument> {
     let Session { project, path, .. } = sessions.look_at(&closed.path)?;
     let Project { model, edit, .. } = &project;
     let moves = edit.moves.iter().filter(|step| step.is_active()).count();
@@ -332,7 +354,9 @@ fn describe(sessions: &Sessions, closed: Closed) -> Option<RecentDocument> {
     };
     let file = path.as_ref().and_then(|path| path.file_name()).map(|name| format!("{} · ", name.to_string_lossy()));
     let facts = format!("{}{}", file.unwrap_or_default(), ago(Some(closed.saved_at)));
-    Some(RecentDocument { path: closed.path, title: format!("{} · {seed}{moves}", model.name), facts })
+    let picture = thumbnail::read(&sessions.thumbnail(&closed.path));
+    let thumbnail = picture.map(|picture| ctx.load_texture("thumbnail", picture, TextureOptions::LINEAR));
+    Some(RecentDocument { path: closed.path, title: format!("{} · {seed}{moves}", model.name), facts, thumbnail })
 }
 
 /// "5 minutes ago"

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use egui::{Align, Align2, Button, FontId, MenuBar, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
+use egui::{Align, Align2, Button, FontId, Image, MenuBar, Rect, Role, Sense, Ui, Vec2, WidgetInfo, pos2, vec2};
 
 use super::command::{Command, Menu};
 use super::facts::{CARRIES_CODE, facts_ui};
@@ -31,6 +31,7 @@ pub struct Bar<'a> {
 
 /// Rows of the menu of documents.
 const MOST_DOCUMENTS: usize = 15;
+const THUMBNAIL: Vec2 = vec2(32.0, 32.0);
 
 /// What was asked for in the bar.
 #[derive(Default)]
@@ -115,7 +116,12 @@ fn recent_ui(ui: &mut Ui, bar: &Bar<'_>, asked: &mut Asked) {
         }
         for document in bar.documents.iter().take(MOST_DOCUMENTS) {
             let facts = egui::RichText::new(document.facts.as_str()).weak();
-            if ui.add(Button::new(document.title.as_str()).right_text(facts)).clicked() {
+            let title = document.title.as_str();
+            let button = match &document.thumbnail {
+                Some(thumbnail) => Button::image_and_text(Image::new(thumbnail).fit_to_exact_size(THUMBNAIL), title),
+                None => Button::new(title),
+            };
+            if ui.add(button.right_text(facts)).clicked() {
                 asked.open_document = Some(document.path.clone());
             }
         }

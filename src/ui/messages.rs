@@ -33,7 +33,7 @@ pub fn failure_ui(ui: &mut Ui, failure: &Failure, details: &mut bool) -> bool {
         icons::paint(ui.painter(), Icon::Warning, rect.center(), colours.error);
         ui.with_layout(Layout::right_to_left(Align::Min), |ui| {
             stays = !icon_button(ui, Icon::Cross, "Dismiss", "Closes this message").clicked();
-            if !failure.causes.is_empty() {
+            if failure.causes.len() > 1 {
                 let text = if *details { "Hide details" } else { "Details" };
                 *details ^= ui.add(Button::new(text)).clicked();
             }
@@ -41,10 +41,10 @@ pub fn failure_ui(ui: &mut Ui, failure: &Failure, details: &mut bool) -> bool {
                 ui.add_space(4.0);
                 let headline = RichText::new(&failure.headline).color(colours.text_strong);
                 read_out(&ui.add(Label::new(headline).wrap()), Live::Assertive);
-                if *details {
-                    for cause in &failure.causes {
-                        ui.add(Label::new(RichText::new(cause).color(colours.text)).wrap().selectable(true));
-                    }
+                // Why belongs to what; the rest is for those who ask.
+                let shown = if *details { failure.causes.len() } else { 1 };
+                for cause in failure.causes.iter().take(shown) {
+                    ui.add(Label::new(RichText::new(cause).color(colours.text)).wrap().selectable(true));
                 }
                 ui.add_space(3.0);
             });

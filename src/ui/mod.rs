@@ -41,6 +41,7 @@ mod style;
 mod surface;
 mod sweep;
 mod sync;
+mod thumbnail;
 mod views;
 mod wheel;
 

@@ -137,26 +137,43 @@ impl Surface {
         painter.add(egui_wgpu::Callback::new_paint_callback(target, stroke));
     }
 
-    /// Puts the picture on the clipboard; from the GPU this takes a moment and happens on a thread.
-    pub fn copy(&self, ctx: &Context, easel: Option<&Easel>) {
+    /// What reads the picture.
+    pub fn reader(&self, easel: Option<&Easel>) -> Option<ReadPicture> {
         match (&self.frame.image, easel) {
             (FrameImage::Pixels(pixels), _) => {
-                let size = [pixels.width, pixels.height];
-                ctx.copy_image(ColorImage::from_rgba_unmultiplied(size, &pixels.to_rgba()));
+                let pixels = pixels.clone();
+                Some(Box::new(move || {
+                    let size = [pixels.width, pixels.height];
+                    Some(ColorImage::from_rgba_unmultiplied(size, &pixels.to_rgba()))
+                }))
             }
             (FrameImage::Texture(texture), Some(easel)) => {
-                let (ctx, texture, gpu) = (ctx.clone(), texture.clone(), easel.gpu.clone());
-                std::thread::spawn(move || {
-                    if let Some(image) = read_back(&texture, &gpu) {
-                        ctx.copy_image(image);
-                        ctx.request_repaint();
-                    }
-                });
+                let (texture, gpu) = (texture.clone(), easel.gpu.clone());
+                Some(Box::new(move || read_back(&texture, &gpu)))
             }
-            (FrameImage::Texture(_), None) => {}
+            (FrameImage::Texture(_), None) => None,
         }
     }
+
+    /// Puts the picture on the clipboard; from the GPU this takes a moment and happens on a thread.
+    pub fn copy(&self, ctx: &Context, easel: Option<&Easel>) {
+        let Some(read) = self.reader(easel) else { return };
+        if matches!(self.frame.image, FrameImage::Pixels(_)) {
+            read().into_iter().for_each(|image| ctx.copy_image(image));
+            return;
+        }
+        let ctx = ctx.clone();
+        std::thread::spawn(move || {
+            if let Some(image) = read() {
+                ctx.copy_image(image);
+                ctx.request_repaint();
+            }
+        });
+    }
 }
+
+/// Reads a picture that is shown; on any thread, because a GPU is waited for.
+pub type ReadPicture = Box<dyn FnOnce() -> Option<ColorImage> + Send>;
 
 /// One picture in one frame of the window.
 struct Stroke {

@@ -24,7 +24,7 @@ fn next_window(home: &Path) -> Window {
 }
 
 fn sessions(home: &Path) -> Sessions {
-    Sessions::new(Folders::below(home).sessions())
+    Sessions::new(&Folders::below(home))
 }
 
 /// Files of documents, whether a window has them open or not.
@@ -103,6 +103,8 @@ fn what_was_edited_is_there_at_the_next_start_however_the_window_ended() {
     press(&mut first, Modifiers::NONE, Key::ArrowRight);
     let (left, picture) = (edit(&first), pixels(&first));
     wait_until_kept(&mut first, home.path());
+    let thumbnail = sessions(home.path()).thumbnail(&documents(home.path())[0]);
+    wait_until(&mut first, "its picture", |_| image::open(&thumbnail).is_ok_and(|picture| picture.width() == 96));
     // Nothing is written at the end: the window is not closed, it is gone.
     drop(first);
     let mut second = next_window(home.path());

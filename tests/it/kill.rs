@@ -110,7 +110,7 @@ impl Stage {
     /// Checks every file that the program may write. Returns the session, and how many unfinished files lie about.
     fn inspect(&self) -> (Option<Session>, usize) {
         let folders = Folders::below(&self.home);
-        let sessions = Sessions::new(folders.sessions());
+        let sessions = Sessions::new(&folders);
         let (mut found, mut unfinished) = (Vec::new(), 0);
         for path in files_below(&self.home).into_iter().chain(files_below(&self.out)) {
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
@@ -127,7 +127,9 @@ impl Stage {
                     let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
                     reader.next_frame(&mut pixels).unwrap_or_else(|error| panic!("{name} is half a picture: {error}"));
                     reader.finish().unwrap();
-                    Project::load(&path).unwrap();
+                    if path.starts_with(&self.out) {
+                        Project::load(&path).unwrap();
+                    }
                 }
                 _ => {}
             }

@@ -36,7 +36,8 @@
 //!
 //! Where to add things: a **family** in [`generator`], a **file layout** in [`layout`], a **container** in [`checkpoint`], a
 //! **panel** in `ui`, a **subcommand** in [`cli`], **long work** in [`tasks`], a **format of series** (film, sheet) as an
-//! [`export::FrameSink`], a **view** (another place that shows an edit) as a [`render::ViewId`] that asks through `ui::views`.
+//! [`export::FrameSink`], a **view** (another place that shows an edit) as a [`render::ViewId`] that asks through `ui::views`, a
+//! **kind of direction** as an [`edit::Origin`] and, where such directions come in sets, a [`directions::Method`].
 
 pub mod checkpoint;
 pub mod classes;
@@ -51,6 +52,7 @@ pub mod generator;
 pub mod gpu;
 pub mod latent;
 pub mod layout;
+pub mod library;
 pub mod limits;
 pub mod names;
 pub mod ops;

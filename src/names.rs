@@ -41,6 +41,22 @@ impl DirectionNames {
         }
     }
 
+    /// These, and where there are none the others.
+    pub fn over(&self, others: &DirectionNames) -> DirectionNames {
+        let names = others.0.clone().into_iter().chain(self.0.clone());
+        DirectionNames(names.collect())
+    }
+
+    /// All of them; keys that this program did not write are left out.
+    pub fn iter(&self) -> impl Iterator<Item = (LayerSet, Weighting, usize, &str)> {
+        self.0.iter().filter_map(|(key, name)| {
+            let mut parts = key.split('/');
+            let (layers, weighting, index) = (parts.next()?, parts.next()?, parts.next()?);
+            let weighting = [Weighting::RowNormalised, Weighting::Raw].into_iter().find(|w| w.name() == weighting)?;
+            Some((layers.parse().ok()?, weighting, index.parse().ok()?, name.as_str()))
+        })
+    }
+
     fn key(layers: &LayerSet, weighting: Weighting, index: usize) -> String {
         format!("{layers}/{}/{index}", weighting.name())
     }

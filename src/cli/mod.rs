@@ -9,6 +9,7 @@ mod convert;
 mod edit;
 mod factorize;
 mod info;
+mod library;
 mod operators;
 mod progress;
 mod render;
@@ -67,6 +68,8 @@ enum Command {
     Render(Box<render::Arguments>),
     /// Print or save the directions of a group of layers
     Factorize(factorize::Arguments),
+    /// List, export and import what is known about the directions of a model
+    Library(library::Arguments),
     /// Say what is in a checkpoint
     Info(info::Arguments),
     /// Save a generator as safetensors, which opens faster and carries no code
@@ -113,6 +116,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         None => open_window(arguments.file, arguments.fresh, device),
         Some(Command::Render(arguments)) => render::run(*arguments, device),
         Some(Command::Factorize(arguments)) => factorize::run(arguments, device),
+        Some(Command::Library(arguments)) => library::run(arguments, device),
         Some(Command::Info(arguments)) => info::run(arguments),
         Some(Command::Convert(arguments)) => convert::run(arguments),
         Some(Command::Bench(arguments)) => bench::run(arguments, device),

@@ -48,6 +48,11 @@ impl Folders {
         self.cache.join("thumbnails")
     }
 
+    /// What users know about the directions of models (`library`).
+    pub fn libraries(&self) -> PathBuf {
+        self.data.join("libraries")
+    }
+
     pub fn log(&self) -> PathBuf {
         self.data.join("log")
     }

@@ -15,6 +15,7 @@ use super::document::{Document, History, Selection};
 use super::keeping::{Keeping, KeptEdit, RecentDocument};
 use super::kept::KeptPreferences;
 use super::keyboard;
+use super::librarian::Librarian;
 use super::menu::{self, Bar};
 use super::messages::{self, Messages, Note};
 use super::moves::moves_ui;
@@ -72,6 +73,7 @@ pub struct App {
     pub(super) model: Option<Model>,
     pub(super) document: Document,
     pub(super) history: History,
+    pub(super) librarian: Librarian,
     pub(super) views: Views,
     /// How the picture lies in its area.
     pub(super) view: View,
@@ -224,6 +226,7 @@ impl App {
             painted: Instant::now(),
             model: None,
             history: History::new(&document),
+            librarian: Librarian::start(services.folders.as_ref().map(Folders::libraries), cc.egui_ctx.clone())?,
             document,
             views: Views::default(),
             view: View::default(),
@@ -298,7 +301,7 @@ impl App {
             .as_ref()
             .is_none_or(|model| model.shown.is_current() && self.shown_edit() == Some(&self.document.edit));
         let nothing_runs = self.running().next().is_none() && self.storing.is_none();
-        self.background.is_idle() && nothing_runs && current
+        self.background.is_idle() && self.librarian.is_idle() && nothing_runs && current
     }
 
     fn panels_ui(&mut self, ui: &mut Ui, commands: &mut Vec<Command>) {
@@ -594,15 +597,11 @@ impl eframe::App for App {
         visuals.panel_fill.to_normalized_gamma_f32()
     }
 
-    fn save(&mut self, _: &mut dyn eframe::Storage) {
-        self.keep_names();
-    }
-
     fn on_exit(&mut self) {
-        self.keep_names();
         let ctx = egui::Context::default();
         self.keep_preferences(&ctx);
         self.write_last_session(&ctx);
+        self.librarian.finish(&self.document.library);
         self.keeping.writer.finish();
     }
 }

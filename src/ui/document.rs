@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::directions::{DirectionSet, Method};
-use crate::edit::{Direction, Edit, LayerSet, Origin};
+use crate::edit::{Direction, Edit, LayerSet};
+use crate::library::{self, Knowledge, Library};
 use crate::names::DirectionNames;
 
 /// Which directions the panel shows.
@@ -32,19 +33,22 @@ impl Selection {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Document {
     pub edit: Edit,
+    /// Names that came with the model or the edit: shown where the user has none.
     pub names: DirectionNames,
+    /// What the user knows about the model's directions; kept in a file of its own.
+    #[serde(skip)]
+    pub library: Arc<Library>,
 }
 
 impl Document {
     /// Moves along a direction; the move is made when it is first needed.
     pub fn set(&mut self, direction: &Arc<Direction>, value: f32) {
-        if self.edit.along(direction).is_none() {
-            if value == 0.0 {
-                return;
-            }
-            self.names.of(direction).clone_into(&mut self.edit.set_along(direction, value).name);
+        if self.edit.along(direction).is_some() {
+            self.edit.set_along(direction, value);
+        } else if value != 0.0 {
+            let name = self.name_of(direction).to_owned();
+            self.edit.set_along(direction, value).name = name;
         }
-        self.edit.set_along(direction, value);
     }
 
     /// Takes the move along a direction away.
@@ -52,19 +56,34 @@ impl Document {
         self.edit.moves.retain(|step| !step.is_along(direction));
     }
 
-    pub fn rename(&mut self, direction: &Direction, name: &str) {
-        if let Origin::Sefa { weighting, index } = direction.origin {
-            self.names.set(&direction.layers, weighting, index, name);
-        }
+    /// Gives a direction a name of the user's; an empty one takes it back.
+    pub fn rename(&mut self, direction: &Arc<Direction>, name: &str) {
+        self.learn(direction, |known| known.name = name.chars().take(library::MAX_NAME).collect());
         for step in self.edit.moves.iter_mut().filter(|step| step.is_along(direction)) {
             name.clone_into(&mut step.name);
         }
     }
 
-    /// The name that somebody gave to a direction: that of its move, else the one known; empty if there is none.
+    /// True if both are one for whoever saves them; what the user knows is kept by itself.
+    pub fn is_same_work(&self, other: &Document) -> bool {
+        self.edit == other.edit && self.names == other.names
+    }
+
+    /// What the user knows about a direction.
+    pub fn known(&self, direction: &Direction) -> &Knowledge {
+        self.library.of(direction)
+    }
+
+    /// Changes what the user knows about a direction.
+    pub fn learn(&mut self, direction: &Arc<Direction>, change: impl FnOnce(&mut Knowledge)) {
+        Arc::make_mut(&mut self.library).change(direction, change);
+    }
+
+    /// The user's name of a direction, else that of its move, else the one that was brought along; empty if there is none.
     pub fn name_of<'a>(&'a self, direction: &Direction) -> &'a str {
-        let own = self.edit.along(direction).map_or("", |step| step.name.as_str());
-        if own.is_empty() { self.names.of(direction) } else { own }
+        let moved = self.edit.along(direction).map_or("", |step| step.name.as_str());
+        let names = [self.known(direction).name.as_str(), moved, self.names.of(direction)];
+        names.into_iter().find(|name| !name.is_empty()).unwrap_or_default()
     }
 
     /// The name of a direction, or what it is called without one.
@@ -73,6 +92,15 @@ impl Document {
             "" => direction.origin.to_string(),
             name => name.to_owned(),
         }
+    }
+
+    /// The edit and the names as files hold them: each move with the name that is shown, so that others see the same.
+    pub fn for_files(&self) -> (Edit, DirectionNames) {
+        let mut edit = self.edit.clone();
+        for step in &mut edit.moves {
+            self.name_of(&step.direction).clone_into(&mut step.name);
+        }
+        (edit, self.library.names_over(&self.names))
     }
 }
 
@@ -166,6 +194,24 @@ impl History {
         }
     }
 
+    /// Takes in what changed elsewhere as if it had always been so: no undo takes it back.
+    pub fn follow(&mut self, document: &mut Document, follow: impl Fn(&mut Library)) {
+        // Most steps share one library.
+        let mut last: Option<(Arc<Library>, Arc<Library>)> = None;
+        let steps = self.past.iter_mut().chain(&mut self.future);
+        for step in steps.chain([&mut self.settled, &mut self.seen.0, document]) {
+            let is_last = last.as_ref().is_some_and(|(before, _)| Arc::ptr_eq(before, &step.library));
+            if !is_last {
+                let mut library = Library::clone(&step.library);
+                follow(&mut library);
+                last = Some((step.library.clone(), library.into()));
+            }
+            if let Some((_, after)) = &last {
+                step.library = after.clone();
+            }
+        }
+    }
+
     pub fn can_undo(&self, document: &Document) -> bool {
         !self.past.is_empty() || *document != self.settled
     }
@@ -224,6 +270,41 @@ mod tests {
         assert_eq!(document.edit.along(&top).unwrap().value, -2.0);
         assert_eq!(document.called(&bottom), "pose", "the name outlives the move");
         assert_eq!(document.called(&top), "direction 1");
+    }
+
+    #[test]
+    fn the_users_names_come_before_those_of_moves_and_those_before_what_was_brought_along() {
+        let direction = direction("0-1");
+        let mut document = Document::default();
+        document.names.set(&direction.layers, Weighting::Raw, 0, "of the model");
+        assert_eq!(document.name_of(&direction), "of the model");
+        document.edit.set_along(&direction, 1.0).name = "of the edit".into();
+        assert_eq!(document.name_of(&direction), "of the edit");
+        document.learn(&direction, |known| known.name = "mine".into());
+        assert_eq!(document.name_of(&direction), "mine");
+        let (edit, names) = document.for_files();
+        assert_eq!((edit.moves[0].name.as_str(), names.of(&direction)), ("mine", "mine"));
+        document.rename(&direction, "");
+        assert_eq!(document.name_of(&direction), "of the model");
+    }
+
+    #[test]
+    fn undo_takes_a_name_back_and_leaves_what_came_from_elsewhere() {
+        let (mine, other) = (direction("0-1"), direction("6-11"));
+        let mut document = seeded(0);
+        let mut history = History::new(&document);
+        document.rename(&mine, "pose");
+        history.settle(&document);
+        let kept = Library::clone(&document.library);
+        let mut theirs = kept.clone();
+        theirs.change(&other, |known| known.name = "light".into());
+        history.follow(&mut document, |library| library.follow(&kept, &theirs));
+        let names = |document: &Document| [&mine, &other].map(|direction| document.name_of(direction).to_owned());
+        assert_eq!(names(&document), ["pose", "light"]);
+        history.undo(&mut document);
+        assert_eq!(names(&document), ["", "light"]);
+        history.redo(&mut document);
+        assert_eq!(names(&document), ["pose", "light"]);
     }
 
     #[test]

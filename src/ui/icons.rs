@@ -16,6 +16,7 @@ pub enum Icon {
     Export,
     Shield,
     Warning,
+    Star,
 }
 
 /// A square button with a sign; `name` is its accessible name.
@@ -82,6 +83,14 @@ pub fn paint(painter: &Painter, icon: Icon, centre: Pos2, colour: egui::Color32)
             let outline = [(0.0, -6.0), (5.0, -4.0), (5.0, 0.5), (0.0, 6.0), (-5.0, 0.5), (-5.0, -4.0), (0.0, -6.0)];
             line(&outline);
             line(&[(-2.2, -0.3), (-0.4, 1.7), (2.6, -2.2)]);
+        }
+        Icon::Star => {
+            let corner = |i: usize| {
+                let radius = if i.is_multiple_of(2) { 4.5 } else { 1.9 };
+                let angle = std::f32::consts::PI * (i as f32 / 5.0 - 0.5);
+                (radius * angle.cos(), radius * angle.sin())
+            };
+            line(&(0..=10).map(corner).collect::<Vec<_>>());
         }
         Icon::Warning => {
             arc(6.0, 0.0, std::f32::consts::TAU);

@@ -144,7 +144,7 @@ impl App {
 
     /// Keeps the present document, which another takes the place of; what was only looked at is not kept.
     pub(super) fn leave_document(&mut self, ctx: &Context) {
-        if self.keeping.untouched.as_ref().is_some_and(|untouched| *untouched == self.document) {
+        if self.keeping.untouched.as_ref().is_some_and(|untouched| untouched.is_same_work(&self.document)) {
             if let Some(session) = self.keeping.session.take() {
                 self.keeping.writer.write(move || Arc::into_inner(session).map_or((), SessionFile::discard));
             }
@@ -158,7 +158,7 @@ impl App {
 
     /// Keeps the document if it changed long enough ago. Returns how long to wait until then.
     pub(super) fn keep_document(&mut self, ctx: &Context) -> Option<Duration> {
-        if self.keeping.untouched.as_ref().is_some_and(|untouched| *untouched != self.document) {
+        if self.keeping.untouched.as_ref().is_some_and(|untouched| !untouched.is_same_work(&self.document)) {
             self.keeping.untouched = None;
         }
         if !self.is_worth_keeping() || self.is_as_written() {
@@ -184,7 +184,8 @@ impl App {
 
     /// An example that was only looked at is there at every start.
     fn is_worth_keeping(&self) -> bool {
-        let is_touched = self.keeping.untouched.as_ref() != Some(&self.document) || self.keeping.place.path.is_some();
+        let untouched = self.keeping.untouched.as_ref().is_some_and(|untouched| untouched.is_same_work(&self.document));
+        let is_touched = !untouched || self.keeping.place.path.is_some();
         self.model.as_ref().is_some_and(|model| is_touched || !matches!(model.source, Source::Example(_)))
     }
 
@@ -194,7 +195,8 @@ impl App {
         if self.is_as_written() {
             return;
         }
-        let (Some(left), Some(project), Some(sessions)) = (self.left(), self.project(), &self.keeping.sessions) else {
+        let (Some(left), Some(project), Some(sessions)) = (self.left(), self.project_to_keep(), &self.keeping.sessions)
+        else {
             return;
         };
         let (files, ctx, is_failing) = (self.files.0.clone(), ctx.clone(), self.keeping.is_failing.clone());
@@ -246,7 +248,7 @@ impl App {
             document: self.document.clone(),
             source: model.source.clone(),
             path: path.clone(),
-            is_saved: saved.as_ref() == Some(&self.document),
+            is_saved: saved.as_ref().is_some_and(|saved| saved.is_same_work(&self.document)),
             panels: self.panels()?,
         })
     }
@@ -260,17 +262,18 @@ impl App {
     /// Asked in every frame: nothing is copied.
     fn is_as_written(&self) -> bool {
         let (Some(written), Some(model)) = (&self.keeping.written, &self.model) else { return false };
-        let Place { path, saved, .. } = &self.keeping.place;
-        written.document == self.document
+        let path = &self.keeping.place.path;
+        written.document.is_same_work(&self.document)
             && written.source == model.source
             && written.path == *path
-            && written.is_saved == (saved.as_ref() == Some(&self.document))
+            && written.is_saved != self.is_unsaved()
             && Some(&written.panels) == self.panels().as_ref()
     }
 
     /// True if the document differs from what is saved of it.
     pub fn is_unsaved(&self) -> bool {
-        self.model.is_some() && self.keeping.place.saved.as_ref() != Some(&self.document)
+        let saved = self.keeping.place.saved.as_ref();
+        self.model.is_some() && !saved.is_some_and(|saved| saved.is_same_work(&self.document))
     }
 
     /// The document in front of the title: "• smile.json · ", the dot only if it is not saved.

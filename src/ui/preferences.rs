@@ -28,7 +28,7 @@ pub struct Preferences {
     recent: BTreeMap<String, Recent>,
     /// Where the last file was opened or written; text, because other paths have no place in JSON.
     folder: Option<String>,
-    /// Names of directions, by the model's identity, which earlier versions kept here; they belong into the model's library.
+    /// Names of directions, by the model's identity, as earlier versions kept them: they go into the model's library.
     pub names: BTreeMap<String, DirectionNames>,
     /// How a person had a model read, by its identity.
     pub recipes: BTreeMap<String, Recipe>,
@@ -133,20 +133,6 @@ impl Preferences {
     pub fn set_folder(&mut self, folder: Option<PathBuf>) {
         let absolute = folder.and_then(|folder| std::path::absolute(folder).ok());
         self.folder = absolute.and_then(|folder| folder.to_str().map(str::to_owned)).or(self.folder.take());
-    }
-
-    /// The user's names of a model's directions, or those that the model brings along.
-    pub fn names_of(&self, info: &ModelInfo) -> DirectionNames {
-        self.names.get(&info.identity).unwrap_or(&info.direction_names).clone()
-    }
-
-    /// Keeps the names of a model's directions, if they are the user's own.
-    pub fn keep_names(&mut self, info: &ModelInfo, names: &DirectionNames) {
-        if *names == info.direction_names {
-            self.names.remove(&info.identity);
-        } else {
-            self.names.insert(info.identity.clone(), names.clone());
-        }
     }
 }
 

@@ -11,9 +11,11 @@ use super::dialogs::{Answer, Ask, Question};
 use super::document::Document;
 use super::file_name::{proposed, with_suffix};
 use super::open::PathPrompt;
+use crate::edit::Edit;
 use crate::export::{self, Older};
 use crate::failure::Failure;
 use crate::files;
+use crate::names::DirectionNames;
 use crate::project::Project;
 use crate::render::Source;
 use crate::tasks::Export;
@@ -180,10 +182,19 @@ impl App {
         }
     }
 
-    /// The edit with its model and names.
+    /// The edit with its model and the names that are shown, for others.
     pub(super) fn project(&self) -> Option<Box<Project>> {
+        let (edit, names) = self.document.for_files();
+        self.project_of(edit, names)
+    }
+
+    /// The same for the next start: with the names that were brought along, because the user's own are in the library.
+    pub(super) fn project_to_keep(&self) -> Option<Box<Project>> {
+        self.project_of(self.document.edit.clone(), self.document.names.clone())
+    }
+
+    fn project_of(&self, edit: Edit, names: DirectionNames) -> Option<Box<Project>> {
         let model = self.model.as_ref()?;
-        let Document { edit, names } = self.document.clone();
         Some(Box::new(Project::new(&model.info, model.source.absolute().to_string(), edit, names)))
     }
 }

@@ -1,12 +1,14 @@
 //! The directions of the chosen layers, one slider each.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use egui::{Align, Align2, FontId, Id, Rect, Sense, Ui, pos2, vec2};
+use egui::{Align, Id, Rect, Ui, vec2};
 
 use super::command::Command;
 use super::document::{Document, Selection, angle};
 use super::field::TextField;
+use super::known::{about_ui, menu_ui};
 use super::layers::layers_ui;
 use super::number::{Digits, number};
 use super::slider::Slider;
@@ -31,6 +33,8 @@ pub struct Shown {
     pub stale: bool,
     /// Why the selected directions could not be found. Taken away, they are looked for again.
     pub failure: Option<Failure>,
+    /// Rows that the user hid are shown too.
+    pub shows_hidden: bool,
 }
 
 impl Shown {
@@ -70,11 +74,14 @@ pub fn semantics_ui(
         let scroll = egui::ScrollArea::vertical().id_salt("directions").max_height(height).auto_shrink([false, true]);
         scroll.show(ui, |ui| {
             ui.spacing_mut().item_spacing.y = 0.0;
-            for index in 0..shown.rows.min(set.len()) {
+            let hidden = hidden(document, &set);
+            let visible = (0..set.len()).filter(|index| shown.shows_hidden || !hidden.contains(index));
+            for index in visible.take(shown.rows) {
                 dragged |= ui.push_id(index, |ui| direction_ui(ui, info, &set, index, document)).inner;
             }
             ui.add_space(style::GRID);
-            more_ui(ui, shown, set.len());
+            let visible = if shown.shows_hidden { set.len() } else { set.len() - hidden.len() };
+            more_ui(ui, shown, visible, hidden.len());
         });
     });
     ui.with_layout(egui::Layout::bottom_up(Align::Min), |ui| footer_ui(ui, shown, document, commands));
@@ -93,7 +100,15 @@ fn failure_ui(ui: &mut Ui, failure: &Failure) -> bool {
     ui.button("Try again").clicked()
 }
 
-fn more_ui(ui: &mut Ui, shown: &mut Shown, all: usize) {
+/// Which directions of a set the user hid.
+fn hidden(document: &Document, set: &DirectionSet) -> BTreeSet<usize> {
+    let subjects: Vec<_> = document.library.entries().filter(|entry| entry.knowledge.hidden).collect();
+    let is_hidden = |index: &usize| subjects.iter().any(|entry| entry.subject.is(&set.directions[*index]));
+    if subjects.is_empty() { BTreeSet::new() } else { (0..set.len()).filter(is_hidden).collect() }
+}
+
+/// Below the list: more rows, fewer, and those that were hidden.
+fn more_ui(ui: &mut Ui, shown: &mut Shown, all: usize, hidden: usize) {
     ui.horizontal(|ui| {
         let rows = shown.rows.min(all);
         if rows < all {
@@ -104,6 +119,14 @@ fn more_ui(ui: &mut Ui, shown: &mut Shown, all: usize) {
         }
         if rows > PAGE && ui.add(egui::Button::new("Fewer").frame_when_inactive(false)).clicked() {
             shown.rows = PAGE;
+        }
+        if hidden > 0 {
+            let text =
+                if shown.shows_hidden { format!("Hide {hidden} again") } else { format!("{hidden} hidden, show") };
+            let button = ui.add(egui::Button::new(text).frame_when_inactive(false));
+            if button.on_hover_text("Rows are hidden and shown by the menu of their number").clicked() {
+                shown.shows_hidden = !shown.shows_hidden;
+            }
         }
     });
 }
@@ -133,8 +156,11 @@ fn direction_ui(ui: &mut Ui, info: &ModelInfo, set: &DirectionSet, index: usize,
     let muted = found.is_some_and(|found| !found.enabled);
     let mut value = found.map_or(0.0, |found| found.value);
     let name = document.name_of(direction).to_owned();
+    let known = document.known(direction).clone();
+    let range = known.range.unwrap_or(info.slider_range);
     let called = direction.origin.to_string();
-    let label = if name.is_empty() { capitalised(&called) } else { format!("{}, {name}", capitalised(&called)) };
+    let title = if name.is_empty() { called.clone() } else { format!("{called}, {name}") };
+    let label = capitalised(&title);
 
     let row = Rect::from_min_size(ui.cursor().min, vec2(ui.available_width(), style::ROW));
     let colours = style::palette(ui);
@@ -146,11 +172,11 @@ fn direction_ui(ui: &mut Ui, info: &ModelInfo, set: &DirectionSet, index: usize,
     let mut dragged = false;
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = style::GRID;
-        let (number_rect, number_response) = ui.allocate_exact_size(vec2(20.0, style::ROW), Sense::hover());
-        let font = FontId::proportional(style::SMALL_TEXT);
-        let at = pos2(number_rect.right(), number_rect.center().y);
-        ui.painter().text(at, Align2::RIGHT_CENTER, (index + 1).to_string(), font, colours.text_weak);
-        number_response.on_hover_ui(|ui| facts_ui(ui, set, index, document));
+        if known.hidden {
+            ui.multiply_opacity(0.5);
+        }
+        let about = about_ui(ui, index + 1, &title, known.star, known.hidden);
+        let about = about.on_hover_ui(|ui| facts_ui(ui, set, index, document));
 
         let name_width = ((ui.available_width() - style::VALUE_COLUMN) * 0.38).round();
         let hint = if name.is_empty() { "unnamed" } else { "" };
@@ -158,6 +184,7 @@ fn direction_ui(ui: &mut Ui, info: &ModelInfo, set: &DirectionSet, index: usize,
         let field = TextField { name: &field_name, hint, width: name_width, quiet: true, align: Align::Min };
         let field_id = Id::unique(("direction name", &set.layers, &set.method, index));
         let (response, typed) = field.show(ui, field_id, &name);
+        let mut asked = response.secondary_clicked();
         response.on_hover_ui(|ui| facts_ui(ui, set, index, document));
         if let Some(typed) = typed {
             document.rename(direction, typed.trim());
@@ -168,7 +195,8 @@ fn direction_ui(ui: &mut Ui, info: &ModelInfo, set: &DirectionSet, index: usize,
         if muted {
             ui.multiply_opacity(0.5);
         }
-        let slider = Slider::new(&mut value, -info.slider_range..=info.slider_range, &label).show(ui, width);
+        let slider = Slider::new(&mut value, -range..=range, &label).show(ui, width);
+        asked |= slider.response.secondary_clicked();
         dragged = slider.response.dragged();
         slider.response.on_hover_ui(|ui| facts_ui(ui, set, index, document));
         let typed = number(ui, &mut value, 0.02, Digits::Signed, &format!("Value of {called}"));
@@ -179,6 +207,7 @@ fn direction_ui(ui: &mut Ui, info: &ModelInfo, set: &DirectionSet, index: usize,
         } else if value != before {
             document.set(direction, value);
         }
+        menu_ui(&about, asked, &title, document, direction, info.slider_range);
     });
     dragged
 }

@@ -119,7 +119,8 @@ impl App {
         }
         self.failure = None;
         self.leave_document(ctx);
-        let document = Document { edit: waiting.project.edit, names: waiting.project.names };
+        let names = waiting.project.names.over(&info.direction_names);
+        let document = Document { edit: waiting.project.edit, names, library: self.document.library.clone() };
         if let (Some(model), Some(first)) = (&mut self.model, document.edit.moves.first()) {
             model.shown.selection.go_to(&first.direction);
         }
@@ -284,13 +285,6 @@ impl App {
     fn set_reference(&mut self, pinned: bool) {
         if let Some(model) = &mut self.model {
             model.reference = pinned.then(|| self.document.edit.clone());
-        }
-    }
-
-    /// Keeps the names of the present model's directions.
-    pub(super) fn keep_names(&mut self) {
-        if let Some(model) = &self.model {
-            self.preferences.keep_names(&model.info, &self.document.names);
         }
     }
 }

@@ -9,6 +9,7 @@ use super::app::{App, AskedDirections, FileEvent, Model, Stopped, wake};
 use super::document::{Document, History, Selection};
 use super::facts::CARRIES_CODE;
 use super::keeping::Place;
+use super::librarian::Changes;
 use super::menu;
 use super::messages::{About, Note};
 use super::reading::FormAnswer;
@@ -41,6 +42,14 @@ impl App {
         }
         if self.stopped.is_none() && !is_alive {
             self.engine_stopped(Failure::new("The engine stopped unexpectedly"));
+        }
+        for answer in self.librarian.answers() {
+            match answer {
+                Ok(Changes { kept, theirs }) => {
+                    self.history.follow(&mut self.document, |library| library.follow(&kept, &theirs));
+                }
+                Err(error) => self.failure = Some(Failure::of(&error)),
+            }
         }
         self.painted = Instant::now();
         for answer in self.dialogs.answers() {
@@ -82,6 +91,9 @@ impl App {
                 if let Some(model) = &mut self.model
                     && model.asked.as_ref().is_some_and(|asked| asked.job == job)
                 {
+                    if self.document.library.is_without_vectors(&set) {
+                        self.history.follow(&mut self.document, |library| library.complete(&set));
+                    }
                     model.shown.set = Some(set);
                 }
             }
@@ -212,17 +224,17 @@ impl App {
             self.opened_again(id, info, source);
             return;
         }
-        self.keep_names();
+        self.librarian.finish(&self.document.library);
         self.leave_document(ctx);
-        self.failure = None;
         self.preferences.remember(&source, &info);
-        let names = self.preferences.names_of(&info);
+        let (library, unread) = self.librarian.open(&info, self.preferences.names.get(&info.identity));
+        self.failure = None;
         let seed = match &source {
             Source::Example(example) => example.first_seed(),
             Source::File(_) | Source::Network { .. } | Source::Told { .. } => 0,
         };
         tracing::info!("opened {source}: {} {}", info.family, info.identity);
-        let document = Document { edit: info.start(seed), names };
+        let document = Document { edit: info.start(seed), names: info.direction_names.clone(), library };
         if source.file().is_some() {
             self.say(About::Opened(info.clone()), ctx);
         }
@@ -236,6 +248,7 @@ impl App {
         if let Some(waiting) = fitting {
             self.adopt(waiting, &info, ctx);
         }
+        self.failure = self.failure.take().or_else(|| unread.map(|error| Failure::of(&error)));
         // What the edit says, or else what a person said of this model before, comes before what the file was read as.
         let own = stated.as_ref().or(self.preferences.recipes.get(&info.identity));
         let own = own.filter(|recipe| info.recipe.as_ref().is_some_and(|read| read != *recipe)).cloned();
@@ -267,6 +280,9 @@ impl App {
         self.background.look_at(if comparing { ViewId::COMPARISON } else { ViewId::PICTURE });
         if let Some(wait) = self.history.watch(&self.document, now, pressed) {
             ctx.request_repaint_after(wait);
+        }
+        if !pressed {
+            self.librarian.keep(&self.document.library);
         }
         self.set_title(ctx);
         self.ask_for_directions(ctx, now);
@@ -321,6 +337,6 @@ fn start(id: ModelId, info: Arc<ModelInfo>, source: Source, edit: &Edit) -> Mode
     if let Some(first) = edit.moves.first() {
         selection.go_to(&first.direction);
     }
-    let shown = Shown { selection, rows: PAGE, set: None, stale: false, failure: None };
+    let shown = Shown { selection, rows: PAGE, set: None, stale: false, failure: None, shows_hidden: false };
     Model { id, info, source, shown, asked: None, reference: None, reading_seen: false }
 }

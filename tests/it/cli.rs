@@ -14,14 +14,14 @@ use tempfile::TempDir;
 use crate::support::fixture;
 
 /// A folder to work in, and the program.
-struct Shell(TempDir);
+pub struct Shell(TempDir);
 
 impl Shell {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Shell(TempDir::new().unwrap())
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
@@ -39,19 +39,19 @@ impl Shell {
     }
 
     /// Runs a line that must succeed; returns what it printed.
-    fn ok(&self, line: &str) -> String {
+    pub fn ok(&self, line: &str) -> String {
         let output = self.run(line);
         let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
         assert_eq!(output.status.code(), Some(0), "{line}: {stderr}");
         stdout
     }
 
-    fn json(&self, line: &str) -> Value {
+    pub fn json(&self, line: &str) -> Value {
         serde_json::from_str(&self.ok(line)).unwrap()
     }
 
     /// Runs a line that must fail with `code`; returns the message.
-    fn fails(&self, line: &str, code: i32) -> String {
+    pub fn fails(&self, line: &str, code: i32) -> String {
         let output = self.run(line);
         let stderr = text(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{line}: {stderr}");
@@ -117,6 +117,22 @@ fn a_sweep_passes_through_the_unmoved_picture() {
     let plane = raw.len() / 3;
     let quantised = |i: usize| (raw[i % 3 * plane + i / 3] * 127.5 + 128.0).clamp(0.0, 255.0) as u8;
     assert_eq!(frame(2), (0..raw.len()).map(quantised).collect::<Vec<_>>(), "npy is the same picture, planar");
+}
+
+#[test]
+fn a_sweep_of_an_edit_along_a_move_that_it_has_takes_the_place_of_that_move() {
+    let shell = Shell::new();
+    let along = "--layers bottom --direction 0 --steps 1";
+    shell.ok(&format!("render --out far --seeds 9 {along} --from 5 --to 5"));
+    shell.ok(&format!("render --out near --seeds 9 {along} --from 2 --to 2"));
+    let line = format!("render --out again --edit far/frame_0000.png {along} --from 2 --to 2");
+    let output = shell.run(&line);
+    let note = text(&output.stderr);
+    assert!(output.status.success() && note.contains("direction 1 of layers 0-1 already, by 5"), "{note}");
+    assert_eq!(shell.pixels("again/frame_0000.png"), shell.pixels("near/frame_0000.png"), "2, and not 5 and 2");
+    let other = shell.run(&line.replace("--direction 0", "--direction 1").replace("again", "both"));
+    assert!(other.status.success() && !text(&other.stderr).contains("already"));
+    assert_ne!(shell.pixels("both/frame_0000.png"), shell.pixels("near/frame_0000.png"));
 }
 
 #[test]

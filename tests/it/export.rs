@@ -1,7 +1,6 @@
 //! Files that leave the program and come back: pictures with their project.
 
 use std::fs;
-use std::io::Cursor;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -16,6 +15,8 @@ use sefa_studio::project::{self, ModelIdentity, Project, ProjectError};
 use sefa_studio::render::{Engine, Example, Pixels, Source};
 use sefa_studio::tasks::{Export, Outcome, Step, Task};
 use tempfile::TempDir;
+
+use crate::support::pixels_of;
 
 fn project() -> Project {
     let layers = "0-1".parse().unwrap();
@@ -45,13 +46,6 @@ fn picture(channels: usize) -> Pixels {
     let (width, height) = (37, 21);
     let data = (0..width * height * channels).map(|i| (i * 31 % 251) as u8).collect();
     Pixels { width, height, channels, data }
-}
-
-fn pixels_of(png: &[u8]) -> Vec<u8> {
-    let mut reader = png::Decoder::new(Cursor::new(png)).read_info().unwrap();
-    let mut data = vec![0; reader.output_buffer_size().unwrap()];
-    reader.next_frame(&mut data).unwrap();
-    data
 }
 
 /// Names in a folder: what a failed write left behind.

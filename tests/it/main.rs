@@ -12,7 +12,9 @@ mod kept;
 #[cfg(all(feature = "gui", target_os = "linux"))]
 mod kill;
 mod latents;
+mod library;
 mod measure;
+mod projects;
 #[cfg(feature = "gui")]
 mod saving;
 mod screen;

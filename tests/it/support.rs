@@ -1,6 +1,6 @@
 //! What several tests need: fixtures, expected arrays, devices, activations.
 
-use std::io::Write;
+use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
@@ -10,6 +10,14 @@ use sefa_studio::gpu::{DeviceChoice, Precision, RenderDevice};
 
 pub fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+/// Values of a PNG file, 8 bits each.
+pub fn pixels_of(png: &[u8]) -> Vec<u8> {
+    let mut reader = png::Decoder::new(Cursor::new(png)).read_info().unwrap();
+    let mut data = vec![0; reader.output_buffer_size().unwrap()];
+    reader.next_frame(&mut data).unwrap();
+    data
 }
 
 /// Says so aloud: what is printed by macros shows for failed tests only.

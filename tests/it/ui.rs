@@ -16,6 +16,8 @@ use sefa_studio::store::Folders;
 use sefa_studio::ui::{App, ScriptedDialogs, Services};
 use sefa_studio::worker::Worker;
 
+mod library;
+
 pub type Window = Harness<'static, App>;
 
 pub fn window(source: Source, paths: impl IntoIterator<Item = PathBuf>) -> Window {
@@ -363,6 +365,7 @@ fn names_that_a_model_brings_along_are_shown_until_the_user_has_others() {
     drag(&mut window, "Direction 1", 20.0);
     window.get_by_label(&format!("Delete move 1, {first}"));
     assert_eq!(window.state().document().names, names);
+    assert_eq!(window.state().document().library.entries().count(), 0, "they are not the user's");
 }
 
 #[test]
@@ -659,6 +662,26 @@ fn a_sweep_is_exported_frame_by_frame() {
     assert_eq!(names.iter().filter(|name| name.ends_with(".png")).count(), 10, "9 frames and a sheet, found {names:?}");
     assert!(window.query_by_label("Choose folder…").is_none(), "the dialog closes");
     assert_eq!(edit(&window), before);
+}
+
+#[test]
+fn a_sweep_stays_with_its_move_whatever_happens_to_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut window = toy_heads([folder.path().to_path_buf()]);
+    drag(&mut window, "Direction 1", 20.0);
+    drag(&mut window, "Direction 2", 20.0);
+    drag(&mut window, "Direction 3", 40.0);
+    press(&mut window, Modifiers::COMMAND | Modifiers::SHIFT, Key::E);
+    let farthest = edit(&window).moves[2].direction.clone();
+    let first = format!("Delete {}", title(&window, 0));
+    click(&mut window, &first);
+    let rest = edit(&window).moves;
+    assert_eq!(rest.len(), 2);
+    click(&mut window, "Choose folder…");
+    wait_until(&mut window, "the sweep", App::is_settled);
+    let frame = Project::load(&folder.path().join("frame_0000.png")).unwrap().edit;
+    assert_eq!(frame.moves[0], rest[0], "a move that is not swept");
+    assert!(frame.moves[1].is_along(&farthest) && frame.moves[1].value < 0.0, "{}", frame.moves[1].value);
 }
 
 #[test]

@@ -1,0 +1,150 @@
+//! Projects and exported pictures of every version of the format: they open for ever, to the same edit and the same pixels.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use sefa_studio::edit::{ClassMix, Code, Edit, Noise, NoiseMode, Origin, Seed, SeedKind, Truncation, Weighting};
+use sefa_studio::gpu::RenderDevice;
+use sefa_studio::progress;
+use sefa_studio::project::{PROGRAM, Project, ProjectError, VERSION};
+use sefa_studio::render::{Engine, Example, Source};
+use tempfile::TempDir;
+
+use crate::support::{fixture, pixels_of};
+
+/// Written by version 0.1.0 of the program, before directions were things of their own.
+const OF_VERSION_1: [&str; 4] = ["two_groups", "w_plus", "classes", "swept"];
+
+fn file(version: &str, name: &str) -> PathBuf {
+    fixture("projects").join(version).join(name)
+}
+
+fn open(path: &Path) -> Project {
+    Project::load(path).unwrap_or_else(|error| panic!("{error}: {:?}", std::error::Error::source(&error)))
+}
+
+/// Renders an edit with the model that it is of.
+fn render(name: &str, edit: &Edit) -> Vec<u8> {
+    let source = match name {
+        "classes" => Source::File(fixture("biggan_ajbrock/G_ema.pth")),
+        _ => Source::Example(Example::ToyHeads),
+    };
+    let mut engine = Engine::new(RenderDevice::cpu(None));
+    engine.open(&source, &mut progress::silent).unwrap();
+    engine.render(edit).unwrap().to_pixels().unwrap().data
+}
+
+/// Equal up to what another order of summation changes.
+fn assert_same_picture(name: &str, found: &[u8], expected: &[u8]) {
+    assert_eq!(found.len(), expected.len(), "{name}");
+    let most = found.iter().zip(expected).map(|(a, b)| a.abs_diff(*b)).max();
+    assert!(most <= Some(1), "{name}: values differ by up to {most:?} of 255");
+}
+
+#[test]
+fn pictures_of_version_1_open_to_their_own_pixels() {
+    for name in OF_VERSION_1 {
+        let picture = file("v1", &format!("{name}.png"));
+        let edit = open(&picture).edit;
+        let drawn = pixels_of(&fs::read(&picture).unwrap());
+        assert_same_picture(name, &render(name, &edit), &drawn);
+        let unmoved = render(name, &edit.unedited());
+        assert!(unmoved != drawn, "{name}: its moves change nothing, so they are not tested");
+    }
+}
+
+#[test]
+fn files_of_version_1_open_to_the_edit_inside_their_pictures() {
+    for name in ["two_groups", "w_plus", "classes"] {
+        let project = open(&file("v1", &format!("{name}.json")));
+        assert_eq!(project.edit, open(&file("v1", &format!("{name}.png"))).edit, "{name}");
+    }
+    let Project { edit, names, model } = open(&file("v1", "two_groups.json"));
+    assert_eq!((model.name.as_str(), model.source.as_str()), ("Toy heads", "example:toy-heads"));
+    assert_eq!(edit.sample.code, Code::Seed(Seed { number: 7, kind: SeedKind::Numpy }));
+    assert_eq!(edit.truncation, Truncation { psi: 0.7, cutoff: Some(8) });
+    assert_eq!(edit.noise, Noise { mode: NoiseMode::Random, seed: 3 });
+    let sefa = |weighting, index| Origin::Sefa { weighting, index };
+    let expected = [
+        ("turn \"left\", größer", "0-1", sefa(Weighting::RowNormalised, 0), 1.4, true),
+        ("", "6-11", sefa(Weighting::Raw, 2), -2.25, true),
+        ("", "0-1", sefa(Weighting::RowNormalised, 3), 9.0, false),
+    ];
+    assert_eq!(edit.moves.len(), expected.len());
+    for (step, (name, layers, origin, value, enabled)) in edit.moves.iter().zip(expected) {
+        assert_eq!((step.name.as_str(), step.value, step.enabled), (name, value, enabled));
+        assert_eq!((step.direction.layers.to_string().as_str(), &step.direction.origin), (layers, &origin));
+        let vector = step.direction.vector_of(step.direction.layers.last()).unwrap();
+        let length: f32 = vector.iter().map(|x| x * x).sum();
+        assert!(vector.len() == 128 && (length - 1.0).abs() < 1e-4, "{length}");
+    }
+    assert_eq!(names.of(&edit.moves[0].direction), "turn \"left\", größer");
+    assert_eq!(names.get(&"2-5".parse().unwrap(), Weighting::Raw, 1), "not moved");
+
+    let classes = open(&file("v1", "classes.json")).edit;
+    assert_eq!((classes.sample.class, classes.sample.mix), (Some(1), Some(ClassMix { class: 2, amount: 0.3 })));
+    let Code::WPlus(codes) = open(&file("v1", "w_plus.json")).edit.sample.code else { panic!("expected w+") };
+    assert_eq!((codes.len(), codes[11].len()), (12, 128));
+}
+
+#[test]
+fn version_2_says_the_same_as_version_1() {
+    for name in OF_VERSION_1 {
+        let [v1, v2] = [file("v1", &format!("{name}.png")), file("v2", &format!("{name}.json"))];
+        assert_eq!(open(&v2), open(&v1), "{name}");
+    }
+    let kinds = open(&file("v2", "kinds.json"));
+    let origins: Vec<String> = kinds.edit.moves.iter().map(|step| step.direction.origin.to_string()).collect();
+    assert_eq!(origins, ["PCA 1", "smile", "age", "ganspace.npy 3", "7 to 8", "combination"]);
+    let per_layer = &kinds.edit.moves[5].direction;
+    assert_eq!([2, 5].map(|layer| per_layer.vector_of(layer).unwrap()[0]), [0.5, -0.25]);
+    let whole = fs::read_to_string(file("v2", "kinds.json")).unwrap();
+    let again: serde_json::Value = serde_json::from_str(&kinds.to_json()).unwrap();
+    assert_eq!(again, serde_json::from_str::<serde_json::Value>(&whole).unwrap(), "a move of every kind");
+}
+
+#[test]
+fn a_newer_version_is_named_with_what_wrote_it_and_what_is_unknown() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("edit.json");
+    let message = |json: &str| {
+        fs::write(&path, json).unwrap();
+        let error = Project::load(&path).unwrap_err();
+        assert!(matches!(error, ProjectError::Version { .. }), "{error:?}");
+        error.to_string()
+    };
+    let found = message(
+        r#"{"version": 3, "program": "SeFa Studio 0.9.0", "edit": {"moves": [{"curve": 1}], "styles": []}, "shelf": []}"#,
+    );
+    assert!(found.contains("edit.json has project version 3, written by SeFa Studio 0.9.0"), "{found}");
+    assert!(found.contains("(edit.moves.curve, edit.styles, shelf)"), "{found}");
+    assert!(found.contains(&format!("this program ({PROGRAM}) reads versions 1 to {VERSION}")), "{found}");
+    assert!(message(r#"{"version": 0}"#).contains("version 0; this program"));
+    let hostile = format!(r#"{{"version": 9, "program": "{}", {}}}"#, "\\u001b[2J".repeat(99), keys(1000));
+    let found = message(&format!("{hostile}{}", " ".repeat(100)));
+    assert!(found.len() < 1000 && !found.contains('\u{1b}') && found.contains("and 992 more"), "{found}");
+    assert!(message(&format!(r#"{{"version": 4294967295, "x": [{}0]}}"#, "0,".repeat(3 << 20))).len() < 300);
+
+    let mut json: serde_json::Value = serde_json::from_str(&open(&file("v1", "swept.png")).to_json()).unwrap();
+    json["edit"]["moves"][0]["direction"]["curve"] = 1.into();
+    fs::write(&path, json.to_string()).unwrap();
+    let error = Project::load(&path).unwrap_err();
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.contains("unknown field `curve`"), "{cause}");
+}
+
+fn keys(count: usize) -> String {
+    (0..count).map(|number| format!("\"k{number:04}\": 0")).collect::<Vec<_>>().join(", ")
+}
+
+#[test]
+fn every_field_that_is_written_is_known() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("edit.json");
+    for name in ["two_groups", "classes"] {
+        let json = open(&file("v1", &format!("{name}.json"))).to_json();
+        fs::write(&path, json.replacen("\"version\": 2", "\"version\": 7", 1)).unwrap();
+        let error = Project::load(&path).unwrap_err().to_string();
+        assert!(error.contains("version 7, written by SeFa Studio") && !error.contains("unknown"), "{error}");
+    }
+}

@@ -1,0 +1,212 @@
+//! What the user knows about directions: it stays the user's, it is kept, and rows show it.
+
+use std::fs;
+
+use egui::accesskit::Role;
+use egui::{Key, Modifiers};
+use egui_kittest::kittest::{NodeT, Queryable};
+use sefa_studio::edit::{LayerSet, Weighting};
+use sefa_studio::library::{self, Library, LibraryModel, Subject};
+use sefa_studio::names::DirectionNames;
+use sefa_studio::project::Project;
+use sefa_studio::render::Source;
+use sefa_studio::store::Folders;
+
+use super::{Window, click, drag, edit, press, settle, slider, wait_until, window_with};
+use crate::support;
+
+/// A model whose file has no names for its directions.
+fn model() -> Source {
+    Source::File(support::fixture("stylegan2_ada_skip/model.pth"))
+}
+
+fn open(folders: &Folders) -> Window {
+    window_with(model(), [], Some(folders.clone()), false)
+}
+
+/// Types a name into the row of a direction.
+fn name_direction(window: &mut Window, direction: &str, name: &str) {
+    let field = format!("Name of {direction}");
+    window.get_by_label(&field).focus();
+    window.step();
+    if name.is_empty() {
+        window.key_press(Key::Backspace);
+    } else {
+        window.get_by_label(&field).type_text(name);
+    }
+    window.step();
+    press(window, Modifiers::NONE, Key::Enter);
+}
+
+#[track_caller]
+fn assert_rows(window: &Window, rows: &[&str]) {
+    for row in rows {
+        window.get_by_role_and_label(Role::Slider, row);
+    }
+}
+
+/// What is kept of the library of the open model.
+fn kept(window: &Window, folders: &Folders) -> Library {
+    let model = LibraryModel::from(window.state().model().unwrap());
+    library::read(&folders.libraries(), &model).unwrap().unwrap_or_default()
+}
+
+fn kept_names(window: &Window, folders: &Folders) -> Vec<String> {
+    kept(window, folders).entries().map(|entry| entry.knowledge.name.clone()).collect()
+}
+
+/// What was lost before: opening an edit replaced the user's names by those of its author, and the next start kept that.
+#[test]
+fn an_edit_brings_names_along_and_the_users_own_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let folders = Folders::below(folder.path());
+    let mut window = open(&folders);
+    name_direction(&mut window, "direction 1", "mine");
+    name_direction(&mut window, "direction 2", "mine too");
+    drag(&mut window, "Direction 1", 20.0);
+    drag(&mut window, "Direction 3", 20.0);
+    let (mut theirs, mut names) = (edit(&window), DirectionNames::default());
+    let layers = LayerSet::range(0, 1);
+    for (index, name) in [(0, "theirs"), (1, "theirs too"), (3, "new")] {
+        names.set(&layers, Weighting::RowNormalised, index, name);
+    }
+    theirs.moves[0].name = "theirs".into();
+    theirs.moves[1].name = "of the move".into();
+    let project = Project::new(window.state().model().unwrap(), model().to_string(), theirs.clone(), names);
+    let path = folder.path().join("theirs.json");
+    fs::write(&path, project.to_json()).unwrap();
+    drop(window);
+
+    // A new start, with the edit; and then without it.
+    let mut window = window_with(Source::File(path), [], Some(folders.clone()), false);
+    wait_until(&mut window, "the edit", |app| app.document().edit.moves.len() == 2);
+    settle(&mut window);
+    let mine = ["Direction 1, mine", "Direction 2, mine too"];
+    assert_rows(&window, &mine);
+    assert_rows(&window, &["Direction 3, of the move", "Direction 4, new"]);
+    assert_eq!(edit(&window), theirs, "the edit itself is as its author wrote it");
+    window.get_by_label("Delete move 1, mine");
+    drop(window);
+    let mut window = open(&folders);
+    assert_rows(&window, &mine);
+    assert_rows(&window, &["Direction 3", "Direction 4"]);
+    name_direction(&mut window, "direction 1", "");
+    assert_rows(&window, &["Direction 1", mine[1]]);
+    drop(window);
+    assert_rows(&open(&folders), &["Direction 1", mine[1]]);
+}
+
+#[test]
+fn undo_takes_a_name_back_in_the_file_too_and_another_windows_names_come_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let folders = Folders::below(folder.path());
+    let mut window = open(&folders);
+    name_direction(&mut window, "direction 1", "pose");
+    assert_eq!(kept_names(&window, &folders), ["pose"]);
+    let mut other = open(&folders);
+    name_direction(&mut other, "direction 2", "light");
+    assert_eq!(kept_names(&window, &folders), ["pose", "light"]);
+    press(&mut window, Modifiers::COMMAND, Key::Z);
+    assert_rows(&window, &["Direction 1", "Direction 2, light"]);
+    assert_eq!(kept_names(&window, &folders), ["light"], "undo is of this window's own doing");
+    press(&mut window, Modifiers::COMMAND | Modifiers::SHIFT, Key::Z);
+    assert_eq!(kept_names(&window, &folders), ["pose", "light"]);
+    name_direction(&mut other, "direction 1", "turn");
+    drop(other);
+    name_direction(&mut window, "direction 3", "age");
+    assert_rows(&window, &["Direction 1, turn", "Direction 2, light", "Direction 3, age"]);
+}
+
+#[test]
+fn a_row_is_starred_hidden_and_given_a_range_by_mouse_and_by_keys() {
+    let folder = tempfile::tempdir().unwrap();
+    let folders = Folders::below(folder.path());
+    let mut window = open(&folders);
+    let has_row = |window: &Window, row: &str| window.query_by_role_and_label(Role::Slider, row).is_some();
+    click(&mut window, "About direction 2");
+    click(&mut window, "Star");
+    click(&mut window, "Hide");
+    press(&mut window, Modifiers::NONE, Key::Escape);
+    assert!(!has_row(&window, "Direction 2") && has_row(&window, "Direction 11"), "another takes its place");
+    click(&mut window, "1 hidden, show");
+    window.get_by_label("About direction 2, starred, hidden");
+    click(&mut window, "Hide 1 again");
+    assert!(!has_row(&window, "Direction 2"));
+    press(&mut window, Modifiers::COMMAND, Key::Z);
+    window.get_by_label("About direction 2, starred");
+
+    // With the other button on the slider, and with keys on the number.
+    slider(&window, "Direction 3").click_secondary();
+    settle(&mut window);
+    click(&mut window, "Meaningful");
+    press(&mut window, Modifiers::NONE, Key::Escape);
+    window.get_by_label("About direction 1").focus();
+    window.step();
+    press(&mut window, Modifiers::NONE, Key::Enter);
+    press(&mut window, Modifiers::NONE, Key::Space);
+    window.get_by_label("About direction 1, starred");
+    window.get_by_role_and_label(Role::SpinButton, "Slider to").focus();
+    window.step();
+    window.input_mut().events.push(egui::Event::Text("1.5".into()));
+    window.step();
+    press(&mut window, Modifiers::NONE, Key::Enter);
+    press(&mut window, Modifiers::NONE, Key::Escape);
+    assert!(window.get_by_label("About direction 1, starred").is_focused(), "Escape goes back to where it was opened");
+    let ends = |window: &Window, name: &str| {
+        let slider = slider(window, name);
+        let node = slider.accesskit_node();
+        (node.min_numeric_value(), node.max_numeric_value())
+    };
+    assert_eq!(ends(&window, "Direction 1"), (Some(-1.5), Some(1.5)));
+    assert_ne!(ends(&window, "Direction 2"), (Some(-1.5), Some(1.5)));
+    let marks: Vec<_> = kept(&window, &folders)
+        .entries()
+        .map(|entry| (entry.subject.origin().to_string(), entry.knowledge.star, entry.knowledge.meaningful))
+        .collect();
+    let expected = [("direction 2", true, false), ("direction 3", false, true), ("direction 1", true, false)];
+    assert_eq!(marks, expected.map(|(name, star, meaningful)| (name.to_owned(), star, meaningful)));
+}
+
+#[test]
+fn a_library_that_cannot_be_read_or_written_is_said_and_nothing_is_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let folders = Folders::below(folder.path());
+    let window = open(&folders);
+    let path = folders.libraries().join(format!("{}.json", window.state().model().unwrap().identity));
+    drop(window);
+    fs::create_dir_all(folders.libraries()).unwrap();
+    fs::write(&path, "{\"version\": 1, \"entries\": [{}]}").unwrap();
+    let mut window = open(&folders);
+    assert!(window.state().failure().unwrap().headline.contains("damaged; it is kept as"));
+    name_direction(&mut window, "direction 1", "pose");
+    assert_eq!(kept_names(&window, &folders), ["pose"]);
+    drop(window);
+    let newer = "{\"version\": 2}";
+    fs::write(&path, newer).unwrap();
+    let mut window = open(&folders);
+    let says = |window: &Window| window.state().failure().unwrap().headline.clone();
+    assert!(says(&window).contains("version 2"), "{}", says(&window));
+    name_direction(&mut window, "direction 2", "mine");
+    assert!(says(&window).contains("version 2"), "{}", says(&window));
+    assert_eq!(fs::read_to_string(&path).unwrap(), newer);
+}
+
+#[test]
+fn names_that_earlier_versions_kept_go_into_the_library_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let folders = Folders::below(folder.path());
+    let identity = open(&Folders::below(&folder.path().join("other"))).state().model().unwrap().identity.clone();
+    let names = r#"{"0-1/row-normalised/0": "pose", "0-1/row-normalised/1": "age", "nonsense": "x"}"#;
+    fs::create_dir_all(&folders.config).unwrap();
+    fs::write(folders.preferences(), format!(r#"{{"version": 1, "names": {{"{identity}": {names}}}}}"#)).unwrap();
+    let mut window = open(&folders);
+    assert_rows(&window, &["Direction 1, pose", "Direction 2, age"]);
+    assert_eq!(kept_names(&window, &folders), ["pose", "age"]);
+    let library = kept(&window, &folders);
+    assert!(library.entries().all(|entry| matches!(entry.subject, Subject::Whole(_))), "vectors came with the list");
+    name_direction(&mut window, "direction 1", "");
+    drop(window);
+    let window = open(&folders);
+    assert_rows(&window, &["Direction 1", "Direction 2, age"]);
+    assert_eq!(kept_names(&window, &folders), ["age"], "what was taken back does not come again");
+}

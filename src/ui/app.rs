@@ -31,6 +31,7 @@ use super::saving::Quitting;
 use super::semantics::{Shown, semantics_ui};
 use super::shortcuts::shortcuts_ui;
 use super::status::{Status, status_ui};
+use super::strips::{Strips, Thumbnails};
 use super::style;
 use super::surface::{Easel, Surface};
 use super::sweep::{SweepDialog, sweep_ui};
@@ -75,6 +76,8 @@ pub struct App {
     pub(super) history: History,
     pub(super) librarian: Librarian,
     pub(super) views: Views,
+    /// Thumbnails of directions.
+    pub(super) strips: Strips,
     /// How the picture lies in its area.
     pub(super) view: View,
     pub(super) preferences: Preferences,
@@ -229,6 +232,7 @@ impl App {
             librarian: Librarian::start(services.folders.as_ref().map(Folders::libraries), cc.egui_ctx.clone())?,
             document,
             views: Views::default(),
+            strips: Strips::default(),
             view: View::default(),
             preferences,
             keeping: Keeping::new(services.folders.as_ref(), kept_preferences)?,
@@ -294,6 +298,11 @@ impl App {
         self.openings.last().map(|opening| &opening.running).into_iter().chain(&self.tasks)
     }
 
+    /// Thumbnails on screen that show the present edit.
+    pub fn thumbnails_shown(&self) -> usize {
+        self.strips.shown()
+    }
+
     /// True if nothing is being done and the picture and the directions answer the present edit and selection.
     pub fn is_settled(&self) -> bool {
         let current = self
@@ -325,7 +334,8 @@ impl App {
             ui.take_available_space();
         });
         panel(Panel::right(RIGHT_PANEL)).show(ui, |ui| {
-            if semantics_ui(ui, &model.info, &mut model.shown, &mut self.document, commands) {
+            let mut thumbnails = Thumbnails { strips: &mut self.strips, always: self.preferences.strips };
+            if semantics_ui(ui, &model.info, &mut model.shown, &mut self.document, &mut thumbnails, commands) {
                 self.preferences.has_dragged = true;
             }
             ui.take_available_space();

@@ -31,6 +31,7 @@ pub enum Command {
     SetComparison,
     ClearComparison,
     HidePanels,
+    Strips,
     HalfPrecision,
     SwapChannels,
     Bilinear,
@@ -110,6 +111,7 @@ impl Menu {
                 Some(C::Bilinear),
                 None,
                 Some(C::HidePanels),
+                Some(C::Strips),
                 Some(C::HalfPrecision),
                 Some(C::Reading),
                 Some(C::ToggleTheme),
@@ -165,6 +167,7 @@ impl Command {
             Command::SetComparison => "Set as comparison",
             Command::ClearComparison => "Compare with the unedited sample",
             Command::HidePanels => "Hide panels",
+            Command::Strips => "Thumbnails under directions",
             Command::HalfPrecision => "Half precision on the GPU",
             Command::SwapChannels => "Read as blue, green, red",
             Command::Bilinear => "Read as bilinear",
@@ -201,6 +204,7 @@ impl Command {
             Command::SetComparison => "Space then shows the picture as it is now",
             Command::ClearComparison => "Space then shows the sample without moves",
             Command::HidePanels => "Leaves only the picture",
+            Command::Strips => "Small pictures along every direction; pointing at one shows its own without this",
             Command::HalfPrecision => {
                 "Stores weights and maps in 16 bits (f16): half the memory, matrix units where the GPU has them, pictures that differ invisibly. The CPU keeps 32 bits"
             }
@@ -253,6 +257,7 @@ impl Command {
             Command::ZoomOut => const { &[plain(NONE, Key::Minus)] },
             Command::SetComparison => const { &[plain(NONE, Key::C)] },
             Command::HidePanels => const { &[plain(NONE, Key::H)] },
+            Command::Strips => const { &[plain(NONE, Key::T)] },
             Command::ToggleTheme => const { &[global(CTRL, Key::Comma)] },
             Command::Palette => const { &[global(CTRL, Key::P)] },
             Command::Shortcuts => const { &[global(NONE, Key::F1)] },

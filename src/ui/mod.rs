@@ -39,6 +39,7 @@ mod shortcuts;
 mod slider;
 mod spectrum;
 mod status;
+mod strips;
 mod style;
 mod surface;
 mod sweep;

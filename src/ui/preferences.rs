@@ -32,6 +32,8 @@ pub struct Preferences {
     pub names: BTreeMap<String, DirectionNames>,
     /// How a person had a model read, by its identity.
     pub recipes: BTreeMap<String, Recipe>,
+    /// Thumbnails under every direction, not only beside the one that is pointed at.
+    pub strips: bool,
     /// The first slider was dragged, so the hint has done its work.
     pub has_dragged: bool,
 }
@@ -45,6 +47,7 @@ impl Default for Preferences {
             folder: None,
             names: BTreeMap::new(),
             recipes: BTreeMap::new(),
+            strips: false,
             has_dragged: false,
         }
     }
@@ -182,8 +185,15 @@ mod old {
             let source = recent.source.absolute();
             (source.to_string(), Recent { opened: count - place, source, ..recent })
         });
-        let mut preferences =
-            Preferences { theme, precision, recent: recent.collect(), folder: None, names, recipes, has_dragged };
+        let mut preferences = Preferences {
+            theme,
+            precision,
+            recent: recent.collect(),
+            names,
+            recipes,
+            has_dragged,
+            ..Preferences::default()
+        };
         preferences.set_folder(folder);
         Some(preferences)
     }

@@ -13,9 +13,10 @@ use super::layers::layers_ui;
 use super::number::{Digits, number};
 use super::slider::Slider;
 use super::spectrum::{relative, spectrum_ui};
+use super::strips::{self, Thumbnails};
 use super::style;
 use crate::directions::{DirectionSet, Method};
-use crate::edit::Weighting;
+use crate::edit::{Direction, Weighting};
 use crate::failure::Failure;
 use crate::generator::ModelInfo;
 
@@ -50,6 +51,7 @@ pub fn semantics_ui(
     info: &ModelInfo,
     shown: &mut Shown,
     document: &mut Document,
+    thumbnails: &mut Thumbnails<'_>,
     commands: &mut Vec<Command>,
 ) -> bool {
     style::section(ui, "Semantics");
@@ -77,7 +79,13 @@ pub fn semantics_ui(
             let hidden = hidden(document, &set);
             let visible = (0..set.len()).filter(|index| shown.shows_hidden || !hidden.contains(index));
             for index in visible.take(shown.rows) {
-                dragged |= ui.push_id(index, |ui| direction_ui(ui, info, &set, index, document)).inner;
+                let row = ui.push_id(index, |ui| direction_ui(ui, info, &set, index, document)).inner;
+                dragged |= row.is_dragged;
+                let strip =
+                    ui.push_id(index, |ui| strip_ui(ui, info, &set.directions[index], &row, document, thumbnails));
+                if let Some(value) = strip.inner {
+                    document.set(&set.directions[index], value);
+                }
             }
             ui.add_space(style::GRID);
             let visible = if shown.shows_hidden { set.len() } else { set.len() - hidden.len() };
@@ -150,8 +158,38 @@ fn footer_ui(ui: &mut Ui, shown: &mut Shown, document: &Document, commands: &mut
     });
 }
 
-fn direction_ui(ui: &mut Ui, info: &ModelInfo, set: &DirectionSet, index: usize, document: &mut Document) -> bool {
-    let Some(direction) = set.directions.get(index) else { return false };
+/// What a row was used for.
+struct RowUse {
+    rect: Rect,
+    is_dragged: bool,
+    /// Its slider has the keyboard.
+    is_focused: bool,
+}
+
+/// The thumbnails of a row, if they are to be seen. Returns the value of one that was clicked.
+fn strip_ui(
+    ui: &mut Ui,
+    info: &ModelInfo,
+    direction: &Arc<Direction>,
+    used: &RowUse,
+    document: &Document,
+    thumbnails: &mut Thumbnails<'_>,
+) -> Option<f32> {
+    let title = capitalised(&title(document, direction));
+    let range = document.known(direction).range.unwrap_or(info.slider_range);
+    let (id, rect) = (ui.scope_id(), used.rect);
+    let row = strips::Row { id, rect, is_focused: used.is_focused, direction, title: &title, range };
+    thumbnails.row_ui(ui, &row, &info.identity, &document.edit)
+}
+
+/// What a direction is called, with its name if it has one: "direction 3, smile".
+fn title(document: &Document, direction: &Direction) -> String {
+    let (called, name) = (direction.origin.to_string(), document.name_of(direction));
+    if name.is_empty() { called } else { format!("{called}, {name}") }
+}
+
+fn direction_ui(ui: &mut Ui, info: &ModelInfo, set: &DirectionSet, index: usize, document: &mut Document) -> RowUse {
+    let direction = &set.directions[index];
     let found = document.edit.along(direction);
     let muted = found.is_some_and(|found| !found.enabled);
     let mut value = found.map_or(0.0, |found| found.value);
@@ -159,7 +197,7 @@ fn direction_ui(ui: &mut Ui, info: &ModelInfo, set: &DirectionSet, index: usize,
     let known = document.known(direction).clone();
     let range = known.range.unwrap_or(info.slider_range);
     let called = direction.origin.to_string();
-    let title = if name.is_empty() { called.clone() } else { format!("{called}, {name}") };
+    let title = title(document, direction);
     let label = capitalised(&title);
 
     let row = Rect::from_min_size(ui.cursor().min, vec2(ui.available_width(), style::ROW));
@@ -169,7 +207,7 @@ fn direction_ui(ui: &mut Ui, info: &ModelInfo, set: &DirectionSet, index: usize,
         ui.painter().rect_filled(bar, 2.0, colours.share);
     }
 
-    let mut dragged = false;
+    let mut used = RowUse { rect: row, is_dragged: false, is_focused: false };
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = style::GRID;
         if known.hidden {
@@ -197,7 +235,8 @@ fn direction_ui(ui: &mut Ui, info: &ModelInfo, set: &DirectionSet, index: usize,
         }
         let slider = Slider::new(&mut value, -range..=range, &label).show(ui, width);
         asked |= slider.response.secondary_clicked();
-        dragged = slider.response.dragged();
+        used.is_dragged = slider.response.dragged();
+        used.is_focused = slider.response.has_focus();
         slider.response.on_hover_ui(|ui| facts_ui(ui, set, index, document));
         let typed = number(ui, &mut value, 0.02, Digits::Signed, &format!("Value of {called}"));
         let typed_zero = typed.changed() && value == 0.0 && !typed.dragged();
@@ -209,7 +248,7 @@ fn direction_ui(ui: &mut Ui, info: &ModelInfo, set: &DirectionSet, index: usize,
         }
         menu_ui(&about, asked, &title, document, direction, info.slider_range);
     });
-    dragged
+    used
 }
 
 fn capitalised(text: &str) -> String {

@@ -178,6 +178,7 @@ impl App {
     pub(super) fn is_on(&self, command: Command) -> Option<bool> {
         let info = self.model();
         match command {
+            Command::Strips => Some(self.preferences.strips),
             Command::HalfPrecision => Some(self.device.precision == Precision::F16),
             Command::SwapChannels => Some(info.is_some_and(|info| info.channel_order == ChannelOrder::Bgr)),
             Command::Bilinear => Some(info.is_some_and(|info| info.upsampling == Some(Upsampling::Bilinear))),
@@ -231,6 +232,7 @@ impl App {
             Command::ZoomOut => self.view.zoom_by(-1.0, Vec2::ZERO),
             Command::SetComparison => self.set_reference(true),
             Command::ClearComparison => self.set_reference(false),
+            Command::Strips => self.preferences.strips = !self.preferences.strips,
             Command::HidePanels => self.panels_hidden = !self.panels_hidden,
             Command::HalfPrecision => {
                 let before = self.preferences.precision;

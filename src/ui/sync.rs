@@ -98,8 +98,7 @@ impl App {
                 }
             }
             EventKind::Rendered { view, frame } => self.views.show(job, view, frame, self.easel.as_ref()),
-            // Nothing in the window asks for tiles yet.
-            EventKind::Tiles { .. } => {}
+            EventKind::Tiles { made, .. } => self.strips.take(job, made),
             EventKind::Done(Outcome::Written(path)) => {
                 self.tasks.retain(|task| task.job != job);
                 self.say(About::Exported(path), ctx);
@@ -119,7 +118,7 @@ impl App {
 
     /// A job came to its end without what it was for; without a failure it was stopped.
     fn ended(&mut self, job: JobId, failure: Option<Failure>) {
-        if self.views.end(job, failure.as_ref()) {
+        if self.views.end(job, failure.as_ref()) || self.strips.end(job) {
             return;
         }
         if let Some(model) = &mut self.model
@@ -239,6 +238,7 @@ impl App {
             self.say(About::Opened(info.clone()), ctx);
         }
         self.views.clear();
+        self.strips.clear();
         self.view.fit();
         self.history = History::new(&document);
         self.model = Some(start(id, info.clone(), source, &document.edit));
@@ -260,6 +260,7 @@ impl App {
     /// The present model, read or stored in another way: everything that was made of it is made again, the edit stays.
     fn opened_again(&mut self, id: ModelId, info: Arc<ModelInfo>, source: Source) {
         self.views.ask_again();
+        self.strips.clear();
         self.preferences.remember(&source, &info);
         if let Some(model) = &mut self.model {
             (model.id, model.info, model.source) = (id, info, source);
@@ -295,6 +296,7 @@ impl App {
         if let Some(comparison) = comparison.filter(|comparison| (comparing || soon) && comparison != edit) {
             self.views.ask(ViewId::COMPARISON, &comparison, model.id, &*self.background);
         }
+        self.strips.send(model.id, pressed, &*self.background);
     }
 
     fn ask_for_directions(&mut self, ctx: &Context, now: f64) {

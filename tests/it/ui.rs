@@ -17,6 +17,7 @@ use sefa_studio::ui::{App, ScriptedDialogs, Services};
 use sefa_studio::worker::Worker;
 
 mod library;
+mod strips;
 
 pub type Window = Harness<'static, App>;
 

@@ -24,45 +24,51 @@ pub struct Demodulation {
 }
 
 /// `[inputs, outputs]`.
+#[expect(clippy::large_enum_variant, reason = "one per layer for the life of a model, never moved about")]
 enum Matrix {
-    /// Laid out so, for kernels.
-    Columns(Tensor<2>),
-    /// As it is stored, `[outputs, inputs]`.
-    Rows(Tensor<2>),
+    /// Laid out so.
+    Tensor(Tensor<2>),
+    Cpu(cpu::PackedLinear),
 }
 
 /// Who makes a product.
 enum By<'a> {
     Kernel(&'a Tensor<2>),
-    Cpu(&'a Tensor<2>),
+    Cpu(&'a cpu::PackedLinear),
     Tensors,
 }
 
 impl Matrix {
     /// From `[outputs, inputs]`, row-major.
     fn new(values: Vec<f32>, [outputs, inputs]: [usize; 2], device: &Device) -> Self {
-        if !gpu::is_able(device) {
-            return Matrix::Rows(Tensor::from_data(TensorData::new(values, [outputs, inputs]), device));
+        if is_cpu(device) {
+            return Matrix::Cpu(cpu::PackedLinear::new(&values, [outputs, inputs]));
         }
         let columns = (0..inputs).flat_map(|input| (0..outputs).map(move |output| output * inputs + input));
         let values = columns.map(|at| values[at]).collect::<Vec<_>>();
-        Matrix::Columns(Tensor::from_data(TensorData::new(values, [inputs, outputs]), device))
+        Matrix::Tensor(Tensor::from_data(TensorData::new(values, [inputs, outputs]), device))
     }
 
     /// Who makes the product with so many rows.
     fn by(&self, rows: usize) -> By<'_> {
         match self {
-            Matrix::Columns(columns) if rows <= FEW && gpu::is_for_linear(columns.dims()[1]) => By::Kernel(columns),
-            Matrix::Rows(rows_of_inputs) if rows <= FEW && is_cpu(&rows_of_inputs.device()) => By::Cpu(rows_of_inputs),
+            Matrix::Cpu(packed) if rows <= FEW => By::Cpu(packed),
+            Matrix::Tensor(matrix)
+                if rows <= FEW && gpu::is_for_linear(matrix.dims()[1]) && gpu::is_able(&matrix.device()) =>
+            {
+                By::Kernel(matrix)
+            }
             _ => By::Tensors,
         }
     }
 
-    /// `[inputs, outputs]`
-    fn columns(&self) -> Tensor<2> {
+    fn tensor(&self) -> Tensor<2> {
         match self {
-            Matrix::Columns(columns) => columns.clone(),
-            Matrix::Rows(rows) => rows.clone().transpose(),
+            Matrix::Tensor(matrix) => matrix.clone(),
+            Matrix::Cpu(packed) => {
+                let shape = [packed.inputs, packed.outputs];
+                Tensor::from_data(TensorData::new(packed.transposed(), shape), &Device::flex())
+            }
         }
     }
 }
@@ -89,14 +95,16 @@ impl Linear {
             By::Cpu(weight) => {
                 let bias = Host::of(self.bias.clone());
                 let bias = bias.values();
-                on_cpu(x, weight, |sum, output| {
-                    let y = sum + bias[output];
-                    // What is no number stays none.
-                    if y > 0.0 { y } else { slope * y }
+                on_cpu(x, weight, |row| {
+                    for (y, bias) in row.iter_mut().zip(bias) {
+                        *y += bias;
+                        // What is no number stays none.
+                        *y = if *y > 0.0 { *y } else { slope * *y };
+                    }
                 })
             }
             By::Tensors => {
-                let y = x.matmul(self.weight.columns()) + self.bias.clone();
+                let y = x.matmul(self.weight.tensor()) + self.bias.clone();
                 if slope == 1.0 { y } else { leaky_relu(y, slope.into()) }
             }
         }
@@ -115,20 +123,19 @@ impl Demodulation {
             By::Kernel(squares) => gpu::demodulation(style, squares.clone(), self.gain as f32),
             By::Cpu(squares) => {
                 let gain = self.gain as f32;
-                on_cpu(style.square(), squares, |sum, _| gain / (sum + 1e-8).sqrt())
+                on_cpu(style.square(), squares, |row| row.iter_mut().for_each(|x| *x = gain / (*x + 1e-8).sqrt()))
             }
             By::Tensors => {
-                style.square().matmul(self.squares.columns()).add_scalar(1e-8).sqrt().recip().mul_scalar(self.gain)
+                style.square().matmul(self.squares.tensor()).add_scalar(1e-8).sqrt().recip().mul_scalar(self.gain)
             }
         }
     }
 }
 
-/// x `[N, inputs]`, weight `[outputs, inputs]` -> `[N, outputs]`
-fn on_cpu(x: Tensor<2>, weight: &Tensor<2>, finish: impl Fn(f32, usize) -> f32) -> Tensor<2> {
-    let ([rows, inputs], [outputs, expected], device) = (x.dims(), weight.dims(), x.device());
-    assert_eq!(inputs, expected, "inputs");
-    let (x, weight) = (Host::of(x), Host::of(weight.clone()));
-    let values = cpu::products(x.values(), rows, weight.values(), finish);
-    Tensor::from_data(TensorData::new(values, [rows, outputs]), &device)
+/// x `[N, inputs]` -> `[N, outputs]`
+fn on_cpu(x: Tensor<2>, packed: &cpu::PackedLinear, finish: impl Fn(&mut [f32])) -> Tensor<2> {
+    let ([rows, inputs], device) = (x.dims(), x.device());
+    assert_eq!(inputs, packed.inputs, "inputs");
+    let values = packed.products(Host::of(x).values(), finish);
+    Tensor::from_data(TensorData::new(values, [rows, packed.outputs]), &device)
 }

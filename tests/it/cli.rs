@@ -490,6 +490,27 @@ fn bench_reports_every_part() {
     assert!(stages.len() > 2 && stages.iter().all(|stage| stage["name"].is_string() && stage["ms"].is_f64()));
     assert!(stages.last().unwrap()["gflops"].as_f64().unwrap() > 0.0);
     assert!(cfg!(not(unix)) || report["peak_rss_mb"].as_f64().unwrap() > 1.0);
+    for key in ["tiles_per_s", "tiles_alone_per_s", "sheet_tiles_per_s", "sheet_alone_per_s"] {
+        assert!(report["tiles"][key].as_f64().unwrap() > 0.0, "{key}");
+    }
+    assert!((1..=8).contains(&report["tiles"]["of_one_pass"].as_u64().unwrap()));
+}
+
+/// Seeds of every tool, classes, layers without weights in one of the variants, networks without noise or w.
+#[test]
+fn soaking_uses_networks_of_every_kind() {
+    let files =
+        ["stylegan2_rosinality/model.pt", "biggan_deep_hf_small/pytorch_model.bin", "stylegan2_ada_cond_pkl/model.pkl"];
+    let files = files.map(|file| fixture(file).display().to_string());
+    for file in files.iter().map(String::as_str).chain(["example:faces"]) {
+        let report = Shell::new().json(&format!("bench {file} --soak 1 --json"));
+        let steps = report["steps"].as_array().unwrap();
+        assert!(steps.iter().any(|step| step[0] == "dragged a slider" && step[1].as_u64().unwrap() > 0), "{report}");
+        let memory = report["memory"].as_array().unwrap();
+        assert!(memory.len() >= 2 && memory[0]["steps"] == 0, "{report}");
+        let is_told = |moment: &Value| moment["rss_mb"].as_f64().is_some_and(|mb| mb > 1.0);
+        assert!(cfg!(not(target_os = "linux")) || memory.iter().all(is_told), "{report}");
+    }
 }
 
 #[test]

@@ -29,7 +29,7 @@ pub use filtered::Plan;
 pub(crate) use filtered::filtered;
 pub use gram::Gram;
 use kernel::{OUTPUTS, POSITIONS, accumulate, widest};
-pub(crate) use linear::products;
+pub(crate) use linear::PackedLinear;
 pub(crate) use memory::bordered;
 use memory::{Buffer, Disjoint, Source, Strip, fresh};
 pub(crate) use norm::{StyleChannel, pixel_norm, style_layer};

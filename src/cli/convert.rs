@@ -8,7 +8,7 @@ use clap::Args;
 use super::arguments::{self, ReadingArguments};
 use super::progress::Bar;
 use super::{open_weights, print};
-use crate::export::{self, Precision};
+use crate::export::{self, NumberFormat};
 use crate::names;
 use crate::project::Project;
 use crate::render::Source;
@@ -79,7 +79,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         weights.metadata.insert(names::METADATA_KEY.into(), serde_json::to_string(&names)?);
     }
     weights.metadata.extend(arguments.about);
-    let precision = if arguments.half { Precision::Half } else { Precision::Single };
+    let precision = if arguments.half { NumberFormat::Half } else { NumberFormat::Single };
     let bytes = export::write_weights(&arguments.out, &weights, precision, &mut Bar::new().report())?;
     let (count, megabytes) = (weights.names().count(), bytes as f64 / 1e6);
     print(&format!("{count} tensors of a {}, {megabytes:.1} MB, in {}\n", weights.family, arguments.out.display()))

@@ -68,7 +68,7 @@ pub struct Arguments {
     #[command(flatten, next_help_heading = "Sample")]
     sample: SampleArguments,
 
-    #[command(flatten, next_help_heading = "Sweep along a direction")]
+    #[command(flatten, next_help_heading = "SweepValues along a direction")]
     sweep: SweepArguments,
 }
 
@@ -210,7 +210,7 @@ pub fn run(arguments: Arguments, device: DeviceArguments) -> anyhow::Result<()> 
             model.name, model.family
         ));
     }
-    let sweep = Sweep::new(&arguments.sweep, &mut engine, &info)?;
+    let sweep = SweepValues::new(&arguments.sweep, &mut engine, &info)?;
     if let (Some(sweep), Some(project)) = (&sweep, &saved) {
         sweep.note_replaced(&project.edit);
     }
@@ -260,7 +260,7 @@ fn clear_folder(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 /// All pictures: code by code, and for each code along the sweep.
-fn shots(starts: &[Shot], sweep: Option<&Sweep>) -> impl Iterator<Item = Shot> + Send {
+fn shots(starts: &[Shot], sweep: Option<&SweepValues>) -> impl Iterator<Item = Shot> + Send {
     starts.iter().flat_map(move |start| {
         let steps = sweep.map_or(1, |sweep| sweep.values.len());
         (0..steps).map(move |step| sweep.map_or_else(|| start.clone(), |sweep| sweep.apply(start, step)))
@@ -268,7 +268,7 @@ fn shots(starts: &[Shot], sweep: Option<&Sweep>) -> impl Iterator<Item = Shot> +
 }
 
 /// An empty sheet with room for all pictures.
-fn contact_sheet(starts: &[Shot], sweep: Option<&Sweep>, info: &ModelInfo) -> ContactSheet {
+fn contact_sheet(starts: &[Shot], sweep: Option<&SweepValues>, info: &ModelInfo) -> ContactSheet {
     let steps = sweep.map_or(1, |sweep| sweep.values.len());
     let label = shots(starts, sweep).map(|shot| shot.label.len()).max().unwrap_or(0);
     let size = [info.size.width, info.size.height];
@@ -361,12 +361,12 @@ fn warn_of_no_effect(arguments: &SampleArguments, info: &ModelInfo, starts: &[Sh
 }
 
 /// A direction, and the distances along it.
-struct Sweep {
+struct SweepValues {
     direction: Arc<Direction>,
     values: Vec<f32>,
 }
 
-impl Sweep {
+impl SweepValues {
     fn new(arguments: &SweepArguments, engine: &mut Engine, info: &ModelInfo) -> anyhow::Result<Option<Self>> {
         let Some(index) = arguments.direction else { return Ok(None) };
         let layers = arguments.layers.as_ref().unwrap_or(&LayerChoice::ALL).resolve(info)?;
@@ -376,7 +376,7 @@ impl Sweep {
             bail!("--direction: expected 0 to {} for {}, found {index}", set.len() - 1, info.name);
         };
         let values = export::sweep_values(arguments.from, arguments.to, arguments.steps as usize);
-        Ok(Some(Sweep { direction: direction.clone(), values }))
+        Ok(Some(SweepValues { direction: direction.clone(), values }))
     }
 
     /// The start, moved. A move that the start has along the direction already takes the value, so that none counts twice.

@@ -20,7 +20,7 @@ pub use sequence::{Sequence, SequenceStep, Shot, Sweep, render_sequence, sweep_v
 pub use series::{Older, SHEET, clear_for_series, files_of_series, frame_name};
 pub use sheet::{ContactSheet, sheet_columns};
 pub use sink::{FrameSink, SequenceFrame, ThreadSink};
-pub use weights::{Precision, write_weights};
+pub use weights::{NumberFormat, write_weights};
 
 use crate::files::WriteError;
 use crate::layout::LayoutError;

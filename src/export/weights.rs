@@ -16,25 +16,30 @@ use crate::progress::{Progress, Report};
 
 /// How numbers are stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Precision {
+pub enum NumberFormat {
     #[default]
     Single,
     /// Half the size; pictures differ by about one part in a thousand.
     Half,
 }
 
-impl Precision {
+impl NumberFormat {
     fn dtype(self) -> Dtype {
         match self {
-            Precision::Single => Dtype::F32,
-            Precision::Half => Dtype::F16,
+            NumberFormat::Single => Dtype::F32,
+            NumberFormat::Half => Dtype::F16,
         }
     }
 }
 
 /// Writes all tensors, one at a time, with what the file says of itself. All of it or nothing. Returns the file's length
 /// in bytes.
-pub fn write_weights(path: &Path, weights: &Weights, precision: Precision, report: Report) -> Result<u64, ExportError> {
+pub fn write_weights(
+    path: &Path,
+    weights: &Weights,
+    precision: NumberFormat,
+    report: Report,
+) -> Result<u64, ExportError> {
     let mut end = 0;
     let mut tensors = Vec::new();
     for (name, shape) in weights.shapes() {
@@ -70,10 +75,10 @@ fn header(weights: &Weights, tensors: Vec<(String, TensorInfo)>) -> Result<Strin
     serde_json::to_string(&metadata).map_err(SafeTensorError::from)
 }
 
-fn encode(tensor: &str, values: &[f32], precision: Precision) -> Result<Vec<u8>, ExportError> {
+fn encode(tensor: &str, values: &[f32], precision: NumberFormat) -> Result<Vec<u8>, ExportError> {
     match precision {
-        Precision::Single => Ok(values.iter().flat_map(|value| value.to_le_bytes()).collect()),
-        Precision::Half => {
+        NumberFormat::Single => Ok(values.iter().flat_map(|value| value.to_le_bytes()).collect()),
+        NumberFormat::Half => {
             if let Some(&value) = values.iter().find(|&&value| f16::from_f32(value).is_infinite()) {
                 return Err(ExportError::HalfRange { tensor: tensor.into(), value });
             }

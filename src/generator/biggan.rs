@@ -12,7 +12,7 @@ use super::biggan_blocks::{
     Attention, ConditionalNorm, DEFAULT_PSI, Embeddings, NormNames, Statistics, ToPicture, z_rows,
 };
 use super::info::LayerInfo;
-use super::layers::{Conv, Linear};
+use super::layers::{ConvLayer, Linear};
 use super::{Activation, Blueprint, Conditions, Facts, LoadError, Network, NoiseInput, Stage, Tally, problem};
 use crate::edit::{Truncation, Weighting};
 use crate::layout::{LayoutError, Weights};
@@ -148,8 +148,8 @@ struct BigGan {
 
 struct Block {
     norms: [ConditionalNorm; 2],
-    convs: [Conv; 2],
-    shortcut: Conv,
+    convs: [ConvLayer; 2],
+    shortcut: ConvLayer,
     attention: Option<Attention>,
 }
 
@@ -212,11 +212,11 @@ impl Block {
             Ok::<_, LoadError>((weight, Some(bias)))
         };
         let (weight, bias) = get("conv1", hidden, inputs, 3)?;
-        let conv1 = Conv::after_nearest_up(weight, [hidden, inputs], 4 << index, 1.0, bias, device);
+        let conv1 = ConvLayer::after_nearest_up(weight, [hidden, inputs], 4 << index, 1.0, bias, device);
         let (weight, bias) = get("conv2", outputs, hidden, 3)?;
-        let conv2 = Conv::for_side(weight, [outputs, hidden, 3], 8 << index, 1.0, bias, device);
+        let conv2 = ConvLayer::for_side(weight, [outputs, hidden, 3], 8 << index, 1.0, bias, device);
         let (weight, bias) = get("conv_sc", outputs, inputs, 1)?;
-        let shortcut = Conv::new(weight, [outputs, inputs, 1], 1.0, bias, device);
+        let shortcut = ConvLayer::new(weight, [outputs, inputs, 1], 1.0, bias, device);
         let mut attention = None;
         if has_attention {
             let names = ["theta.weight", "phi.weight", "g.weight", "o.weight", "gamma"];

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Tensor};
 
-use super::layers::{Conv, Linear, repeated, tensor};
+use super::layers::{ConvLayer, Linear, repeated, tensor};
 use super::{Conditions, LoadError, Tally};
 use crate::layout::{LayoutError, Weights};
 use crate::ops::{Norm, Place, attention};
@@ -170,11 +170,11 @@ impl ConditionalNorm {
 /// Self-attention (Zhang et al., ICML 2019), with keys and values pooled by two.
 pub(super) struct Attention {
     /// theta, phi and g, one after the other.
-    projections: Conv,
+    projections: ConvLayer,
     /// Outputs of theta and of phi.
     width: usize,
     /// Times gamma.
-    output: Conv,
+    output: ConvLayer,
 }
 
 impl Attention {
@@ -196,9 +196,9 @@ impl Attention {
         let shape = weights.shape(gamma).filter(|shape| shape.iter().product::<usize>() == 1).unwrap_or_default();
         let gamma = tally.get(weights, gamma, shape)?.first().copied().unwrap_or(0.0);
         Ok(Attention {
-            projections: Conv::new(projections, [2 * width + value_width, channels, 1], 1.0, None, device),
+            projections: ConvLayer::new(projections, [2 * width + value_width, channels, 1], 1.0, None, device),
             width,
-            output: Conv::new(output, [channels, value_width, 1], f64::from(gamma), None, device),
+            output: ConvLayer::new(output, [channels, value_width, 1], f64::from(gamma), None, device),
         })
     }
 
@@ -219,7 +219,7 @@ pub(super) struct ToPicture {
     statistics: Statistics,
     gain: Tensor<2>,
     bias: Tensor<2>,
-    conv: Conv,
+    conv: ConvLayer,
 }
 
 impl ToPicture {
@@ -241,7 +241,7 @@ impl ToPicture {
             statistics,
             gain: tensor(gain, [1, channels], device),
             bias: tensor(bias, [1, channels], device),
-            conv: Conv::new(weight, [outputs, channels, 3], 1.0, Some(conv_bias), device).for_picture(),
+            conv: ConvLayer::new(weight, [outputs, channels, 3], 1.0, Some(conv_bias), device).for_picture(),
         })
     }
 

@@ -11,7 +11,7 @@ use super::biggan_blocks::{
     Attention, ConditionalNorm, DEFAULT_PSI, Embeddings, NormNames, Statistics, ToPicture, z_rows,
 };
 use super::info::LayerInfo;
-use super::layers::{Conv, Linear};
+use super::layers::{ConvLayer, Linear};
 use super::{Activation, Blueprint, Conditions, Facts, LoadError, Network, NoiseInput, Stage, Tally, problem};
 use crate::edit::{Truncation, Weighting};
 use crate::layout::{LayoutError, Weights};
@@ -193,7 +193,7 @@ enum LoadedItem {
 
 struct Block {
     norms: Vec<ConditionalNorm>,
-    convs: Vec<Conv>,
+    convs: Vec<ConvLayer>,
 }
 
 impl BigGanDeep {
@@ -233,11 +233,18 @@ impl BigGanDeep {
                         let shape = [outputs, inputs, kernel, kernel];
                         let weight = tally.get(weights, &format!("{prefix}.conv_{j}.weight"), &shape)?;
                         let bias = Some(tally.get(weights, &format!("{prefix}.conv_{j}.bias"), &[outputs])?);
-                        Ok::<Conv, LoadError>(match up {
-                            true => {
-                                Conv::after_nearest_up(weight, [outputs, inputs], resolution / 2, 1.0, bias, device)
+                        Ok::<ConvLayer, LoadError>(match up {
+                            true => ConvLayer::after_nearest_up(
+                                weight,
+                                [outputs, inputs],
+                                resolution / 2,
+                                1.0,
+                                bias,
+                                device,
+                            ),
+                            false => {
+                                ConvLayer::for_side(weight, [outputs, inputs, kernel], resolution, 1.0, bias, device)
                             }
-                            false => Conv::for_side(weight, [outputs, inputs, kernel], resolution, 1.0, bias, device),
                         })
                     };
                     let convs = vec![

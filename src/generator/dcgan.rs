@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 
 use super::info::LayerInfo;
-use super::layers::{Conv, Linear};
+use super::layers::{ConvLayer, Linear};
 use super::{Activation, Blueprint, Conditions, Facts, LoadError, Network, NoiseInput, Stage, Tally, problem};
 use crate::edit::Weighting;
 use crate::layout::{LayoutError, Weights};
@@ -77,7 +77,7 @@ struct Dcgan {
     first: Linear,
     first_channels: usize,
     /// Transposed convolutions with their folded batch norms.
-    rest: Vec<Conv>,
+    rest: Vec<ConvLayer>,
     style_rows: StyleRows,
 }
 
@@ -103,7 +103,7 @@ impl Dcgan {
                 let layer = Linear::new(columns_to_rows(&weight, inputs), bias, (1.0, 1.0), device);
                 first = Some((layer, outputs, StyleRows { values: columns_to_rows(&stored, inputs), dim: inputs }));
             } else {
-                let conv = Conv::transposed(&weight, [inputs, outputs], Some(bias), device);
+                let conv = ConvLayer::transposed(&weight, [inputs, outputs], Some(bias), device);
                 rest.push(if is_last { conv.for_picture() } else { conv.with_activation(0.0) });
             }
             inputs = outputs;

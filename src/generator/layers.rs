@@ -25,7 +25,7 @@ pub(super) fn lrelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 }
 
 /// A convolution with zero padding that keeps the size, or doubles it.
-pub(super) struct Conv {
+pub(super) struct ConvLayer {
     op: Op,
     after: After,
 }
@@ -36,13 +36,13 @@ enum Op {
     Double(ops::ConvTranspose),
 }
 
-impl Conv {
+impl ConvLayer {
     /// From a stored `[outputs, inputs, k, k]` weight with k 1 or 3, scaled once by `gain`, and the bias as it is.
     pub(super) fn new(weight: Vec<f32>, shape: [usize; 3], gain: f64, bias: Option<Vec<f32>>, device: &Place) -> Self {
-        Conv::for_side(weight, shape, 0, gain, bias, device)
+        ConvLayer::for_side(weight, shape, 0, gain, bias, device)
     }
 
-    /// As [`Conv::new`], in the form that is fastest for maps of that width and height.
+    /// As [`ConvLayer::new`], in the form that is fastest for maps of that width and height.
     pub(super) fn for_side(
         mut weight: Vec<f32>,
         shape: [usize; 3],
@@ -52,7 +52,7 @@ impl Conv {
         device: &Place,
     ) -> Self {
         scale(&mut weight, gain);
-        Conv { op: Op::Same(ops::Conv::for_side(&weight, shape, side, device)), after: only_bias(bias, device) }
+        ConvLayer { op: Op::Same(ops::Conv::for_side(&weight, shape, side, device)), after: only_bias(bias, device) }
     }
 
     /// Nearest up-sampling by two, then correlation with a stored `[outputs, inputs, 3, 3]` weight, in
@@ -66,13 +66,13 @@ impl Conv {
         device: &Place,
     ) -> Self {
         scale(&mut weight, gain);
-        Conv {
+        ConvLayer {
             op: Op::Nearest(ops::ConvNearestUp::for_side(&weight, shape, side, device)),
             after: only_bias(bias, device),
         }
     }
 
-    /// As [`Conv::after_nearest_up`] with the kernel flipped in both axes: the "fused" up-sampling of PGGAN and StyleGAN.
+    /// As [`ConvLayer::after_nearest_up`] with the kernel flipped in both axes: the "fused" up-sampling of PGGAN and StyleGAN.
     pub(super) fn fused_up(
         mut weight: Vec<f32>,
         shape: [usize; 2],
@@ -82,12 +82,12 @@ impl Conv {
         device: &Place,
     ) -> Self {
         weight.as_chunks_mut::<9>().0.iter_mut().for_each(|kernel| kernel.reverse());
-        Conv::after_nearest_up(weight, shape, side, gain, bias, device)
+        ConvLayer::after_nearest_up(weight, shape, side, gain, bias, device)
     }
 
     /// Transposed convolution of stride 2 with a stored `[inputs, outputs, 4, 4]` weight, padding 1.
     pub(super) fn transposed(weight: &[f32], shape: [usize; 2], bias: Option<Vec<f32>>, device: &Place) -> Self {
-        Conv { op: Op::Double(ops::ConvTranspose::new(weight, shape, device)), after: only_bias(bias, device) }
+        ConvLayer { op: Op::Double(ops::ConvTranspose::new(weight, shape, device)), after: only_bias(bias, device) }
     }
 
     /// With `max(x, slope x)` after the bias.
@@ -107,7 +107,7 @@ impl Conv {
         self.forward_residual(x, None, None)
     }
 
-    /// As [`Conv::forward`], with the surroundings of [`ops::Conv::forward_residual`].
+    /// As [`ConvLayer::forward`], with the surroundings of [`ops::Conv::forward_residual`].
     pub(super) fn forward_residual(&self, x: Tensor<4>, norm: Option<Norm>, shortcut: Option<Tensor<4>>) -> Tensor<4> {
         match &self.op {
             Op::Same(conv) => conv.forward_residual(x, norm, shortcut, &self.after),

@@ -10,7 +10,7 @@ use std::f64::consts::SQRT_2;
 use burn::tensor::{Device, Tensor};
 
 use super::info::LayerInfo;
-use super::layers::{Conv, Growth, Linear, lrelu, tensor};
+use super::layers::{ConvLayer, Growth, Linear, lrelu, tensor};
 use super::{
     Activation, Blueprint, Conditions, Facts, Label, LoadError, Network, NoiseInput, ReadBackError, Stage, Tally,
     problem, read_back,
@@ -95,9 +95,9 @@ struct Pggan {
 
 struct Block {
     /// Doubles the size; absent in the 4x4 block.
-    up: Option<Conv>,
-    conv: Conv,
-    rgb: Conv,
+    up: Option<ConvLayer>,
+    conv: ConvLayer,
+    rgb: ConvLayer,
 }
 
 impl Pggan {
@@ -114,13 +114,13 @@ impl Pggan {
         let first = Linear::new(rows, bias, gains, device);
         let style_rows = StyleRows { values: of_z, dim: z_dim };
         let mut blocks = Vec::new();
-        let mut conv = |n: usize, shape @ [outputs, inputs]: [usize; 2], up: bool| -> Result<Conv, LoadError> {
+        let mut conv = |n: usize, shape @ [outputs, inputs]: [usize; 2], up: bool| -> Result<ConvLayer, LoadError> {
             let weight = tally.get(weights, &format!("layer{n}.weight"), &[outputs, inputs, 3, 3])?;
             let bias = Some(tally.get(weights, &format!("layer{n}.bias"), &[outputs])?);
             let gain = SQRT_2 / (9.0 * inputs as f64).sqrt();
             let conv = match up {
-                true => Conv::after_nearest_up(weight, shape, 2 << (n / 2), gain, bias, device),
-                false => Conv::for_side(weight, [outputs, inputs, 3], 4 << (n / 2), gain, bias, device),
+                true => ConvLayer::after_nearest_up(weight, shape, 2 << (n / 2), gain, bias, device),
+                false => ConvLayer::for_side(weight, [outputs, inputs, 3], 4 << (n / 2), gain, bias, device),
             };
             Ok(conv.with_activation(0.2))
         };
@@ -134,7 +134,7 @@ impl Pggan {
             let weight = tally.get(weights, &format!("output{b}.weight"), &[outputs, inputs, 1, 1])?;
             let bias = tally.get(weights, &format!("output{b}.bias"), &[outputs])?;
             let gain = 1.0 / (inputs as f64).sqrt();
-            let rgb = Conv::new(weight, [outputs, inputs, 1], gain, Some(bias), device).for_picture();
+            let rgb = ConvLayer::new(weight, [outputs, inputs, 1], gain, Some(bias), device).for_picture();
             blocks.push(Block { up, conv, rgb });
         }
         let lod = tally.find(weights, "lod", &[])?.and_then(|lod| lod.first().copied()).unwrap_or(0.0);
@@ -178,7 +178,7 @@ impl Network for Pggan {
             None => (self.first_map(codes[0].clone(), conditions), None),
         };
         if self.growth.runs(stage) {
-            let layer = |x, conv: &Conv| conv.forward(pixel_norm(x));
+            let layer = |x, conv: &ConvLayer| conv.forward(pixel_norm(x));
             x = block.up.iter().chain([&block.conv]).fold(x, layer);
         }
         let picture = self.growth.picture(stage, before, || block.rgb.forward(pixel_norm(x.clone())));

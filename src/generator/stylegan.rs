@@ -11,7 +11,7 @@ use std::f64::consts::SQRT_2;
 use burn::tensor::Tensor;
 
 use super::info::LayerInfo;
-use super::layers::{Conv, Growth, Linear, repeated, tensor};
+use super::layers::{ConvLayer, Growth, Linear, repeated, tensor};
 use super::mapping::{Mapping, MappingConfig, MeanCodes};
 use super::{
     Activation, Blueprint, Conditions, Facts, Label, LayerNoise, LoadError, Network, NoiseInput, ReadBackError, Stage,
@@ -102,7 +102,7 @@ struct Block {
     /// The block's two layers; the first one of the 4x4 block has no convolution.
     layers: [Layer; 2],
     /// Always there in the last block.
-    rgb: Option<Conv>,
+    rgb: Option<ConvLayer>,
 }
 
 impl StyleGan {
@@ -128,7 +128,7 @@ impl StyleGan {
                 let weight = tally.get(weights, &format!("{name}.weight"), &[outputs, channels, 1, 1])?;
                 let bias = tally.get(weights, &format!("{name}.bias"), &[outputs])?;
                 let gain = 1.0 / (channels as f64).sqrt();
-                rgb = Some(Conv::new(weight, [outputs, channels, 1], gain, Some(bias), device).for_picture());
+                rgb = Some(ConvLayer::new(weight, [outputs, channels, 1], gain, Some(bias), device).for_picture());
             }
             blocks.push(Block { layers: [first, second], rgb });
         }
@@ -209,11 +209,11 @@ impl LayerLoader<'_, '_> {
                 let weight = get("weight", &[outputs, inputs, 3, 3])?;
                 let gain = SQRT_2 / (9.0 * inputs as f64).sqrt();
                 Some(match up {
-                    false => Conv::for_side(weight, [outputs, inputs, 3], r, gain, early_bias, device),
+                    false => ConvLayer::for_side(weight, [outputs, inputs, 3], r, gain, early_bias, device),
                     true if r < FUSED_FROM => {
-                        Conv::after_nearest_up(weight, [outputs, inputs], r / 2, gain, early_bias, device)
+                        ConvLayer::after_nearest_up(weight, [outputs, inputs], r / 2, gain, early_bias, device)
                     }
-                    true => Conv::fused_up(weight, [outputs, inputs], r / 2, gain, early_bias, device),
+                    true => ConvLayer::fused_up(weight, [outputs, inputs], r / 2, gain, early_bias, device),
                 })
             }
         };
@@ -235,7 +235,7 @@ impl LayerLoader<'_, '_> {
 
 /// Convolution, noise, bias, activation, and adaptive instance normalisation.
 struct Layer {
-    conv: Option<Conv>,
+    conv: Option<ConvLayer>,
     after: StyleLayer,
     /// `[1, 1, r, r]`, if the file has it
     noise_const: Option<Tensor<4>>,

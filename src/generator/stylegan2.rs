@@ -11,7 +11,7 @@ use std::f64::consts::{FRAC_1_SQRT_2, SQRT_2};
 use burn::tensor::Tensor;
 
 use super::info::LayerInfo;
-use super::layers::{Conv, Linear, repeated, tensor};
+use super::layers::{ConvLayer, Linear, repeated, tensor};
 use super::mapping::{Mapping, MappingConfig, MeanCodes};
 use super::{
     Activation, Blueprint, Conditions, Facts, Label, LayerNoise, LoadError, Network, NoiseInput, ReadBackError, Stage,
@@ -168,7 +168,7 @@ struct Block {
     up: Option<StyledConv>,
     conv: StyledConv,
     /// The residual architecture's 1x1 convolution before up-sampling.
-    skip: Option<Conv>,
+    skip: Option<ConvLayer>,
     rgb: Option<ToRgb>,
 }
 
@@ -197,7 +197,13 @@ impl StyleGan2 {
                     scale = FRAC_1_SQRT_2;
                     let weight =
                         loader.tally.get(weights, &format!("{prefix}.skip.weight"), &[channels, inputs, 1, 1])?;
-                    skip = Some(Conv::new(weight, [channels, inputs, 1], scale / (inputs as f64).sqrt(), None, device));
+                    skip = Some(ConvLayer::new(
+                        weight,
+                        [channels, inputs, 1],
+                        scale / (inputs as f64).sqrt(),
+                        None,
+                        device,
+                    ));
                 }
             }
             let (conv, rows) = loader.conv(&format!("{prefix}.conv1"), [channels, channels], false, scale)?;

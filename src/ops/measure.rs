@@ -191,7 +191,7 @@ impl<'a> Bench<'a> {
         let shape = [channels, channels, 3];
         let (x, style) = (self.random([1, channels, side, side]), Some(self.random([1, channels])));
         let convs = self.in_each_precision(&x, |place| {
-            let tiled = gpu::is_able(self.device).then(|| gpu::Conv::new(&weight, shape, place));
+            let tiled = gpu::is_able(self.device).then(|| gpu::TiledConv::new(&weight, shape, place));
             (Conv::for_side(&weight, shape, side, place), tiled)
         });
         let matrices = self

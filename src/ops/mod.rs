@@ -16,7 +16,7 @@ mod residual;
 mod upsample;
 
 pub use area::area_mean;
-pub use cpu::{Gram, Plan as FilterPlan};
+pub use cpu::{FilterPlan, Gram};
 pub use gpu::MatrixUnits;
 pub use linear::{Demodulation, Linear};
 pub use nearest::ConvNearestUp;
@@ -75,7 +75,7 @@ impl After {
 }
 
 /// Convolution with a 3x3 or 1x1 kernel, stride 1, zero padding that keeps the size, input channels scaled by a style.
-pub struct Conv(Form<cpu::PackedConv, gpu::Conv>);
+pub struct Conv(Form<cpu::PackedConv, gpu::TiledConv>);
 
 /// Transposed 3x3 convolution of stride 2 followed by the filter [1,3,3,1] x [1,3,3,1] / 16, which doubles the size
 /// (StyleGAN2, `upsample_conv_2d`).
@@ -114,7 +114,7 @@ impl Conv {
         let place = place.into();
         if gpu::is_able(&place) {
             let matrix = gpu::MatrixConv::same(weight, shape, gpu::By::Side(side), &place);
-            return Conv(Form::on_gpu(matrix, || gpu::Conv::new(weight, shape, &place)));
+            return Conv(Form::on_gpu(matrix, || gpu::TiledConv::new(weight, shape, &place)));
         }
         if !is_cpu(&place) {
             return Self::of_tensors(weight, shape, &place);

@@ -134,7 +134,7 @@ pub(super) fn on_host(x: Tensor<4>, around: Around, after: &After, packed: &impl
             scale: scale_before.as_ref().map(|scale| scale.sample(sample, n)),
             offset: offset_before.as_ref().map(|offset| offset.sample(sample, n)),
         };
-        let after = cpu::After {
+        let after = cpu::AfterSums {
             scale: scale.as_ref().map(|scale| scale.sample(sample, n)),
             bias: bias.as_ref().map(Host::values),
             noise: noise.as_ref().map(|noise| noise.own_or_shared(sample, result_height * result_width)),

@@ -62,7 +62,7 @@ struct EngineThread<'a> {
 }
 
 /// How an attempt ended that did not fail.
-enum Answer {
+enum JobAnswer {
     Last(EventKind),
     /// A model that takes the place of the open one, and what is said then.
     Opened(Box<OpenModel>, EventKind),
@@ -127,18 +127,18 @@ impl<'a> EngineThread<'a> {
     }
 
     /// Says how an attempt ended. True if the job goes on.
-    fn close(&mut self, work: Work, outcome: Result<Answer, Trouble>) -> bool {
+    fn close(&mut self, work: Work, outcome: Result<JobAnswer, Trouble>) -> bool {
         let kind = match outcome {
-            Ok(Answer::Unfinished) => {
+            Ok(JobAnswer::Unfinished) => {
                 self.shared.give_back(work);
                 return true;
             }
-            Ok(Answer::Opened(model, kind)) => {
+            Ok(JobAnswer::Opened(model, kind)) => {
                 self.reported.remove(&work.id);
                 self.put_in_place(work.id, *model, kind);
                 return false;
             }
-            Ok(Answer::Last(kind)) => kind,
+            Ok(JobAnswer::Last(kind)) => kind,
             Err(Trouble::Cancelled) => EventKind::Cancelled,
             Err(Trouble::Failed(failure)) => EventKind::Failed(failure),
             Err(Trouble::Suspect(reason)) => EventKind::Failed(Failure {
@@ -151,7 +151,7 @@ impl<'a> EngineThread<'a> {
         false
     }
 
-    fn attempt(&mut self, work: &mut Work) -> Result<Answer, Trouble> {
+    fn attempt(&mut self, work: &mut Work) -> Result<JobAnswer, Trouble> {
         // A panic is logged with it.
         let _doing = tracing::info_span!("engine", job = ?work.job).entered();
         // burn and wgpu report lost devices and exhausted memory by panicking. Engines stay sound: a stage's output is
@@ -177,7 +177,7 @@ impl<'a> EngineThread<'a> {
         self.announce_device();
     }
 
-    fn perform(&mut self, work: &mut Work) -> Result<Answer, Trouble> {
+    fn perform(&mut self, work: &mut Work) -> Result<JobAnswer, Trouble> {
         let Work { id, job, cancel, begun, keeps_turn } = work;
         if let Some(model) = job.model() {
             self.reopen_if_lost(*id, model, cancel)?;
@@ -187,7 +187,7 @@ impl<'a> EngineThread<'a> {
             Job::Store(precision) => self.store(*id, *precision, cancel),
             Job::Factorize { model, layers, weighting } => {
                 let basis = self.engine(*model)?.factorize(layers, *weighting)?;
-                Ok(Answer::Last(EventKind::Factorized(Arc::new(DirectionSet::from(&*basis)))))
+                Ok(JobAnswer::Last(EventKind::Factorized(Arc::new(DirectionSet::from(&*basis)))))
             }
             Job::Render { model, view, edit } => self.render(*id, *model, *view, edit, begun),
             Job::Tiles { model, base, side, exact, wanted } => {
@@ -198,12 +198,12 @@ impl<'a> EngineThread<'a> {
             Job::Run { model, task } => match task.step(self.engine(*model)?) {
                 Ok(Step::More(progress)) => {
                     self.report(*id, progress);
-                    Ok(Answer::Unfinished)
+                    Ok(JobAnswer::Unfinished)
                 }
-                Ok(Step::Done(outcome)) => Ok(Answer::Last(EventKind::Done(outcome))),
+                Ok(Step::Done(outcome)) => Ok(JobAnswer::Last(EventKind::Done(outcome))),
                 Err(error) if matches!(error.render(), Some(RenderError::Interrupted)) => {
                     *keeps_turn = true;
-                    Ok(Answer::Unfinished)
+                    Ok(JobAnswer::Unfinished)
                 }
                 Err(error) => Err(error.into()),
             },
@@ -228,7 +228,7 @@ impl<'a> EngineThread<'a> {
         Ok(())
     }
 
-    fn store(&mut self, id: JobId, precision: Precision, cancel: &CancelToken) -> Result<Answer, Trouble> {
+    fn store(&mut self, id: JobId, precision: Precision, cancel: &CancelToken) -> Result<JobAnswer, Trouble> {
         let device = self.device.clone().with_precision(precision);
         let is_other = device.place().precision() != self.device.place().precision();
         let open = self.open.as_ref().filter(|_| is_other).map(|open| (open.source.clone(), open.recipe.clone()));
@@ -238,7 +238,7 @@ impl<'a> EngineThread<'a> {
             None => {
                 self.device = device;
                 self.announce_device();
-                Ok(Answer::Last(EventKind::Stored))
+                Ok(JobAnswer::Last(EventKind::Stored))
             }
         }
     }
@@ -251,7 +251,7 @@ impl<'a> EngineThread<'a> {
         source: Source,
         recipe: Option<Box<Recipe>>,
         cancel: &CancelToken,
-    ) -> Result<Answer, Trouble> {
+    ) -> Result<JobAnswer, Trouble> {
         let start = Instant::now();
         let mut engine = engine_on(device, self.shared);
         self.views_wait = false;
@@ -262,7 +262,7 @@ impl<'a> EngineThread<'a> {
         };
         let info = engine.open_as(&source, json(recipe.as_deref()).as_deref(), &mut report)?;
         let kind = EventKind::Opened { info, source: source.clone(), took: start.elapsed() };
-        Ok(Answer::Opened(Box::new(OpenModel { id: ModelId::opened_by(id), engine, source, recipe }), kind))
+        Ok(JobAnswer::Opened(Box::new(OpenModel { id: ModelId::opened_by(id), engine, source, recipe }), kind))
     }
 
     /// An opened model takes the place of the one before, unless it was cancelled.
@@ -304,7 +304,7 @@ impl<'a> EngineThread<'a> {
         view: ViewId,
         edit: &Edit,
         begun: &mut Option<Begun>,
-    ) -> Result<Answer, Trouble> {
+    ) -> Result<JobAnswer, Trouble> {
         let start = Instant::now();
         let begun = begun.get_or_insert(Begun { at: start, stages_run: 0 });
         let (shared, is_slow, device) = (self.shared, self.is_slow, self.device.device().clone());
@@ -334,14 +334,14 @@ impl<'a> EngineThread<'a> {
         let rendered = EventKind::Rendered { view, frame: frame(&info, edit, &picture, took, stages_run, image) };
         if picture.is_exact() {
             self.is_slow = took > PREVIEW_AFTER || is_slow && begun.stages_run < stages;
-            return Ok(Answer::Last(rendered));
+            return Ok(JobAnswer::Last(rendered));
         }
         self.shared.say(id, rendered);
-        Ok(Answer::Unfinished)
+        Ok(JobAnswer::Unfinished)
     }
 
     /// Says which tiles one pass has made, and takes them off those that are wanted.
-    fn hand_over(&self, id: JobId, wanted: &mut Vec<Edit>, tiles: Vec<(usize, TileResult)>) -> Answer {
+    fn hand_over(&self, id: JobId, wanted: &mut Vec<Edit>, tiles: Vec<(usize, TileResult)>) -> JobAnswer {
         let mut wanted_still: Vec<Option<Edit>> = std::mem::take(wanted).into_iter().map(Some).collect();
         let made = tiles.into_iter().filter_map(|(at, tile)| {
             let edit = wanted_still.get_mut(at)?.take()?;
@@ -351,10 +351,10 @@ impl<'a> EngineThread<'a> {
         wanted.extend(wanted_still.into_iter().flatten());
         let kind = EventKind::Tiles { made, left: wanted.len() };
         if kind.is_last() {
-            return Answer::Last(kind);
+            return JobAnswer::Last(kind);
         }
         self.shared.say(id, kind);
-        Answer::Unfinished
+        JobAnswer::Unfinished
     }
 
     /// Says how far a job is, unless it was said just now.

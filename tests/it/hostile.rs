@@ -237,7 +237,7 @@ fn converted_files_open_whatever_the_length_of_their_header() {
     for title in (0..1000).step_by(8) {
         let mut weights = sefa_studio::layout::detect(Checkpoint::open(&small, &mut silent).unwrap()).unwrap();
         weights.metadata.insert("title".into(), "t".repeat(title));
-        export::write_weights(&out, &weights, export::Precision::Single, &mut silent).unwrap();
+        export::write_weights(&out, &weights, export::NumberFormat::Single, &mut silent).unwrap();
         lengths.push(u64::from_le_bytes(fs::read(&out).unwrap()[..8].try_into().unwrap()));
         let opened = Checkpoint::open(&out, &mut silent).unwrap();
         assert_eq!(opened.container, Container::Safetensors, "header of {:?} bytes", lengths.last());

@@ -58,7 +58,7 @@ impl Folded {
         Some(bias.iter().zip(factor).zip(offset).map(|((b, f), o)| b * f + o).collect())
     }
 
-    pub(super) fn on(&self, conv: layers::Conv) -> Op {
+    pub(super) fn on(&self, conv: layers::ConvLayer) -> Op {
         Op::Conv(match self.slope {
             Some(slope) => conv.with_activation(slope),
             None => conv,
@@ -210,11 +210,11 @@ impl Builder<'_, '_> {
         let bias = folded.apply(&mut values, inputs * height * width, bias, outputs);
         let side = from[1].max(from[2]);
         if doubled {
-            let layer = layers::Conv::after_nearest_up(values, [outputs, inputs], side, 1.0, bias, self.place);
+            let layer = layers::ConvLayer::after_nearest_up(values, [outputs, inputs], side, 1.0, bias, self.place);
             return Ok(vec![folded.on(layer)]);
         }
         if self.is_plain(conv, 3)? || self.is_plain(conv, 1)? {
-            let layer = layers::Conv::for_side(values, [outputs, inputs, height], side, 1.0, bias, self.place);
+            let layer = layers::ConvLayer::for_side(values, [outputs, inputs, height], side, 1.0, bias, self.place);
             return Ok(vec![folded.on(layer)]);
         }
         let [top, bottom, left, right] = conv.padding;

@@ -23,7 +23,7 @@ pub(super) enum Op {
         to: Shape,
     },
     /// On our own operators.
-    Conv(layers::Conv),
+    Conv(layers::ConvLayer),
     /// On burn's, with a bias `[1, C, 1, 1]`.
     Correlate {
         weight: Tensor<4>,

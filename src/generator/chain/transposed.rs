@@ -50,7 +50,7 @@ impl Builder<'_, '_> {
                     to[4 * (at / width + offsets[0]) + at % width + offsets[1]] = *value;
                 }
             }
-            let layer = layers::Conv::transposed(&spread, [inputs, outputs], bias, self.place);
+            let layer = layers::ConvLayer::transposed(&spread, [inputs, outputs], bias, self.place);
             return Ok(vec![folded.on(layer)]);
         }
         // Correlation with the kernel turned round.
@@ -58,7 +58,7 @@ impl Builder<'_, '_> {
         let kernels = (0..outputs).flat_map(|o| (0..inputs).map(move |i| at(o, i)));
         let turned = kernels.flat_map(|at| values[at..at + height * width].iter().rev().copied()).collect();
         let side = from[1].max(from[2]);
-        let layer = layers::Conv::for_side(turned, [outputs, inputs, height], side, 1.0, bias, self.place);
+        let layer = layers::ConvLayer::for_side(turned, [outputs, inputs, height], side, 1.0, bias, self.place);
         Ok(vec![folded.on(layer)])
     }
 

@@ -70,20 +70,24 @@ struct Run<'a> {
 }
 
 /// The layers of a model and its own name.
-struct Model<'a> {
+struct ModelConfig<'a> {
     layers: &'a [Json],
     config: &'a Json,
     sequential: bool,
 }
 
-impl<'a> Model<'a> {
-    fn of(json: &'a Json) -> Option<Model<'a>> {
+impl<'a> ModelConfig<'a> {
+    fn of(json: &'a Json) -> Option<ModelConfig<'a>> {
         let class = text(json, "class_name")?;
         let config = json.get("config")?;
         // Early versions keep the layers of sequential models in the place of the config.
         let layers = config.get("layers").unwrap_or(config).as_array()?;
         let sequential = class == "Sequential";
-        (sequential || matches!(class, "Functional" | "Model")).then_some(Model { layers, config, sequential })
+        (sequential || matches!(class, "Functional" | "ModelConfig")).then_some(ModelConfig {
+            layers,
+            config,
+            sequential,
+        })
     }
 }
 
@@ -102,7 +106,7 @@ fn name(layer: &Json) -> &str {
 
 impl Run<'_> {
     fn network(&mut self, json: &Json, width: Width) -> Flowing<Flow> {
-        let Some(model) = Model::of(json) else {
+        let Some(model) = ModelConfig::of(json) else {
             let class = text(json, "class_name").unwrap_or("without a class");
             return unknown(format!("a Keras model of class {class:.80}, whose layers its JSON does not say"));
         };
@@ -114,7 +118,7 @@ impl Run<'_> {
         self.model(&model, inputs, 0)
     }
 
-    fn model(&mut self, model: &Model<'_>, inputs: Vec<Flow>, depth: usize) -> Flowing<Flow> {
+    fn model(&mut self, model: &ModelConfig<'_>, inputs: Vec<Flow>, depth: usize) -> Flowing<Flow> {
         if depth > MAX_DEPTH {
             return unknown(format!("models within models, deeper than {MAX_DEPTH}"));
         }
@@ -128,7 +132,7 @@ impl Run<'_> {
         result
     }
 
-    fn sequential(&mut self, model: &Model<'_>, inputs: Vec<Flow>, depth: usize) -> Flowing<Flow> {
+    fn sequential(&mut self, model: &ModelConfig<'_>, inputs: Vec<Flow>, depth: usize) -> Flowing<Flow> {
         let Ok([mut flow]) = <[Flow; 1]>::try_from(inputs) else {
             return unknown("a sequential model of several inputs");
         };
@@ -138,7 +142,7 @@ impl Run<'_> {
         Ok(flow)
     }
 
-    fn functional(&mut self, model: &Model<'_>, inputs: Vec<Flow>, depth: usize) -> Flowing<Flow> {
+    fn functional(&mut self, model: &ModelConfig<'_>, inputs: Vec<Flow>, depth: usize) -> Flowing<Flow> {
         let mut inputs = input_names(model).into_iter().zip(inputs).collect::<HashMap<&str, Flow>>();
         // By name and number of the use: a shared layer is used several times.
         let mut values: HashMap<(&str, usize), Flow> = HashMap::new();
@@ -173,7 +177,7 @@ impl Run<'_> {
         if self.layers > MAX_LAYERS {
             return unknown(format!("more than {MAX_LAYERS} layers"));
         }
-        if let Some(model) = Model::of(layer) {
+        if let Some(model) = ModelConfig::of(layer) {
             self.names.descend(name(layer));
             let flow = self.model(&model, inputs, depth + 1);
             self.names.ascend();
@@ -201,14 +205,14 @@ fn input_shape(layer: &Json) -> Option<Vec<Option<usize>>> {
     Some(axes.filter(|axis| axis.is_none_or(|axis| axis < 1 << 24)).collect())
 }
 
-fn input_names<'a>(model: &Model<'a>) -> Vec<&'a str> {
+fn input_names<'a>(model: &ModelConfig<'a>) -> Vec<&'a str> {
     let mut inputs = Vec::new();
     histories(model.config.get("input_layers").unwrap_or(&Json::Null), 0, &mut inputs);
     inputs.into_iter().map(|(name, _)| name).collect()
 }
 
 /// Where the code and the class come in.
-fn functional_inputs(model: &Model<'_>, width: Width) -> Flowing<Vec<Flow>> {
+fn functional_inputs(model: &ModelConfig<'_>, width: Width) -> Flowing<Vec<Flow>> {
     let names = input_names(model);
     let layer = |wanted: &str| model.layers.iter().find(|layer| name(layer) == wanted);
     // What is looked up in a table is a class.

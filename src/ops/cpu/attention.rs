@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use rayon::prelude::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
 
-use super::Packed;
+use super::PackedGroups;
 use super::kernel::{Input, OUTPUTS, accumulate, widest};
 use super::memory::{Buffer, Disjoint, fresh};
 
@@ -13,7 +13,7 @@ const QUERIES: usize = 64;
 
 /// A thread's buffers, kept from block to block.
 #[derive(Default)]
-struct Scratch {
+struct AttentionScratch {
     /// `[width, QUERIES]`
     queries: Buffer,
     /// Scores, then weights, `[keys, QUERIES]`.
@@ -23,7 +23,7 @@ struct Scratch {
 }
 
 thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
+    static SCRATCH: RefCell<AttentionScratch> = RefCell::default();
 }
 
 /// `softmax(theta^T phi) g^T` of one sample, with `phi` and `g` pooled by two (the largest of each 2x2).
@@ -36,14 +36,14 @@ pub(crate) fn attention(map: &[f32], size: [usize; 2], width: usize) -> Vec<f32>
     let channels = map.len() / pixels - 2 * width;
     let phi = pool(&map[width * pixels..2 * width * pixels], size);
     let g = pool(&map[2 * width * pixels..], size);
-    let phi = Packed::new([keys, width, 1], |key, i, _| phi[i * keys + key]);
-    let g = Packed::new([channels, keys, 1], |channel, key, _| g[channel * keys + key]);
+    let phi = PackedGroups::new([keys, width, 1], |key, i, _| phi[i * keys + key]);
+    let g = PackedGroups::new([channels, keys, 1], |channel, key, _| g[channel * keys + key]);
     let mut result = fresh(channels * pixels);
     let target = Disjoint::new(&mut result);
     (0..pixels.div_ceil(QUERIES)).into_par_iter().with_max_len(1).for_each(|block| {
         let first = block * QUERIES;
         let count = QUERIES.min(pixels - first);
-        SCRATCH.with_borrow_mut(|Scratch { queries, weights, sums }| {
+        SCRATCH.with_borrow_mut(|AttentionScratch { queries, weights, sums }| {
             let queries = queries.take(width * QUERIES);
             let sums = sums.take(OUTPUTS * QUERIES);
             for (to, from) in queries.chunks_exact_mut(QUERIES).zip(map.chunks_exact(pixels)) {
@@ -79,7 +79,7 @@ pub(crate) fn attention(map: &[f32], size: [usize; 2], width: usize) -> Vec<f32>
 }
 
 /// Hands each group of 8 outputs of a product, `[8, QUERIES]`, to `take`. `values` is `[inputs, QUERIES]`.
-fn product(values: &[f32], packed: &Packed, mut take: impl FnMut(usize, &[f32]), sums: &mut [f32]) {
+fn product(values: &[f32], packed: &PackedGroups, mut take: impl FnMut(usize, &[f32]), sums: &mut [f32]) {
     let input = Input { values, plane: QUERIES, channels: packed.inputs, first: 0, taps: &[0] };
     for group in 0..packed.groups() {
         accumulate(&input, packed.group(group), sums, QUERIES, QUERIES);

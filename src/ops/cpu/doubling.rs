@@ -10,7 +10,7 @@ use super::doubling_tiles::{double_tiles, pack_doubling};
 use super::kernel::{OUTPUTS, POSITIONS, accumulate, widest};
 use super::memory::{Disjoint, Source, fresh};
 use super::tiles::PackedTiles;
-use super::{After, Before, Convolve, Packed, Parts, STRIP_BYTES, Scratch};
+use super::{AfterSums, Before, ConvScratch, Convolve, PackedGroups, Parts, STRIP_BYTES};
 
 /// Weights of a convolution that doubles the size, in the form that suits its maps.
 ///
@@ -75,7 +75,7 @@ impl Convolve for PackedUp {
         size.map(|length| 2 * length)
     }
 
-    fn conv(&self, x: Cow<[f32]>, size: [usize; 2], before: Before, after: After) -> Vec<f32> {
+    fn conv(&self, x: Cow<[f32]>, size: [usize; 2], before: Before, after: AfterSums) -> Vec<f32> {
         match self {
             PackedUp::Direct(phases, filter) => double(&x, size, before, phases, *filter, after),
             PackedUp::Tiles(packed, filter) => double_tiles(&x, size, before, packed, *filter, after),
@@ -145,7 +145,7 @@ widest! {
 /// The four kernels of a transposed convolution of stride 2: one per parity of output row and column.
 pub(crate) struct Phases {
     /// (even, even), (even, odd), (odd, even), (odd, odd)
-    phases: [Packed; 4],
+    phases: [PackedGroups; 4],
     /// Where the taps of each read: (row, column), relative to the position.
     taps: [Vec<(isize, isize)>; 4],
 }
@@ -165,7 +165,7 @@ impl Phases {
             reach[phase / 2].iter().flat_map(|&y| reach[phase % 2].iter().map(move |&x| (y, x))).collect()
         });
         let phases = pairs.each_ref().map(|pairs| {
-            Packed::new([outputs, inputs, pairs.len()], |o, i, tap| {
+            PackedGroups::new([outputs, inputs, pairs.len()], |o, i, tap| {
                 let ((y, _), (x, _)) = pairs[tap];
                 weight(o, i, y * k + x)
             })
@@ -187,7 +187,7 @@ fn double(
     before: Before,
     packed: &Phases,
     filter: Option<Filter>,
-    after: After,
+    after: AfterSums,
 ) -> Vec<f32> {
     let row = width + 2;
     let taps: [Vec<isize>; 4] =
@@ -203,7 +203,7 @@ fn double(
         let rows = part.end - part.first + 2;
         // Room for the rounding of runs that start one row in.
         let stride = (rows * row).next_multiple_of(POSITIONS) + POSITIONS;
-        let Scratch { strip, sums, columns: [even, odd], .. } = scratch;
+        let ConvScratch { strip, sums, columns: [even, odd], .. } = scratch;
         let sums = sums.take(4 * OUTPUTS * stride);
         even.resize(row, 0.0);
         odd.resize(row, 0.0);
@@ -309,7 +309,7 @@ mod tests {
         for [h, w, inputs, outputs] in SHAPES {
             let (x, weight) = (numbers(inputs * h * w, 1), numbers(outputs * inputs * 16, 2));
             let packed = PackedUp::transposed(&weight, [inputs, outputs]);
-            let found = packed.conv(x.as_slice().into(), [h, w], Before::default(), After::default());
+            let found = packed.conv(x.as_slice().into(), [h, w], Before::default(), AfterSums::default());
             let at = |o: usize, i: usize, tap: usize| weight[(i * outputs + o) * 16 + tap];
             let map = plain_transposed(&x, [h, w], [outputs, inputs], 4, at);
             let inside = |at: usize| {
@@ -326,7 +326,7 @@ mod tests {
         for ([h, w, inputs, outputs], form) in SHAPES.into_iter().flat_map(|shape| FORMS.map(|form| (shape, form))) {
             let (x, weight) = (numbers(inputs * h * w, 1), numbers(outputs * inputs * 9, 2));
             let packed = in_form(form, [outputs, inputs], &weight, Filter::SMOOTH);
-            let found = packed.conv(x.as_slice().into(), [h, w], Before::default(), After::default());
+            let found = packed.conv(x.as_slice().into(), [h, w], Before::default(), AfterSums::default());
             let at = |o: usize, i: usize, tap: usize| weight[(o * inputs + i) * 9 + tap];
             let expected = smooth(&plain_transposed(&x, [h, w], [outputs, inputs], 3, at), [h, w], outputs);
             assert_close(&found, &expected, &format!("{h}x{w} {inputs}->{outputs}, form {form}"));
@@ -338,7 +338,7 @@ mod tests {
         for ([h, w, inputs, outputs], form) in SHAPES.into_iter().flat_map(|shape| FORMS.map(|form| (shape, form))) {
             let (x, weight) = (numbers(inputs * h * w, 1), numbers(outputs * inputs * 9, 2));
             let packed = in_form(form, [outputs, inputs], &weight, Filter::PAIRS);
-            let found = packed.conv(x.as_slice().into(), [h, w], Before::default(), After::default());
+            let found = packed.conv(x.as_slice().into(), [h, w], Before::default(), AfterSums::default());
             let large = |at: usize| x[at / (4 * h * w) * h * w + at / (2 * w) % (2 * h) / 2 * w + at % (2 * w) / 2];
             let large: Vec<f32> = (0..inputs * 4 * h * w).map(large).collect();
             let expected = plain_conv(&large, [2 * h, 2 * w], [outputs, inputs], 3, &weight);
@@ -354,7 +354,7 @@ mod tests {
         let expected = smooth(&plain_transposed(&x, size, [outputs, inputs], 3, at), size, outputs);
         let [direct, tiles] = FORMS.map(|form| {
             let packed = in_form(form, [outputs, inputs], &weight, Filter::SMOOTH);
-            let found = packed.conv(x.as_slice().into(), size, Before::default(), After::default());
+            let found = packed.conv(x.as_slice().into(), size, Before::default(), AfterSums::default());
             found.iter().zip(&expected).map(|(a, b)| (f64::from(*a) - b).powi(2)).sum::<f64>().sqrt()
         });
         assert!(tiles < 3.0 * direct, "{tiles} for {direct}");
@@ -368,7 +368,7 @@ mod tests {
             let (scale, offset, noise) = (numbers(2, 3), numbers(2, 4), numbers(4 * h * w, 5));
             let packed = in_form(64, [9, 2], &weight, Filter::SMOOTH);
             let before = Before { scale: Some(&scale), offset: Some(&offset) };
-            let after = After { noise: Some(&noise), slope: Some(0.2), ..After::default() };
+            let after = AfterSums { noise: Some(&noise), slope: Some(0.2), ..AfterSums::default() };
             let with = |threads| {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
                 pool.install(|| packed.conv(x.as_slice().into(), [h, w], before, after))

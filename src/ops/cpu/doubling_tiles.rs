@@ -16,7 +16,7 @@ use super::doubling::{Filter, filter_columns};
 use super::kernel::{OUTPUTS, widest};
 use super::memory::{Buffer, Disjoint, Source, fresh};
 use super::tiles::{BLOCK, PackedTiles, Product, Products, Run, TILE, Tiles, take_line, threads};
-use super::{After, Before};
+use super::{AfterSums, Before};
 
 /// Points at which the inputs of a tile are taken, in each direction: 1/2, -1/2, 3/2, -3/2 and infinity.
 const POINTS: usize = TILE + 1;
@@ -56,14 +56,14 @@ fn transform_kernel(kernel: [f64; 9]) -> [f64; KERNELS * KERNELS] {
 }
 
 thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
+    static SCRATCH: RefCell<DoublingScratch> = RefCell::default();
     /// All transformed tiles of a picture that has few.
     static TRANSFORMED: RefCell<Buffer> = RefCell::default();
 }
 
 /// A thread's buffers, kept from part to part.
 #[derive(Default)]
-struct Scratch {
+struct DoublingScratch {
     /// `[blocks][planes][inputs][BLOCK]`
     transformed: Buffer,
     /// Of one group, `[blocks][products][8][BLOCK]`.
@@ -81,7 +81,7 @@ pub(super) fn double_tiles(
     before: Before,
     packed: &PackedTiles,
     filter: Filter,
-    after: After,
+    after: AfterSums,
 ) -> Vec<f32> {
     let source = Source { x, channels: packed.inputs, height, width, before };
     let (columns, all_rows) = (width.div_ceil(TILE), height.div_ceil(TILE));
@@ -172,7 +172,7 @@ struct Rows<'a> {
     /// First output row that is wanted.
     first: usize,
     filter: Filter,
-    after: &'a After<'a>,
+    after: &'a AfterSums<'a>,
     /// `[outputs, 2 height, 2 width]`
     picture: &'a Disjoint<'a>,
     columns: usize,
@@ -191,7 +191,7 @@ impl<'a> Rows<'a> {
         size: [usize; 2],
         y: usize,
         filter: Filter,
-        after: &'a After<'a>,
+        after: &'a AfterSums<'a>,
         picture: &'a Disjoint<'a>,
         [rows, even, odd]: &'a mut [Buffer; 3],
     ) -> Self {

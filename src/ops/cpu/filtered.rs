@@ -14,7 +14,7 @@ use super::memory::Buffer;
 use super::phases::Passes;
 
 /// What is done to every plane; both axes alike but for their lengths. Pairs are of y and x.
-pub struct Plan {
+pub struct FilterPlan {
     pub up: usize,
     pub down: usize,
     /// First sample of the up-sampled axes, counted in the full transposed convolution, and their numbers.
@@ -30,7 +30,7 @@ pub struct Plan {
     pub clamp: Option<f32>,
 }
 
-impl Plan {
+impl FilterPlan {
     pub(super) fn down_count(&self) -> usize {
         if self.is_radial { self.down_taps.len().isqrt() } else { self.down_taps.len() }
     }
@@ -42,7 +42,7 @@ impl Plan {
 }
 
 /// `x` is `[channels, height, width]`, `bias` one summand per channel. Returns `[channels, height, width]` of the result.
-pub(crate) fn filtered(x: &[f32], size: [usize; 2], bias: &[f32], plan: &Plan) -> Vec<f32> {
+pub(crate) fn filtered(x: &[f32], size: [usize; 2], bias: &[f32], plan: &FilterPlan) -> Vec<f32> {
     let pixels = plan.output().iter().product();
     let mut result = super::fresh(bias.len() * pixels);
     let passes = Passes::new(plan, size);
@@ -74,7 +74,7 @@ thread_local! {
 /// Filters one plane.
 fn filter_plane(passes: &Passes, from: &[f32], bias: f32, buffers: &mut Buffers, to: &mut [f32]) {
     let &Passes { plan, size: [height, width], outputs, output_run, .. } = passes;
-    let &Plan { up, down, start: [start, _], length: [length, _], .. } = plan;
+    let &FilterPlan { up, down, start: [start, _], length: [length, _], .. } = plan;
     let [output, output_width] = plan.output();
     let Buffers { line, wide, large, low, narrow, offsets } = buffers;
     let row = passes.phases * passes.run;
@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     /// Zero-insertion, full correlation and picking, straight from the definition.
-    fn definition(x: &[f32], width: usize, bias: f32, plan: &Plan) -> Vec<f64> {
+    fn definition(x: &[f32], width: usize, bias: f32, plan: &FilterPlan) -> Vec<f64> {
         let taps = &plan.up_taps;
         let at =
             |full: usize, i: usize| full.checked_sub(i * plan.up).and_then(|tap| taps.get(tap)).map(|&t| f64::from(t));
@@ -215,7 +215,7 @@ mod tests {
             ([6, 20], 2, 2, [1, 3], [20, 44], 12, 12, true),
             ([9, 23], 4, 2, [29, 2], [26, 90], 24, 12, false),
         ] {
-            let plan = Plan {
+            let plan = FilterPlan {
                 up,
                 down,
                 start,

@@ -25,7 +25,7 @@ use rayon::prelude::{IndexedParallelIterator, IntoParallelIterator, ParallelIter
 pub(crate) use area::area_mean;
 pub(crate) use attention::attention;
 pub(crate) use doubling::PackedUp;
-pub use filtered::Plan;
+pub use filtered::FilterPlan;
 pub(crate) use filtered::filtered;
 pub use gram::Gram;
 use kernel::{OUTPUTS, POSITIONS, accumulate, widest};
@@ -41,7 +41,7 @@ use winograd::{conv_tiles, pack_tiles};
 const STRIP_BYTES: usize = 1 << 19;
 
 /// Weights `[outputs, inputs, taps]`, packed in groups of 8 outputs.
-pub(crate) struct Packed {
+pub(crate) struct PackedGroups {
     /// `[outputs / 8][inputs][taps][8]`, missing outputs are zero.
     values: Vec<f32>,
     pub inputs: usize,
@@ -49,7 +49,7 @@ pub(crate) struct Packed {
     taps: usize,
 }
 
-impl Packed {
+impl PackedGroups {
     /// `weight(o, i, tap)` is the factor of input `i` at `tap` for output `o`.
     pub(super) fn new([outputs, inputs, taps]: [usize; 3], weight: impl Fn(usize, usize, usize) -> f32) -> Self {
         let groups = outputs.div_ceil(OUTPUTS);
@@ -61,7 +61,7 @@ impl Packed {
                 }
             }
         }
-        Packed { values, inputs, outputs, taps }
+        PackedGroups { values, inputs, outputs, taps }
     }
 
     fn groups(&self) -> usize {
@@ -76,7 +76,7 @@ impl Packed {
 
 /// Weights of a 3x3 or 1x1 convolution, in the form that suits its maps.
 pub(crate) enum PackedConv {
-    Direct(Packed),
+    Direct(PackedGroups),
     Tiles(PackedTiles),
 }
 
@@ -89,7 +89,7 @@ impl PackedConv {
         if k == 3 && side >= 32 && inputs.min(outputs) >= 16 {
             PackedConv::Tiles(pack_tiles([outputs, inputs], at))
         } else {
-            PackedConv::Direct(Packed::new([outputs, inputs, k * k], at))
+            PackedConv::Direct(PackedGroups::new([outputs, inputs, k * k], at))
         }
     }
 }
@@ -103,7 +103,7 @@ pub(crate) trait Convolve {
 
     /// `[inputs, height, width]` -> `[outputs, height, width]` of the result, with zero padding. Memory that is handed over may
     /// become the result's.
-    fn conv(&self, x: Cow<[f32]>, size: [usize; 2], before: Before, after: After) -> Vec<f32>;
+    fn conv(&self, x: Cow<[f32]>, size: [usize; 2], before: Before, after: AfterSums) -> Vec<f32>;
 }
 
 impl Convolve for PackedConv {
@@ -118,7 +118,7 @@ impl Convolve for PackedConv {
         size
     }
 
-    fn conv(&self, x: Cow<[f32]>, size: [usize; 2], before: Before, after: After) -> Vec<f32> {
+    fn conv(&self, x: Cow<[f32]>, size: [usize; 2], before: Before, after: AfterSums) -> Vec<f32> {
         match self {
             PackedConv::Direct(packed) => conv(&x, size, before, packed, after),
             PackedConv::Tiles(packed) => conv_tiles(x, size, before, packed, after),
@@ -137,7 +137,7 @@ pub(crate) struct Before<'a> {
 
 /// What happens to the sums of a convolution: `clamp(lrelu(sum * scale + bias + noise)) + shortcut`, each part optional.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct After<'a> {
+pub(crate) struct AfterSums<'a> {
     /// One factor per output channel.
     pub scale: Option<&'a [f32]>,
     /// One summand per output channel.
@@ -194,7 +194,7 @@ widest! {
     }
 }
 
-impl After<'_> {
+impl AfterSums<'_> {
     /// Finishes a run of pixels of channel `channel` that starts at pixel `pixel` of a map of that width.
     fn finish(&self, row: &mut [f32], channel: usize, pixel: usize, width: usize) {
         let scale = self.scale.map_or(1.0, |scale| scale[channel]);
@@ -250,7 +250,7 @@ struct Part {
 }
 
 impl Parts {
-    fn new([height, width]: [usize; 2], packed: &Packed, least_rows: usize, strip_bytes: usize) -> Self {
+    fn new([height, width]: [usize; 2], packed: &PackedGroups, least_rows: usize, strip_bytes: usize) -> Self {
         let row_bytes = 4 * packed.inputs * (width + 2);
         let rows = (strip_bytes / row_bytes).saturating_sub(2).clamp(least_rows.min(height), height);
         let strips = height.div_ceil(rows);
@@ -262,7 +262,7 @@ impl Parts {
     }
 
     /// Does all parts, in parallel.
-    fn run(&self, task: impl Fn(Part, &mut Scratch) + Sync) {
+    fn run(&self, task: impl Fn(Part, &mut ConvScratch) + Sync) {
         (0..self.strips * self.shares).into_par_iter().with_max_len(1).for_each(|index| {
             let (strip, share) = (index / self.shares, index % self.shares);
             let first = strip * self.rows;
@@ -275,21 +275,21 @@ impl Parts {
 
 /// A thread's buffers, kept from part to part: fresh memory costs more than the arithmetic of a wide layer.
 #[derive(Default)]
-struct Scratch {
+struct ConvScratch {
     strip: Strip,
     sums: Buffer,
     columns: [Vec<f32>; 2],
 }
 
 thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
+    static SCRATCH: RefCell<ConvScratch> = RefCell::default();
 }
 
 /// Convolution with a 3x3 or 1x1 kernel (`packed.taps` 9 or 1), stride 1, zero padding, of one sample.
 ///
 /// `x` is `[inputs, height, width]`. Returns `[outputs, height, width]`.
 #[expect(unsafe_code, reason = "a part alone writes its rows of its groups' channels")]
-fn conv(x: &[f32], [height, width]: [usize; 2], before: Before, packed: &Packed, after: After) -> Vec<f32> {
+fn conv(x: &[f32], [height, width]: [usize; 2], before: Before, packed: &PackedGroups, after: AfterSums) -> Vec<f32> {
     if packed.taps == 1 {
         return pointwise(x, [height, width], before, packed, after);
     }
@@ -373,8 +373,8 @@ pub(super) mod tests {
             (3, 7, 2100, 9, 1),
         ] {
             let (x, weight) = (numbers(inputs * h * w, 1), numbers(outputs * inputs * k * k, 2));
-            let packed = Packed::new([outputs, inputs, k * k], |o, i, t| weight[(o * inputs + i) * k * k + t]);
-            let found = conv(&x, [h, w], Before::default(), &packed, After::default());
+            let packed = PackedGroups::new([outputs, inputs, k * k], |o, i, t| weight[(o * inputs + i) * k * k + t]);
+            let found = conv(&x, [h, w], Before::default(), &packed, AfterSums::default());
             assert_close(
                 &found,
                 &plain_conv(&x, [h, w], [outputs, inputs], k, &weight),
@@ -389,8 +389,8 @@ pub(super) mod tests {
         let (x, weight) = (numbers(inputs * h * w, 3), numbers(outputs * inputs * 9, 4));
         let (style, scale) = (numbers(inputs, 5), numbers(outputs, 6));
         let (bias, noise) = (numbers(outputs, 7), numbers(h * w, 8));
-        let packed = Packed::new([outputs, inputs, 9], |o, i, t| weight[(o * inputs + i) * 9 + t]);
-        let after = After {
+        let packed = PackedGroups::new([outputs, inputs, 9], |o, i, t| weight[(o * inputs + i) * 9 + t]);
+        let after = AfterSums {
             scale: Some(&scale),
             bias: Some(&bias),
             noise: Some(&noise),

@@ -1,12 +1,12 @@
 //! Filters that change the sampling rate, as weighted sums of runs of neighbouring values: samples are kept by phases, every
 //! n-th of them next to the other, so that zeros between samples are skipped and nothing is read with a stride.
 
-use super::filtered::Plan;
+use super::filtered::FilterPlan;
 use super::kernel::{POSITIONS, widest};
 
 /// The four filters, and where they find their values. "Full" samples are counted in the full transposed convolution.
 pub(super) struct Passes<'a> {
-    pub plan: &'a Plan,
+    pub plan: &'a FilterPlan,
     /// Height and width of the input.
     pub size: [usize; 2],
     /// An input row is kept as `inputs` phases of `line` values each, with `margin` zeros before the first sample.
@@ -33,9 +33,9 @@ pub(super) struct Passes<'a> {
 }
 
 impl<'a> Passes<'a> {
-    pub(super) fn new(plan: &'a Plan, size: [usize; 2]) -> Self {
+    pub(super) fn new(plan: &'a FilterPlan, size: [usize; 2]) -> Self {
         // Rows are what is sorted by phases, so all lengths are along x.
-        let &Plan { up, down, start: [_, start], length: [_, length], .. } = plan;
+        let &FilterPlan { up, down, start: [_, start], length: [_, length], .. } = plan;
         let ([_, width], [_, output]) = (size, plan.output());
         let count = plan.down_count();
         // The least common multiple: whatever a filter reads is a run of one phase.

@@ -6,7 +6,7 @@ use rayon::prelude::{IndexedParallelIterator, IntoParallelIterator, ParallelIter
 
 use super::kernel::{Input, OUTPUTS, POSITIONS, accumulate, widest};
 use super::memory::{Buffer, Disjoint, fresh, relu};
-use super::{After, Before, Packed};
+use super::{AfterSums, Before, PackedGroups};
 
 /// Most pixels of a panel.
 const PIXELS: usize = 4 * POSITIONS;
@@ -20,7 +20,13 @@ thread_local! {
 
 /// Convolution with a 1x1 kernel of one sample, `[inputs, height, width]` -> `[outputs, height, width]`.
 #[expect(unsafe_code, reason = "a part alone writes its pixels of its groups' channels")]
-pub(super) fn pointwise(x: &[f32], size: [usize; 2], before: Before, packed: &Packed, after: After) -> Vec<f32> {
+pub(super) fn pointwise(
+    x: &[f32],
+    size: [usize; 2],
+    before: Before,
+    packed: &PackedGroups,
+    after: AfterSums,
+) -> Vec<f32> {
     let pixels = size[0] * size[1];
     let inputs = packed.inputs;
     let panel_pixels = (PANEL / inputs / POSITIONS * POSITIONS).clamp(POSITIONS, PIXELS);

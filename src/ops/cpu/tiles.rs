@@ -165,14 +165,14 @@ impl<'a> Products<'a> {
 
 /// A thread's buffers, kept from part to part.
 #[derive(Default)]
-struct Scratch {
+struct TilesScratch {
     /// `[planes][inputs][BLOCK]`
     block: Buffer,
     products: Buffer,
 }
 
 thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
+    static SCRATCH: RefCell<TilesScratch> = RefCell::default();
     /// All transformed blocks of a picture that has few.
     static BLOCKS: RefCell<Buffer> = RefCell::default();
 }
@@ -194,7 +194,7 @@ pub(super) fn each_block(
     let wanted_parts = 4 * threads();
     if blocks >= wanted_parts {
         (0..blocks).into_par_iter().with_max_len(1).for_each(|block| {
-            SCRATCH.with_borrow_mut(|Scratch { block: transformed, products }| {
+            SCRATCH.with_borrow_mut(|TilesScratch { block: transformed, products }| {
                 let transformed = transformed.take(length);
                 let parts = Disjoint::new(transformed);
                 (0..packed.inputs).for_each(|channel| transform(block, channel, &parts));

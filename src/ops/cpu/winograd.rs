@@ -14,7 +14,7 @@ use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, P
 use super::kernel::{OUTPUTS, widest};
 use super::memory::{Disjoint, Source, fresh};
 use super::tiles::{BLOCK, PackedTiles, Product, Products, TILE, Tiles, each_block, take_line, threads};
-use super::{After, Before};
+use super::{AfterSums, Before};
 
 /// Inputs of a tile, in each direction.
 const SIDE: usize = TILE + 2;
@@ -54,7 +54,7 @@ pub(crate) fn conv_tiles(
     size: [usize; 2],
     before: Before,
     packed: &PackedTiles,
-    after: After,
+    after: AfterSums,
 ) -> Vec<f32> {
     let tiles = Tiles::new(size, 0..size[0].div_ceil(TILE));
     match x {
@@ -79,7 +79,7 @@ fn in_place(
     [height, width]: [usize; 2],
     before: Before,
     packed: &PackedTiles,
-    after: After,
+    after: AfterSums,
 ) -> Vec<f32> {
     let channels = packed.inputs;
     let columns = width.div_ceil(TILE);
@@ -110,7 +110,7 @@ fn conv_rows(
     above: Option<&[f32]>,
     tiles: &Tiles,
     packed: &PackedTiles,
-    after: &After,
+    after: &AfterSums,
     result: &mut [f32],
 ) {
     let target = Disjoint::new(result);
@@ -204,7 +204,14 @@ fn forward(d: [f32; SIDE]) -> [f32; SIDE] {
 
 /// Transforms the products of one channel back, and finishes its rows.
 #[expect(unsafe_code, reason = "a task alone writes the pixels of its block in its channels")]
-fn finish_channel(products: Products, tiles: &Tiles, block: usize, target: &Disjoint, channel: usize, after: &After) {
+fn finish_channel(
+    products: Products,
+    tiles: &Tiles,
+    block: usize,
+    target: &Disjoint,
+    channel: usize,
+    after: &AfterSums,
+) {
     let Range { start: top, end: bottom } = tiles.pixel_rows;
     let mut rows = [[[0.0; BLOCK]; SIDE]; TILE];
     let [row0, row1, row2, row3] = &mut rows;
@@ -271,7 +278,7 @@ mod tests {
         {
             let (x, weight) = (numbers(inputs * h * w, 1), numbers(outputs * inputs * 9, 2));
             let packed = pack_tiles([outputs, inputs], |o, i, tap| weight[(o * inputs + i) * 9 + tap]);
-            let found = conv_tiles(Cow::Borrowed(&x), [h, w], Before::default(), &packed, After::default());
+            let found = conv_tiles(Cow::Borrowed(&x), [h, w], Before::default(), &packed, AfterSums::default());
             let expected = plain_conv(&x, [h, w], [outputs, inputs], 3, &weight);
             assert_close(&found, &expected, &format!("{h}x{w} {inputs}->{outputs}"));
         }
@@ -284,7 +291,7 @@ mod tests {
         let (scale, offset, noise) = (numbers(channels, 3), numbers(channels, 4), numbers(h * w, 5));
         let packed = pack_tiles([channels, channels], |o, i, tap| weight[(o * channels + i) * 9 + tap]);
         let before = Before { scale: Some(&scale), offset: Some(&offset) };
-        let after = After { noise: Some(&noise), slope: Some(0.2), ..After::default() };
+        let after = AfterSums { noise: Some(&noise), slope: Some(0.2), ..AfterSums::default() };
         let elsewhere = conv_tiles(Cow::Borrowed(&x), [h, w], before, &packed, after);
         for threads in [1, 2, 3] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();

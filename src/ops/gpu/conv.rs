@@ -12,12 +12,12 @@ use cubecl::prelude::*;
 
 use super::epilogue::{Epilogue, add_shares, finish};
 use super::tile::{Resident, copy_values, copy_weights, part};
-use super::{LANES, Operands, Packed, Sizes, SizesLaunch, elem_type, into_tensor, lanes, shares, stored};
+use super::{DeviceWeights, LANES, Operands, Sizes, SizesLaunch, elem_type, into_tensor, lanes, shares, stored};
 use crate::ops::{After, Place};
 
 /// What one workgroup does at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Tile {
+pub(crate) struct ConvTile {
     /// Side of the kernel, 1 or 3.
     kernel: usize,
     /// Output channels, of a workgroup and of a thread: multiples of four.
@@ -31,24 +31,24 @@ pub(crate) struct Tile {
 }
 
 /// Tiles to choose from and to measure, for 3x3 kernels.
-pub(crate) const TILES: [Tile; 7] = [
-    Tile { kernel: 3, outputs: [32, 4], height: 4, width: [4, 4], inputs: 8 },
-    Tile { kernel: 3, outputs: [32, 4], height: 8, width: [8, 4], inputs: 8 },
-    Tile { kernel: 3, outputs: [64, 8], height: 8, width: [8, 4], inputs: 4 },
-    Tile { kernel: 3, outputs: [64, 8], height: 8, width: [16, 4], inputs: 4 },
-    Tile { kernel: 3, outputs: [64, 8], height: 8, width: [16, 8], inputs: 4 },
-    Tile { kernel: 3, outputs: [32, 8], height: 8, width: [32, 8], inputs: 4 },
-    Tile { kernel: 3, outputs: [128, 8], height: 8, width: [16, 8], inputs: 2 },
+pub(crate) const TILES: [ConvTile; 7] = [
+    ConvTile { kernel: 3, outputs: [32, 4], height: 4, width: [4, 4], inputs: 8 },
+    ConvTile { kernel: 3, outputs: [32, 4], height: 8, width: [8, 4], inputs: 8 },
+    ConvTile { kernel: 3, outputs: [64, 8], height: 8, width: [8, 4], inputs: 4 },
+    ConvTile { kernel: 3, outputs: [64, 8], height: 8, width: [16, 4], inputs: 4 },
+    ConvTile { kernel: 3, outputs: [64, 8], height: 8, width: [16, 8], inputs: 4 },
+    ConvTile { kernel: 3, outputs: [32, 8], height: 8, width: [32, 8], inputs: 4 },
+    ConvTile { kernel: 3, outputs: [128, 8], height: 8, width: [16, 8], inputs: 2 },
 ];
 
-impl fmt::Display for Tile {
+impl fmt::Display for ConvTile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Tile { outputs: [outputs, each], height, width: [width, run], inputs, .. } = self;
+        let ConvTile { outputs: [outputs, each], height, width: [width, run], inputs, .. } = self;
         write!(f, "tile {outputs}/{each} x {height} x {width}/{run}, inputs {inputs}")
     }
 }
 
-impl Tile {
+impl ConvTile {
     /// A tile of [`TILES`]: on an H200 the best for StyleGAN2's layers from 64 to 512 pixels, or within 5 % of it.
     fn choose(kernel: usize, outputs: usize, [height, width]: [usize; 2]) -> Self {
         let [tiny, small, _, high, _, wide, _] = TILES;
@@ -63,7 +63,7 @@ impl Tile {
 
     /// The same for a 1x1 kernel.
     fn pointwise(self) -> Self {
-        Tile { kernel: 1, inputs: 8, ..self }
+        ConvTile { kernel: 1, inputs: 8, ..self }
     }
 
     fn taps(&self) -> usize {
@@ -115,7 +115,7 @@ fn conv_kernel<S: Float, T: Float, N: Size>(
     after: &Epilogue,
     out: &mut [Vector<T, N>],
     sizes: &Sizes,
-    #[comptime] tile: Tile,
+    #[comptime] tile: ConvTile,
     #[comptime] lanes: usize,
     #[define(S, T)] _types: [ElemType; 2],
 ) {
@@ -198,22 +198,22 @@ fn conv_kernel<S: Float, T: Float, N: Size>(
 }
 
 /// The weights of a convolution on the device.
-pub(crate) struct Conv {
-    pub(super) packed: Packed,
+pub(crate) struct TiledConv {
+    pub(super) packed: DeviceWeights,
     pub(super) kernel: usize,
 }
 
-impl Conv {
+impl TiledConv {
     /// `weight` is `[outputs, inputs, k, k]`, row-major, with k 1 or 3.
     pub(crate) fn new(weight: &[f32], [outputs, inputs, k]: [usize; 3], place: impl Into<Place>) -> Self {
         let at = |o, i, tap| weight[(o * inputs + i) * k * k + tap];
-        Conv { packed: Packed::new([outputs, inputs, k * k], &place.into(), at), kernel: k }
+        TiledConv { packed: DeviceWeights::new([outputs, inputs, k * k], &place.into(), at), kernel: k }
     }
 
     /// x `[N, inputs, h, w]`, style `[N, inputs]` -> `[N, outputs, h, w]`
     pub(crate) fn forward(&self, x: Tensor<4>, style: Option<Tensor<2>>, after: &After) -> Tensor<4> {
         let [n, _, height, width] = x.dims();
-        let tile = Tile::choose(self.kernel, self.packed.outputs, [height, width]);
+        let tile = ConvTile::choose(self.kernel, self.packed.outputs, [height, width]);
         let shares =
             shares(workgroups(&tile, self.packed.outputs, [n, height, width]), self.packed.inputs / tile.inputs);
         self.forward_by(tile, shares, x, style, after)
@@ -222,13 +222,13 @@ impl Conv {
     /// The same with this tile, the input channels cut into `shares`.
     pub(crate) fn forward_by(
         &self,
-        tile: Tile,
+        tile: ConvTile,
         shares: usize,
         x: Tensor<4>,
         style: Option<Tensor<2>>,
         after: &After,
     ) -> Tensor<4> {
-        let Packed { inputs, outputs, .. } = &self.packed;
+        let DeviceWeights { inputs, outputs, .. } = &self.packed;
         let [n, _, height, width] = x.dims();
         let Operands { x, style, weight, shape, parts, result, shares, share } =
             self.packed.operands(x, style, after, shares, tile.inputs, 1);
@@ -258,7 +258,7 @@ impl Conv {
     }
 }
 
-fn workgroups(tile: &Tile, outputs: usize, [n, height, width]: [usize; 3]) -> usize {
+fn workgroups(tile: &ConvTile, outputs: usize, [n, height, width]: [usize; 3]) -> usize {
     n * height.div_ceil(tile.height) * width.div_ceil(tile.width[0]) * outputs.div_ceil(tile.outputs[0])
 }
 

@@ -13,12 +13,12 @@ use cubecl::prelude::*;
 
 use super::epilogue::{Epilogue, add_shares, finish};
 use super::tile::{Resident, copy_values, copy_weights, part};
-use super::{LANES, Operands, Packed, Sizes, SizesLaunch, elem_type, into_tensor, lanes, shares, stored};
+use super::{DeviceWeights, LANES, Operands, Sizes, SizesLaunch, elem_type, into_tensor, lanes, shares, stored};
 use crate::ops::{After, Place};
 
 /// What one workgroup does at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Tile {
+pub(crate) struct DoubleTile {
     /// Side of the kernel: 3 with the filter [1,3,3,1] x [1,3,3,1] / 16, or 4 with padding 1 and without a filter.
     kernel: usize,
     /// Output channels, a multiple of four.
@@ -30,27 +30,27 @@ pub(crate) struct Tile {
 }
 
 /// Tiles to choose from and to measure, from small pictures to large: for 3x3 kernels.
-pub(crate) const TILES: [Tile; 3] = [
-    Tile { kernel: 3, outputs: 64, side: 4, inputs: 2 },
-    Tile { kernel: 3, outputs: 16, side: 8, inputs: 8 },
-    Tile { kernel: 3, outputs: 8, side: 16, inputs: 6 },
+pub(crate) const TILES: [DoubleTile; 3] = [
+    DoubleTile { kernel: 3, outputs: 64, side: 4, inputs: 2 },
+    DoubleTile { kernel: 3, outputs: 16, side: 8, inputs: 8 },
+    DoubleTile { kernel: 3, outputs: 8, side: 16, inputs: 6 },
 ];
 
 /// The same for 4x4 kernels.
-const UNFILTERED: [Tile; 3] = [
-    Tile { kernel: 4, outputs: 64, side: 4, inputs: 2 },
-    Tile { kernel: 4, outputs: 32, side: 8, inputs: 4 },
-    Tile { kernel: 4, outputs: 16, side: 16, inputs: 4 },
+const UNFILTERED: [DoubleTile; 3] = [
+    DoubleTile { kernel: 4, outputs: 64, side: 4, inputs: 2 },
+    DoubleTile { kernel: 4, outputs: 32, side: 8, inputs: 4 },
+    DoubleTile { kernel: 4, outputs: 16, side: 16, inputs: 4 },
 ];
 
-impl fmt::Display for Tile {
+impl fmt::Display for DoubleTile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Tile { outputs, side, inputs, .. } = self;
+        let DoubleTile { outputs, side, inputs, .. } = self;
         write!(f, "tile {outputs} x {side} x {side}, inputs {inputs}")
     }
 }
 
-impl Tile {
+impl DoubleTile {
     /// For 3x3 kernels as an H200 has shown it, from 32 pixels on; 4x4 kernels were not measured.
     fn choose(kernel: usize, [height, width]: [usize; 2]) -> Self {
         let [tiny, small, large] = if kernel == 3 { TILES } else { UNFILTERED };
@@ -148,7 +148,7 @@ fn double_kernel<S: Float, T: Float, N: Size>(
     after: &Epilogue,
     out: &mut [Vector<T, N>],
     sizes: &Sizes,
-    #[comptime] tile: Tile,
+    #[comptime] tile: DoubleTile,
     #[comptime] lanes: usize,
     #[define(S, T)] _types: [ElemType; 2],
 ) {
@@ -335,7 +335,7 @@ fn write_line<T: Float, N: Size>(
 
 /// The weights of a convolution that doubles the size, on the device.
 pub(crate) struct Double {
-    packed: Packed,
+    packed: DeviceWeights,
     kernel: usize,
 }
 
@@ -343,19 +343,19 @@ impl Double {
     /// 3x3 and the filter; `weight` is `[outputs, inputs, 3, 3]`, row-major, not flipped.
     pub(crate) fn filtered(weight: &[f32], [outputs, inputs]: [usize; 2], place: impl Into<Place>) -> Self {
         let at = |o, i, tap| weight[(o * inputs + i) * 9 + tap] / 16.0;
-        Double { packed: Packed::new([outputs, inputs, 9], &place.into(), at), kernel: 3 }
+        Double { packed: DeviceWeights::new([outputs, inputs, 9], &place.into(), at), kernel: 3 }
     }
 
     /// 4x4; `weight` is `[inputs, outputs, 4, 4]`, row-major.
     pub(crate) fn transposed(weight: &[f32], [inputs, outputs]: [usize; 2], place: impl Into<Place>) -> Self {
         let at = |o, i, tap| weight[(i * outputs + o) * 16 + tap];
-        Double { packed: Packed::new([outputs, inputs, 16], &place.into(), at), kernel: 4 }
+        Double { packed: DeviceWeights::new([outputs, inputs, 16], &place.into(), at), kernel: 4 }
     }
 
     /// x `[N, inputs, h, w]`, style `[N, inputs]` -> `[N, outputs, 2h, 2w]`
     pub(crate) fn forward(&self, x: Tensor<4>, style: Option<Tensor<2>>, after: &After) -> Tensor<4> {
         let [n, _, height, width] = x.dims();
-        let tile = Tile::choose(self.kernel, [height, width]);
+        let tile = DoubleTile::choose(self.kernel, [height, width]);
         let tiles = height.div_ceil(tile.side) * width.div_ceil(tile.side);
         let workgroups = n * tiles * self.packed.outputs.div_ceil(tile.outputs);
         let shares = shares(workgroups, self.packed.inputs / tile.inputs);
@@ -365,13 +365,13 @@ impl Double {
     /// The same with this tile, the input channels cut into `shares`.
     pub(crate) fn forward_by(
         &self,
-        tile: Tile,
+        tile: DoubleTile,
         shares: usize,
         x: Tensor<4>,
         style: Option<Tensor<2>>,
         after: &After,
     ) -> Tensor<4> {
-        let Packed { inputs, outputs, .. } = &self.packed;
+        let DeviceWeights { inputs, outputs, .. } = &self.packed;
         let [n, _, height, width] = x.dims();
         let Operands { x, style, weight, shape, parts, result, shares, share } =
             self.packed.operands(x, style, after, shares, tile.inputs, 2);

@@ -35,7 +35,7 @@ use super::{After, Place, is_cpu, stored_as};
 
 pub(crate) use area::area_mean;
 pub(crate) use ceiling::multiply_add;
-pub(crate) use conv::{Conv, TILES as CONV_TILES};
+pub(crate) use conv::{TILES as CONV_TILES, TiledConv};
 pub(crate) use double::{Double, TILES as DOUBLE_TILES};
 pub(crate) use linear::{demodulation, is_for as is_for_linear, linear};
 pub use matrix::MatrixUnits;
@@ -82,13 +82,13 @@ pub(crate) struct Sizes {
 }
 
 /// Weights as a kernel reads them.
-struct Packed {
+struct DeviceWeights {
     values: Tensor<3>,
     inputs: usize,
     outputs: usize,
 }
 
-impl Packed {
+impl DeviceWeights {
     /// For the tiled kernels: `[inputs, taps, outputs]`, the outputs filled up with zeros to a multiple of four.
     /// `weight(o, i, tap)` is the factor of input `i` at `tap` for output `o`.
     fn new([outputs, inputs, taps]: [usize; 3], place: &Place, weight: impl Fn(usize, usize, usize) -> f32) -> Self {
@@ -99,7 +99,7 @@ impl Packed {
                 *to = weight(o, index / taps, index % taps);
             }
         }
-        Packed::of(values, [inputs, taps, padded], [inputs, outputs], place)
+        DeviceWeights::of(values, [inputs, taps, padded], [inputs, outputs], place)
     }
 
     /// `values` are `shape`, row-major; those that the place's precision does not hold become its largest.
@@ -109,7 +109,7 @@ impl Packed {
             let largest = f16::MAX.to_f32();
             values.iter_mut().for_each(|x| *x = x.clamp(-largest, largest));
         }
-        Packed { values: Tensor::from_data(TensorData::new(values, shape), (&**place, dtype)), inputs, outputs }
+        DeviceWeights { values: Tensor::from_data(TensorData::new(values, shape), (&**place, dtype)), inputs, outputs }
     }
 }
 
@@ -129,7 +129,7 @@ struct Operands {
     share: usize,
 }
 
-impl Packed {
+impl DeviceWeights {
     /// Checks x `[N, inputs, h, w]` and style `[N, inputs]`. `step` input channels are summed at a time; the result is `scale`
     /// times as high and wide as x.
     fn operands(

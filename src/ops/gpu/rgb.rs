@@ -7,8 +7,8 @@ use cubecl::prelude::*;
 
 use super::epilogue::{Epilogue, finish};
 use super::{
-    Operands, Packed, Sizes, SizesLaunch, THREADS, elem_type, fresh, into_tensor, lanes, linear_count, primitive,
-    stored,
+    DeviceWeights, Operands, Sizes, SizesLaunch, THREADS, elem_type, fresh, into_tensor, lanes, linear_count,
+    primitive, stored,
 };
 use crate::ops::{After, stored_as};
 
@@ -133,8 +133,8 @@ fn up_sampled<S: Float, N: Size>(
     values
 }
 
-impl super::Conv {
-    /// True if [`Conv::to_rgb`](super::Conv::to_rgb) has a kernel for this convolution.
+impl super::TiledConv {
+    /// True if [`TiledConv::to_rgb`](super::TiledConv::to_rgb) has a kernel for this convolution.
     pub(crate) fn is_to_rgb(&self) -> bool {
         self.kernel == 1 && self.packed.outputs <= super::LANES
     }
@@ -148,7 +148,7 @@ impl super::Conv {
         after: &After,
         smaller: Option<Tensor<4>>,
     ) -> Tensor<4> {
-        let Packed { inputs, outputs, .. } = &self.packed;
+        let DeviceWeights { inputs, outputs, .. } = &self.packed;
         let [n, _, height, width] = x.dims();
         if let Some(smaller) = &smaller {
             let [_, _, half_height, half_width] = smaller.dims();

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use burn::tensor::{Device, Tensor};
 
-use super::{CONV_TILES, Conv, DOUBLE_TILES, Double, is_able};
+use super::{CONV_TILES, DOUBLE_TILES, Double, TiledConv, is_able};
 use crate::gpu::{DeviceChoice, RenderDevice};
 use crate::ops::tests::{assert_equal, everything, noise_shape, numbers, weights};
 use crate::ops::{self, After, Norm, Upsample};
@@ -71,7 +71,8 @@ fn convolutions_with_every_tile_equal_plain_ones() {
     for (tile, (shape, outputs)) in CONV_TILES.into_iter().zip(shapes) {
         let weight = weights(outputs * shape[1] * 9);
         let size = [outputs, shape[1], 3];
-        let (conv, plain) = (Conv::new(&weight, size, &gpu), ops::Conv::of_tensors(&weight, size, &Device::flex()));
+        let (conv, plain) =
+            (TiledConv::new(&weight, size, &gpu), ops::Conv::of_tensors(&weight, size, &Device::flex()));
         for shares in [1, 2] {
             let kernel = |x, style, after: &After| conv.forward_by(tile, shares, x, style, after);
             compare(shape, outputs, 1, &gpu, kernel, |x, style, after| plain.forward(x, style, after));

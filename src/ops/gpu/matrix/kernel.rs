@@ -8,12 +8,12 @@ use cubecl::{CubeKernel, PrecompiledSource};
 use minijinja::{Value, context};
 
 use super::super::LANES;
-use super::tile::{Plan, Tile};
+use super::tile::{MatrixPlan, MatrixTile};
 
 /// All that tells one kernel from another.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Kernel {
-    pub(super) tile: Tile,
+    pub(super) tile: MatrixTile,
     pub(super) samples: usize,
     pub(super) inputs: usize,
     pub(super) outputs: usize,
@@ -53,7 +53,8 @@ impl Kernel {
     /// The shader with its blanks filled in; what they mean is said there.
     pub(super) fn text(&self) -> Result<String, minijinja::Error> {
         let tile = &self.tile;
-        let Plan { outputs: tile_outputs, height: tile_height, width: tile_width, planes, inputs: turn } = tile.plan;
+        let MatrixPlan { outputs: tile_outputs, height: tile_height, width: tile_width, planes, inputs: turn } =
+            tile.plan;
         let (side, scale, result) = (tile.units.side, tile.scale(), if self.is_half { "f16" } else { "f32" });
         let result_width = scale * self.width;
         let result_vector = if result_width.is_multiple_of(LANES) { format!("vec4<{result}>") } else { result.into() };

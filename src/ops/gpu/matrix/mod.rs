@@ -21,19 +21,19 @@ use cubecl::server::KernelArguments;
 use half::f16;
 
 use super::epilogue::{Epilogue, add_shares};
-use super::{Conv, Double, LANES, Operands, Packed, into_tensor, primitive, shares};
+use super::{DeviceWeights, Double, LANES, Operands, TiledConv, into_tensor, primitive, shares};
 use crate::ops::{After, Place};
 use kernel::{Kernel, wgsl};
 pub use tile::MatrixUnits;
-pub(crate) use tile::{DOUBLING, Plan, SAME};
-use tile::{Form, Tile};
+pub(crate) use tile::{DOUBLING, MatrixPlan, SAME};
+use tile::{Form, MatrixTile};
 
 /// A convolution's weights on a device with matrix units.
 pub(crate) struct MatrixConv {
     /// Matrices `[outputs, inputs]`, column by column: `[taps, inputs / side, outputs / side]` of them, filled up with zeros to
     /// multiples of the plan's channels.
-    packed: Packed,
-    tile: Tile,
+    packed: DeviceWeights,
+    tile: MatrixTile,
 }
 
 /// How its plan is found.
@@ -41,7 +41,7 @@ pub(crate) struct MatrixConv {
 pub(crate) enum By {
     /// The best for maps of this width and height, if matrix units are worth while there; right for all.
     Side(usize),
-    Plan(Plan),
+    Plan(MatrixPlan),
 }
 
 /// All constructors return `None` where the kernels without matrix units do better or are needed.
@@ -76,8 +76,8 @@ impl MatrixConv {
         let tile = match by {
             // Tiny maps and few channels fill no matrices.
             By::Side(side) if side < 8 || inputs.min(outputs) < units.side => None,
-            By::Side(side) => Tile::choose(form, kernel, outputs, side, units),
-            By::Plan(plan) => Tile::new(form, kernel, plan, units),
+            By::Side(side) => MatrixTile::choose(form, kernel, outputs, side, units),
+            By::Plan(plan) => MatrixTile::new(form, kernel, plan, units),
         }?;
         let plan = tile.plan;
         // The kernel reads four channels at a time.
@@ -100,7 +100,7 @@ impl MatrixConv {
                 }
             }
         }
-        Some(MatrixConv { packed: Packed::of(values, [matrices, side, side], [inputs, outputs], place), tile })
+        Some(MatrixConv { packed: DeviceWeights::of(values, [matrices, side, side], [inputs, outputs], place), tile })
     }
 
     /// x `[N, inputs, h, w]`, style `[N, inputs]` -> `[N, outputs, h, w]` or `[N, outputs, 2h, 2w]`
@@ -112,7 +112,7 @@ impl MatrixConv {
 
     /// The same with the input channels cut into `shares`.
     pub(crate) fn forward_by(&self, shares: usize, x: Tensor<4>, style: Option<Tensor<2>>, after: &After) -> Tensor<4> {
-        let MatrixConv { tile, packed: Packed { inputs, outputs, .. } } = *self;
+        let MatrixConv { tile, packed: DeviceWeights { inputs, outputs, .. } } = *self;
         let [n, _, height, width] = x.dims();
         let Operands { x, style, weight, shape, parts, result, shares, share } =
             self.packed.operands(x, style, after, shares, tile.plan.inputs, tile.scale());
@@ -171,7 +171,7 @@ pub(crate) fn are_right(place: &Place) -> bool {
         let pairs = [
             (
                 MatrixConv::same(&weight, same, by, place),
-                Conv::new(&weight, same, place).forward(x.clone(), None, after),
+                TiledConv::new(&weight, same, place).forward(x.clone(), None, after),
             ),
             (
                 MatrixConv::filtered(&weight, filtered, by, place),

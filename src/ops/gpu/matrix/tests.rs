@@ -4,18 +4,18 @@ use burn::tensor::{DType, Tensor};
 
 use super::super::half_tests::{after, compare, map};
 use super::super::tests::{render_device, skipped};
-use super::{By, DOUBLING, Form, Kernel, MatrixConv, MatrixUnits, Plan, SAME, Tile};
+use super::{By, DOUBLING, Form, Kernel, MatrixConv, MatrixPlan, MatrixTile, MatrixUnits, SAME};
 use crate::gpu::Precision;
 use crate::ops::tests::{numbers, weights};
 use crate::ops::{self, After, Place};
 
 /// Every plan of every form for a device whose matrices have this side.
-fn tiles(side: usize) -> Vec<Tile> {
+fn tiles(side: usize) -> Vec<MatrixTile> {
     let units = MatrixUnits { side, plane: 32, shared_bytes: 48 << 10, threads: 1024 };
     let forms = [(Form::Same, 1, &SAME[..]), (Form::Same, 3, &SAME), (Form::Filtered, 3, &DOUBLING)];
     let forms = forms.into_iter().chain([(Form::Transposed, 4, &DOUBLING[..])]);
-    let of = |(form, kernel, plans): (Form, usize, &'static [Plan])| {
-        plans.iter().map(move |&plan| Tile::new(form, kernel, plan, units).expect("all plans fit such a device"))
+    let of = |(form, kernel, plans): (Form, usize, &'static [MatrixPlan])| {
+        plans.iter().map(move |&plan| MatrixTile::new(form, kernel, plan, units).expect("all plans fit such a device"))
     };
     forms.flat_map(of).collect()
 }
@@ -66,17 +66,17 @@ fn place() -> Option<Place> {
 }
 
 /// Plans whose kernels software Vulkan compiles in seconds; its compiler takes minutes for those of real devices.
-const SMALL_SAME: [Plan; 2] = [
-    Plan { outputs: 16, height: 2, width: 8, planes: [1, 2], inputs: 16 },
-    Plan { outputs: 32, height: 4, width: 4, planes: [2, 2], inputs: 32 },
+const SMALL_SAME: [MatrixPlan; 2] = [
+    MatrixPlan { outputs: 16, height: 2, width: 8, planes: [1, 2], inputs: 16 },
+    MatrixPlan { outputs: 32, height: 4, width: 4, planes: [2, 2], inputs: 32 },
 ];
-const SMALL_DOUBLING: [Plan; 2] = [
-    Plan { outputs: 16, height: 2, width: 4, planes: [1, 2], inputs: 16 },
-    Plan { outputs: 16, height: 4, width: 8, planes: [1, 5], inputs: 16 },
+const SMALL_DOUBLING: [MatrixPlan; 2] = [
+    MatrixPlan { outputs: 16, height: 2, width: 4, planes: [1, 2], inputs: 16 },
+    MatrixPlan { outputs: 16, height: 4, width: 8, planes: [1, 5], inputs: 16 },
 ];
 
 /// With and without matrix units: `kernel` 1 or 3, the input channels cut into `shares`.
-fn compare_same(plan: Plan, shape: [usize; 4], outputs: usize, kernel: usize, shares: usize, place: &Place) {
+fn compare_same(plan: MatrixPlan, shape: [usize; 4], outputs: usize, kernel: usize, shares: usize, place: &Place) {
     let [n, inputs, height, width] = shape;
     let side = place.matrix_units().unwrap().side;
     let what = format!("{kernel}x{kernel}, {shape:?} to {outputs}, {plan}, matrices of {side}");
@@ -95,7 +95,7 @@ fn compare_same(plan: Plan, shape: [usize; 4], outputs: usize, kernel: usize, sh
 }
 
 /// The same for both forms that double the size.
-fn compare_doubling(plan: Plan, shape: [usize; 4], outputs: usize, shares: usize, place: &Place) {
+fn compare_doubling(plan: MatrixPlan, shape: [usize; 4], outputs: usize, shares: usize, place: &Place) {
     let [n, inputs, height, width] = shape;
     let side = place.matrix_units().unwrap().side;
     let what = |kind| format!("{kind}, {shape:?} to {outputs}, {plan}, matrices of {side}");
@@ -149,7 +149,8 @@ fn matrices_of_side_16_give_the_same() {
 #[ignore = "takes minutes on software Vulkan"]
 fn every_plan_that_the_device_allows_gives_the_same() {
     let Some(place) = place() else { return };
-    let allows = |form, kernel, plan: &Plan| Tile::new(form, kernel, *plan, place.matrix_units().unwrap()).is_some();
+    let allows =
+        |form, kernel, plan: &MatrixPlan| MatrixTile::new(form, kernel, *plan, place.matrix_units().unwrap()).is_some();
     for plan in SAME.into_iter().filter(|plan| allows(Form::Same, 3, plan)) {
         compare_same(plan, [1, 40, 20, 24], 130, 3, 1, &place);
     }

@@ -65,7 +65,7 @@ impl Form {
 
 /// What one workgroup does at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Plan {
+pub(crate) struct MatrixPlan {
     pub(super) outputs: usize,
     /// Input pixels whose results are made: an even number of rows, and a width that is a multiple of four.
     pub(super) height: usize,
@@ -78,46 +78,46 @@ pub(crate) struct Plan {
 
 /// Plans to choose from and to measure for kernels that keep the size. On an H200 the last is the fastest for StyleGAN2's layers
 /// from 64 to 256 pixels (130 TFLOP/s), the one before it for those of 64 channels, the third up to 32 pixels.
-pub(crate) const SAME: [Plan; 6] = [
-    Plan { outputs: 32, height: 8, width: 8, planes: [2, 2], inputs: 32 },
-    Plan { outputs: 32, height: 8, width: 16, planes: [1, 4], inputs: 32 },
-    Plan { outputs: 64, height: 8, width: 16, planes: [2, 2], inputs: 16 },
-    Plan { outputs: 64, height: 8, width: 16, planes: [2, 2], inputs: 32 },
-    Plan { outputs: 64, height: 8, width: 16, planes: [2, 4], inputs: 16 },
-    Plan { outputs: 128, height: 8, width: 16, planes: [4, 2], inputs: 16 },
+pub(crate) const SAME: [MatrixPlan; 6] = [
+    MatrixPlan { outputs: 32, height: 8, width: 8, planes: [2, 2], inputs: 32 },
+    MatrixPlan { outputs: 32, height: 8, width: 16, planes: [1, 4], inputs: 32 },
+    MatrixPlan { outputs: 64, height: 8, width: 16, planes: [2, 2], inputs: 16 },
+    MatrixPlan { outputs: 64, height: 8, width: 16, planes: [2, 2], inputs: 32 },
+    MatrixPlan { outputs: 64, height: 8, width: 16, planes: [2, 4], inputs: 16 },
+    MatrixPlan { outputs: 128, height: 8, width: 16, planes: [4, 2], inputs: 16 },
 ];
 
 /// The same for those that double it. On an H200 the fourth is within 5 % of the fastest from 32 to 256 pixels, the
 /// second is the fastest below.
-pub(crate) const DOUBLING: [Plan; 5] = [
-    Plan { outputs: 16, height: 4, width: 8, planes: [1, 8], inputs: 16 },
-    Plan { outputs: 16, height: 8, width: 8, planes: [1, 4], inputs: 32 },
-    Plan { outputs: 16, height: 8, width: 16, planes: [1, 8], inputs: 16 },
-    Plan { outputs: 16, height: 8, width: 16, planes: [1, 8], inputs: 32 },
-    Plan { outputs: 16, height: 8, width: 16, planes: [1, 7], inputs: 16 },
+pub(crate) const DOUBLING: [MatrixPlan; 5] = [
+    MatrixPlan { outputs: 16, height: 4, width: 8, planes: [1, 8], inputs: 16 },
+    MatrixPlan { outputs: 16, height: 8, width: 8, planes: [1, 4], inputs: 32 },
+    MatrixPlan { outputs: 16, height: 8, width: 16, planes: [1, 8], inputs: 16 },
+    MatrixPlan { outputs: 16, height: 8, width: 16, planes: [1, 8], inputs: 32 },
+    MatrixPlan { outputs: 16, height: 8, width: 16, planes: [1, 7], inputs: 16 },
 ];
 
-impl fmt::Display for Plan {
+impl fmt::Display for MatrixPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Plan { outputs, height, width, planes: [over_outputs, over_pixels], inputs } = self;
+        let MatrixPlan { outputs, height, width, planes: [over_outputs, over_pixels], inputs } = self;
         write!(f, "matrices {outputs}/{over_outputs} x {height} x {width}/{over_pixels}, inputs {inputs}")
     }
 }
 
 /// A plan for one form of convolution on one device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Tile {
+pub(super) struct MatrixTile {
     pub(super) form: Form,
     /// Side of the kernel.
     pub(super) kernel: usize,
-    pub(super) plan: Plan,
+    pub(super) plan: MatrixPlan,
     pub(super) units: MatrixUnits,
 }
 
-impl Tile {
+impl MatrixTile {
     /// `None` if the device is too small for the plan.
-    pub(super) fn new(form: Form, kernel: usize, plan: Plan, units: MatrixUnits) -> Option<Self> {
-        let tile = Tile { form, kernel, plan, units };
+    pub(super) fn new(form: Form, kernel: usize, plan: MatrixPlan, units: MatrixUnits) -> Option<Self> {
+        let tile = MatrixTile { form, kernel, plan, units };
         // More sums than this leave a thread's registers.
         const REGISTERS: usize = 128;
         let sums = tile.own_outputs() * tile.phases() * tile.own_fragments();
@@ -142,12 +142,12 @@ impl Tile {
             (_, ..=16, _) => vec![DOUBLING[1], DOUBLING[0]],
             _ => vec![DOUBLING[3], DOUBLING[2], DOUBLING[0]],
         };
-        plans.into_iter().find_map(|plan| Tile::new(form, kernel, plan, units))
+        plans.into_iter().find_map(|plan| MatrixTile::new(form, kernel, plan, units))
     }
 
     /// Workgroups along the columns, the rows, and the output channels of all samples.
     pub(super) fn grid(&self, [samples, outputs, height, width]: [usize; 4]) -> [usize; 3] {
-        let Plan { outputs: own, height: rows, width: columns, .. } = self.plan;
+        let MatrixPlan { outputs: own, height: rows, width: columns, .. } = self.plan;
         [width.div_ceil(columns), height.div_ceil(rows), outputs.div_ceil(own) * samples]
     }
 

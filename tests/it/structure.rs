@@ -56,7 +56,7 @@ fn burn_appears_only_where_tensors_live() {
 }
 
 /// What each module may use of the others. Of two modules at most one may use the other, directly or by way of third ones.
-const ARROWS: [(&str, &[&str]); 26] = [
+const ARROWS: [(&str, &[&str]); 27] = [
     ("classes", &[]),
     ("edit", &[]),
     ("failure", &[]),
@@ -95,6 +95,7 @@ const ARROWS: [(&str, &[&str]); 26] = [
     ("render", &["checkpoint", "edit", "generator", "gpu", "latent", "layout", "ops", "progress", "sefa", "size"]),
     ("export", &["checkpoint", "edit", "files", "generator", "layout", "progress", "project", "recipe", "render"]),
     ("store", &["files", "project"]),
+    ("library", &["directions", "edit", "files", "generator", "names", "project", "store"]),
     ("tasks", &["export", "generator", "progress", "project", "render"]),
     (
         "worker",
@@ -112,6 +113,7 @@ const ARROWS: [(&str, &[&str]); 26] = [
             "generator",
             "gpu",
             "layout",
+            "library",
             "limits",
             "names",
             "progress",
@@ -135,6 +137,7 @@ const ARROWS: [(&str, &[&str]); 26] = [
             "generator",
             "gpu",
             "layout",
+            "library",
             "names",
             "ops",
             "progress",

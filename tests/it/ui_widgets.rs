@@ -222,8 +222,10 @@ fn keys_pressed_within_one_frame_all_count() {
     window.get_by_label("Value of direction 1").focus();
     window.step();
     let typed = |text: &str| Event::Text(text.to_owned());
-    window.input_mut().events.extend([typed("2"), key(Key::Tab, Modifiers::NONE), typed("head")]);
-    window.run_steps(4);
+    let tab = || key(Key::Tab, Modifiers::NONE);
+    // The number of the next direction lies between.
+    window.input_mut().events.extend([typed("2"), tab(), tab(), typed("head")]);
+    window.run_steps(5);
     press(&mut window, Modifiers::NONE, Key::Enter);
     assert_eq!(edit(&window).moves[0].value, 2.0);
     window.get_by_role_and_label(Role::Slider, "Direction 2, head");

@@ -293,7 +293,8 @@ impl Library {
         is_other.then_some(result)
     }
 
-    /// Takes in what changed elsewhere: what `theirs` has that is other than in `kept`, except where this one is other too.
+    /// Takes in what changed elsewhere: what `theirs` has that is newer than in `kept`, except where this one is other too.
+    /// What is older was written before the last change here, and tells of this library itself.
     pub fn follow(&mut self, kept: &Library, theirs: &Library) {
         for entry in &theirs.entries {
             let (before, own) = (kept.find(&entry.subject), self.find(&entry.subject));
@@ -303,7 +304,7 @@ impl Library {
                 // An entry that says nothing is as good as none.
                 (Some(one), None) | (None, Some(one)) => one.knowledge.is_nothing(),
             };
-            if is_untouched && before.is_none_or(|before| !before.is_alike(entry)) {
+            if is_untouched && before.is_none_or(|before| entry.changed > before.changed) {
                 self.put(entry.clone());
             }
         }

@@ -79,6 +79,15 @@ fn what_changed_elsewhere_comes_in_where_nothing_was_changed_here() {
 }
 
 #[test]
+fn the_answer_of_an_earlier_write_takes_nothing_back() {
+    // Two changes are on their way to the file; that of the first write comes back.
+    let (first, second) = (at(1, &[(sefa(0), "po")]), at(2, &[(sefa(0), "pose")]));
+    let mut here = second.clone();
+    here.follow(&second, &first);
+    assert_eq!(names(&here), ["pose"]);
+}
+
+#[test]
 fn a_name_without_a_vector_is_known_again_and_completed() {
     let (mut old, mut brought) = (DirectionNames::default(), DirectionNames::default());
     let layers = LayerSet::range(0, 1);

@@ -15,7 +15,7 @@
 //! ```
 //!
 //! From a slider to a picture: the slider writes its value into the document's [`edit::Edit`]. At the end of the frame
-//! `ui::sync` compares that edit with the one that each view (`ui::views`) last asked for, and sends [`worker::Job::Render`]
+//! `ui::exchange` compares that edit with the one that each view (`ui::views`) last asked for, and sends [`worker::Job::Render`]
 //! with the open model and the view. [`worker::Queue`] drops the view's older edit and says that this one is next; the thread
 //! asks [`render::Engine::render_view`] for it, which runs the stages whose input changed. The answer,
 //! [`worker::EventKind::Rendered`], carries the id of that job: the view takes it if it still waits for it, and shows its frame.
@@ -32,7 +32,8 @@
 //! over cache-sized strips, on GPUs tiled kernels and, in half precision, matrix units, all tested against plain tensor operations.
 //!
 //! What stays between runs lies in [`store`]: preferences, documents as they were left, the log, each a file of its own with a
-//! version. Whatever is written anywhere goes through [`files`], whole or not at all.
+//! version; and in [`library`]: what a person knows about the directions of a model. Whatever is written anywhere goes through
+//! [`files`], whole or not at all.
 //!
 //! Where to add things: a **family** in [`generator`], a **file layout** in [`layout`], a **container** in [`checkpoint`], a
 //! **panel** in `ui`, a **subcommand** in [`cli`], **long work** in [`tasks`], a **format of series** (film, sheet) as an

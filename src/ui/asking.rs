@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use egui::accesskit::Live;
 use egui::{Align, Label, Layout, Ui};
 
-use super::app::WaitingEdit;
 use super::dialogs::Ask;
 use super::messages::read_out;
+use super::waiting::WaitingEdit;
 use crate::files::Doubt;
 
 /// Something that is not done without an answer.

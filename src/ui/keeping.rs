@@ -8,11 +8,13 @@ use std::time::{Duration, SystemTime};
 use egui::{Context, TextureHandle, TextureOptions};
 use serde::{Deserialize, Serialize};
 
-use super::app::{App, EditFrom, FileEvent, WaitingEdit};
+use super::app::App;
 use super::document::{Document, Selection};
+use super::exchange::FileEvent;
 use super::kept::KeptPreferences;
 use super::semantics::PAGE;
 use super::thumbnail;
+use super::waiting::{EditFrom, WaitingEdit};
 use crate::directions::Method;
 use crate::edit::{Code, Edit, LayerSet, Weighting};
 use crate::failure::Failure;
@@ -234,7 +236,7 @@ impl App {
         let edit = &self.document.edit;
         let is_new = pictured.as_ref() != Some(edit);
         let shown = self.views.surface_of(ViewId::PICTURE, edit).filter(|shown| is_new && shown.frame.is_exact);
-        if let Some(read) = shown.and_then(|surface| surface.reader(self.easel.as_ref())) {
+        if let Some(read) = shown.and_then(|surface| surface.reader(self.picture_pipeline.as_ref())) {
             let path = sessions.thumbnail(file.path());
             writer.write(move || read().into_iter().for_each(|picture| thumbnail::write(&path, &picture)));
             *pictured = Some(edit.clone());
@@ -254,9 +256,9 @@ impl App {
     }
 
     fn panels(&self) -> Option<Panels> {
-        let shown = &self.model.as_ref()?.shown;
-        let Selection { layers, method: Method::Sefa { weighting } } = shown.selection.clone();
-        Some(Panels { layers, weighting, rows: shown.rows, hidden: self.panels_hidden })
+        let directions = &self.model.as_ref()?.directions;
+        let Selection { layers, method: Method::Sefa { weighting } } = directions.selection.clone();
+        Some(Panels { layers, weighting, rows: directions.rows, hidden: self.panels_hidden })
     }
 
     /// Asked in every frame: nothing is copied.
@@ -288,8 +290,8 @@ impl App {
         let Ok(Panels { layers, weighting, rows, hidden }) = serde_json::from_value(view) else { return };
         let Some(model) = &mut self.model else { return };
         if layers.last() < model.info.num_layers {
-            model.shown.selection = Selection { layers, method: Method::Sefa { weighting } };
-            model.shown.rows = rows.clamp(PAGE, limits::LATENT);
+            model.directions.selection = Selection { layers, method: Method::Sefa { weighting } };
+            model.directions.rows = rows.clamp(PAGE, limits::LATENT);
         }
         self.panels_hidden = hidden;
     }
@@ -298,7 +300,7 @@ impl App {
     pub(super) fn restore(&mut self, ctx: &Context) -> bool {
         let Some(sessions) = &self.keeping.sessions else { return false };
         let (taken, told) = sessions.take_newest();
-        self.told.extend(told.iter().map(|error| Failure::of(error)));
+        self.notices.told.extend(told.iter().map(|error| Failure::of(error)));
         let Some((file, session)) = taken else { return false };
         let when = ago(file.path().metadata().and_then(|facts| facts.modified()).ok());
         self.reopen(file, session, Some(when), ctx);

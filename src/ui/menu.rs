@@ -35,7 +35,7 @@ const THUMBNAIL: Vec2 = vec2(32.0, 32.0);
 
 /// What was asked for in the bar.
 #[derive(Default)]
-pub struct Asked {
+pub struct MenuAnswer {
     pub commands: Vec<Command>,
     pub open: Option<Source>,
     pub open_document: Option<PathBuf>,
@@ -45,8 +45,8 @@ pub struct Asked {
     pub compare: bool,
 }
 
-pub fn bar_ui(ui: &mut Ui, bar: &Bar<'_>) -> Asked {
-    let mut asked = Asked::default();
+pub fn bar_ui(ui: &mut Ui, bar: &Bar<'_>) -> MenuAnswer {
+    let mut asked = MenuAnswer::default();
     let whole = ui.max_rect();
     let sides = MenuBar::new().ui(ui, |ui| {
         ui.set_min_height(style::MENU_HEIGHT);
@@ -75,7 +75,7 @@ pub fn bar_ui(ui: &mut Ui, bar: &Bar<'_>) -> Asked {
     asked
 }
 
-fn menu_ui(ui: &mut Ui, menu: Menu, bar: &Bar<'_>, asked: &mut Asked) {
+fn menu_ui(ui: &mut Ui, menu: Menu, bar: &Bar<'_>, asked: &mut MenuAnswer) {
     ui.set_min_width(220.0);
     for &entry in menu.commands() {
         let Some(command) = entry else {
@@ -98,7 +98,7 @@ fn menu_ui(ui: &mut Ui, menu: Menu, bar: &Bar<'_>, asked: &mut Asked) {
 }
 
 /// Models and documents that were open before.
-fn recent_ui(ui: &mut Ui, bar: &Bar<'_>, asked: &mut Asked) {
+fn recent_ui(ui: &mut Ui, bar: &Bar<'_>, asked: &mut MenuAnswer) {
     if !bar.recent.is_empty() {
         ui.menu_button("Recent models", |ui| {
             for recent in bar.recent {
@@ -129,7 +129,7 @@ fn recent_ui(ui: &mut Ui, bar: &Bar<'_>, asked: &mut Asked) {
     asked.shows_documents |= documents.response.clicked();
 }
 
-fn buttons_ui(ui: &mut Ui, bar: &Bar<'_>, asked: &mut Asked) {
+fn buttons_ui(ui: &mut Ui, bar: &Bar<'_>, asked: &mut MenuAnswer) {
     ui.spacing_mut().item_spacing.x = style::GRID;
     let ctx = ui.ctx().clone();
     let button = |ui: &mut Ui, icon, command: Command, name: &str, commands: &mut Vec<Command>| {

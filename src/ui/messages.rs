@@ -19,6 +19,18 @@ use crate::failure::Failure;
 use crate::files::without_verbatim_prefix;
 use crate::generator::ModelInfo;
 
+/// What the window says at present.
+#[derive(Default)]
+pub struct Notices {
+    pub failure: Option<Failure>,
+    /// What became of kept files; stays until it is dismissed.
+    pub told: Vec<Failure>,
+    /// Every cause of the failure is shown.
+    pub shows_details: bool,
+    pub note: Option<Note>,
+    pub messages: Messages,
+}
+
 /// Has a text read out when it appears or changes; [`Live::Assertive`] interrupts.
 pub fn read_out(response: &Response, live: Live) {
     response.ctx.accesskit_node_builder(response.id, |node| node.set_live(live));

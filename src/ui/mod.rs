@@ -1,5 +1,10 @@
 //! The window. Panels edit one [`Edit`](crate::edit::Edit); whenever it changed, the worker is asked for a picture; the
 //! newest picture is shown. Nothing here waits, and egui appears nowhere else.
+//!
+//! A frame of the window is [`app`]: answers are taken ([`exchange`]), bars, panels and picture are laid out ([`layout`]), and
+//! tell what was asked for as [`Command`]s; commands are done ([`perform`]; files are written by [`saving`]); whatever the picture
+//! or the list of directions no longer answers is asked for ([`exchange`]); and the document is kept ([`keeping`]). The functions
+//! `*_ui` of the other files each show one thing and change only what they are given.
 
 mod app;
 mod asking;
@@ -8,6 +13,7 @@ mod command;
 mod dialog;
 mod dialogs;
 mod document;
+mod exchange;
 mod facts;
 mod field;
 mod file_name;
@@ -17,6 +23,7 @@ mod kept;
 mod keyboard;
 mod known;
 mod layers;
+mod layout;
 mod librarian;
 mod menu;
 mod messages;
@@ -25,6 +32,7 @@ mod number;
 mod open;
 mod pacing;
 mod palette;
+mod perform;
 mod picture;
 mod preferences;
 mod reading;
@@ -34,7 +42,6 @@ mod sample;
 mod saving;
 mod segments;
 mod semantics;
-mod session;
 mod shortcuts;
 mod slider;
 mod spectrum;
@@ -43,9 +50,9 @@ mod strips;
 mod style;
 mod surface;
 mod sweep;
-mod sync;
 mod thumbnail;
 mod views;
+mod waiting;
 mod wheel;
 
 use anyhow::anyhow;

@@ -37,8 +37,8 @@ pub fn moves_ui(ui: &mut Ui, document: &mut Document, commands: &mut Vec<Command
         ui.spacing_mut().item_spacing.y = 0.0;
         for i in 0..document.edit.moves.len() {
             match ui.push_id(i, |ui| move_ui(ui, document, i)).inner {
-                Some(Asked::Delete) => deleted = Some(i),
-                Some(Asked::Show) => back = Some(document.edit.moves[i].direction.clone()),
+                Some(RowAction::Delete) => deleted = Some(i),
+                Some(RowAction::Show) => back = Some(document.edit.moves[i].direction.clone()),
                 None => {}
             }
         }
@@ -49,12 +49,12 @@ pub fn moves_ui(ui: &mut Ui, document: &mut Document, commands: &mut Vec<Command
     back
 }
 
-enum Asked {
+enum RowAction {
     Delete,
     Show,
 }
 
-fn move_ui(ui: &mut Ui, document: &mut Document, i: usize) -> Option<Asked> {
+fn move_ui(ui: &mut Ui, document: &mut Document, i: usize) -> Option<RowAction> {
     let mut asked = None;
     let direction = document.edit.moves[i].direction.clone();
     let called = document.called(&direction);
@@ -62,8 +62,8 @@ fn move_ui(ui: &mut Ui, document: &mut Document, i: usize) -> Option<Asked> {
     let spoken = format!("move {}, {called}", i + 1);
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = 2.0;
-        let found = &mut document.edit.moves[i];
-        let mute = ui.checkbox(&mut found.enabled, "").accessible_name(format!("Use {spoken}"));
+        let the_move = &mut document.edit.moves[i];
+        let mute = ui.checkbox(&mut the_move.enabled, "").accessible_name(format!("Use {spoken}"));
         mute.on_hover_text("Unticked, the move stays here and leaves the picture alone");
 
         let (layers_width, cross_width, gap) = (48.0, 16.0, 2.0);
@@ -85,13 +85,13 @@ fn move_ui(ui: &mut Ui, document: &mut Document, i: usize) -> Option<Asked> {
             .on_hover_text("Brings these layers into the directions panel")
             .clicked()
         {
-            asked = Some(Asked::Show);
+            asked = Some(RowAction::Show);
         }
-        let found = &mut document.edit.moves[i];
+        let the_move = &mut document.edit.moves[i];
         let value = format!("Value of {spoken}");
-        number(ui, &mut found.value, 0.02, Digits::Signed, &value).on_hover_text("Drag to scale, or click to type");
+        number(ui, &mut the_move.value, 0.02, Digits::Signed, &value).on_hover_text("Drag to scale, or click to type");
         if cross_ui(ui, &format!("Delete {spoken}")) {
-            asked = Some(Asked::Delete);
+            asked = Some(RowAction::Delete);
         }
     });
     asked

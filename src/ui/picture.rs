@@ -6,11 +6,11 @@ use egui::{Align2, Color32, FontId, PointerButton, Rect, Sense, StrokeKind, Ui, 
 use super::command::Command;
 use super::keyboard::leave_space_free;
 use super::style;
-use super::surface::{Easel, Surface};
+use super::surface::{PicturePipeline, Surface};
 
 /// How the picture lies in its area.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct View {
+pub struct Placement {
     /// Screen pixels per pixel of the picture; `None` fits the area.
     pub zoom: Option<f32>,
     /// From the area's centre to the picture's, in points.
@@ -23,9 +23,9 @@ const ZOOM: std::ops::RangeInclusive<f32> = 0.05..=64.0;
 /// One step of the zoom keys.
 const STEP: f32 = 1.25;
 
-impl View {
+impl Placement {
     pub fn fit(&mut self) {
-        *self = View { shown: self.shown, ..View::default() };
+        *self = Placement { shown: self.shown, ..Placement::default() };
     }
 
     pub fn actual_size(&mut self) {
@@ -55,8 +55,8 @@ pub struct Caption<'a> {
 pub fn picture_ui(
     ui: &mut Ui,
     surface: &Surface,
-    easel: Option<&Easel>,
-    view: &mut View,
+    picture_pipeline: Option<&PicturePipeline>,
+    placement: &mut Placement,
     caption: &Caption<'_>,
     commands: &mut Vec<Command>,
 ) {
@@ -68,42 +68,42 @@ pub fn picture_ui(
     let size = vec2(surface.frame.size[0] as f32, surface.frame.size[1] as f32);
 
     let fit = (area.width() / size.x).min(area.height() / size.y) / pixel;
-    view.shown = view.zoom.unwrap_or(fit.max(*ZOOM.start()));
+    placement.shown = placement.zoom.unwrap_or(fit.max(*ZOOM.start()));
     let centre = area.center();
     if let Some(pointer) = response.hover_pos() {
         let (scroll, pinch) = ui.input(|input| (input.smooth_scroll_delta.y, input.zoom_delta()));
         let steps = scroll / 50.0 + pinch.ln() / STEP.ln();
         if steps != 0.0 {
-            view.zoom_by(steps, pointer - centre);
-            view.shown = view.zoom.unwrap_or(view.shown);
+            placement.zoom_by(steps, pointer - centre);
+            placement.shown = placement.zoom.unwrap_or(placement.shown);
         }
     }
     let pan = response.dragged_by(PointerButton::Primary) || response.dragged_by(PointerButton::Middle);
     if pan {
-        view.zoom.get_or_insert(view.shown);
-        view.offset += response.drag_delta();
+        placement.zoom.get_or_insert(placement.shown);
+        placement.offset += response.drag_delta();
     }
-    let shown = size * view.shown * pixel;
-    if view.zoom.is_some() {
+    let shown = size * placement.shown * pixel;
+    if placement.zoom.is_some() {
         // Some of the picture always stays in sight.
         let reach = (shown + area.size()) / 2.0 - Vec2::splat(48.0);
-        view.offset = view.offset.clamp(-reach.max(Vec2::ZERO), reach.max(Vec2::ZERO));
+        placement.offset = placement.offset.clamp(-reach.max(Vec2::ZERO), reach.max(Vec2::ZERO));
     }
-    let place = Rect::from_center_size(centre + view.offset, shown);
+    let place = Rect::from_center_size(centre + placement.offset, shown);
     let place = Rect::from_min_size(place.min.round_to_pixels(ui.pixels_per_point()), shown);
     // A picture that fits the window is looked at as a whole; who zooms in wants to see pixels.
-    let sharp = view.zoom.is_some_and(|zoom| zoom >= style::SHARP_FROM);
+    let sharp = placement.zoom.is_some_and(|zoom| zoom >= style::SHARP_FROM);
     let painter = ui.painter_at(whole);
     fill_around(&painter, whole, place.shrink(1.0), style::palette(ui).surround);
-    if let Some(easel) = easel {
-        surface.paint(&painter, easel, place, whole, sharp);
+    if let Some(picture_pipeline) = picture_pipeline {
+        surface.paint(&painter, picture_pipeline, place, whole, sharp);
     }
 
     caption_ui(ui, line, place, caption);
     response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Image, true, format!("Picture, {}", caption.text)));
     let cursor = if pan { egui::CursorIcon::Grabbing } else { egui::CursorIcon::Default };
     if response.double_clicked() {
-        view.fit();
+        placement.fit();
     }
     if response.has_focus() {
         leave_space_free(ui, &response);
@@ -153,12 +153,12 @@ mod tests {
 
     #[test]
     fn zooming_keeps_the_point_under_the_pointer() {
-        let mut view = View { shown: 2.0, offset: vec2(10.0, -4.0), ..View::default() };
+        let mut placement = Placement { shown: 2.0, offset: vec2(10.0, -4.0), ..Placement::default() };
         let pointer = vec2(30.0, 20.0);
-        let on_picture = (pointer - view.offset) / view.shown;
-        view.zoom_by(3.0, pointer);
-        let zoom = view.zoom.unwrap();
-        assert!(((pointer - view.offset) / zoom - on_picture).length() < 1e-4);
+        let on_picture = (pointer - placement.offset) / placement.shown;
+        placement.zoom_by(3.0, pointer);
+        let zoom = placement.zoom.unwrap();
+        assert!(((pointer - placement.offset) / zoom - on_picture).length() < 1e-4);
         assert!((zoom - 2.0 * STEP.powf(3.0)).abs() < 1e-5);
     }
 }

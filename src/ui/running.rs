@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::failure::Failure;
+use crate::gpu::Precision;
 use crate::progress::{Pace, Progress};
 use crate::recipe::Recipe;
 use crate::render::Source;
@@ -50,4 +52,23 @@ pub enum Purpose {
     /// It is the present one, to be read in another way or by a new engine: the edit stays if it fits. `recipe_of`: the
     /// identity of the model whose recipe was chosen for it, and is forgotten if that fails.
     Again { recipe_of: Option<String> },
+}
+
+/// What the engine has in hand, beside pictures and directions.
+#[derive(Default)]
+pub struct Work {
+    /// Models that are being opened, the newest last; the others were told to stop.
+    pub openings: Vec<Opening>,
+    /// A change of precision that is under way, and the precision before.
+    pub storing: Option<(JobId, Precision)>,
+    pub tasks: Vec<Running>,
+    /// The engine has stopped.
+    pub stopped: Option<Stopped>,
+}
+
+/// What is left when the engine has stopped by itself.
+pub struct Stopped {
+    pub failure: Failure,
+    /// The model that was being opened, and is opened when the engine is started again.
+    pub interrupted: Option<Opening>,
 }

@@ -5,10 +5,11 @@ use std::time::SystemTime;
 
 use egui::{Context, ViewportCommand};
 
-use super::app::{App, FileEvent};
+use super::app::App;
 use super::asking::{Asking, Chosen, Taken};
 use super::dialogs::{Answer, Ask, Question};
 use super::document::Document;
+use super::exchange::FileEvent;
 use super::file_name::{proposed, with_suffix};
 use super::open::PathPrompt;
 use crate::edit::Edit;
@@ -57,7 +58,7 @@ impl App {
         match answer {
             Answer::Path(ask, path) => self.answered(ask, path, true, ctx),
             Answer::Cancelled(_) => {}
-            Answer::Unavailable(question) => self.path_prompt = Some(PathPrompt::new(question)),
+            Answer::Unavailable(question) => self.overlays.path_prompt = Some(PathPrompt::new(question)),
         }
     }
 
@@ -98,7 +99,7 @@ impl App {
             Ask::SaveEdit => self.save_edit_to(path, None, ctx),
             Ask::Export => self.run(Export::picture(*project, path)),
             Ask::SweepFolder => {
-                if let Some(dialog) = self.sweep.take()
+                if let Some(dialog) = self.overlays.sweep.take()
                     && let Some(info) = self.model.as_ref().map(|model| model.info.clone())
                 {
                     self.run(Export::sweep(*project, &dialog.sweep(path), &info));
@@ -169,10 +170,10 @@ impl App {
     /// Holds the window open while exports run, until the user has said what is to become of them.
     pub(super) fn watch_closing(&mut self, ctx: &Context) {
         let is_closing = ctx.input(|input| input.viewport().close_requested());
-        let exports = self.tasks.len();
+        let exports = self.work.tasks.len();
         if self.quitting == Quitting::WhenDone && exports == 0 {
             // Whoever waited for files wants to know that there are none.
-            self.quit(if self.failure.is_none() { Quitting::Anyway } else { Quitting::No }, ctx);
+            self.quit(if self.notices.failure.is_none() { Quitting::Anyway } else { Quitting::No }, ctx);
         }
         if is_closing && exports > 0 && self.quitting != Quitting::Anyway {
             ctx.send_viewport_cmd(ViewportCommand::CancelClose);

@@ -24,7 +24,7 @@ use crate::generator::ModelInfo;
 pub const PAGE: usize = 10;
 
 /// What the panel shows, as far as the rest of the window has to know it.
-pub struct Shown {
+pub struct ShownDirections {
     pub selection: Selection,
     /// Number of rows.
     pub rows: usize,
@@ -38,7 +38,7 @@ pub struct Shown {
     pub shows_hidden: bool,
 }
 
-impl Shown {
+impl ShownDirections {
     /// True if the directions are those that are selected.
     pub fn is_current(&self) -> bool {
         self.set.as_ref().is_some_and(|set| Selection::of(set) == self.selection)
@@ -49,7 +49,7 @@ impl Shown {
 pub fn semantics_ui(
     ui: &mut Ui,
     info: &ModelInfo,
-    shown: &mut Shown,
+    shown: &mut ShownDirections,
     document: &mut Document,
     thumbnails: &mut Thumbnails<'_>,
     commands: &mut Vec<Command>,
@@ -116,7 +116,7 @@ fn hidden(document: &Document, set: &DirectionSet) -> BTreeSet<usize> {
 }
 
 /// Below the list: more rows, fewer, and those that were hidden.
-fn more_ui(ui: &mut Ui, shown: &mut Shown, all: usize, hidden: usize) {
+fn more_ui(ui: &mut Ui, shown: &mut ShownDirections, all: usize, hidden: usize) {
     ui.horizontal(|ui| {
         let rows = shown.rows.min(all);
         if rows < all {
@@ -139,7 +139,7 @@ fn more_ui(ui: &mut Ui, shown: &mut Shown, all: usize, hidden: usize) {
     });
 }
 
-fn footer_ui(ui: &mut Ui, shown: &mut Shown, document: &Document, commands: &mut Vec<Command>) {
+fn footer_ui(ui: &mut Ui, shown: &mut ShownDirections, document: &Document, commands: &mut Vec<Command>) {
     ui.horizontal(|ui| {
         let Method::Sefa { weighting } = &mut shown.selection.method;
         let mut normalised = *weighting == Weighting::RowNormalised;
@@ -190,9 +190,9 @@ fn title(document: &Document, direction: &Direction) -> String {
 
 fn direction_ui(ui: &mut Ui, info: &ModelInfo, set: &DirectionSet, index: usize, document: &mut Document) -> RowUse {
     let direction = &set.directions[index];
-    let found = document.edit.along(direction);
-    let muted = found.is_some_and(|found| !found.enabled);
-    let mut value = found.map_or(0.0, |found| found.value);
+    let along = document.edit.along(direction);
+    let muted = along.is_some_and(|along| !along.enabled);
+    let mut value = along.map_or(0.0, |along| along.value);
     let name = document.name_of(direction).to_owned();
     let known = document.known(direction).clone();
     let range = known.range.unwrap_or(info.slider_range);

@@ -11,14 +11,14 @@ use crate::edit::Edit;
 use crate::render::{Frame, FrameImage, Pixels, picture_texture};
 
 /// Paints pictures with `shaders/view.wgsl`.
-pub struct Easel {
+pub struct PicturePipeline {
     gpu: RenderState,
     pipeline: wgpu::RenderPipeline,
     smooth: wgpu::Sampler,
     sharp: wgpu::Sampler,
 }
 
-impl Easel {
+impl PicturePipeline {
     pub fn new(gpu: RenderState) -> Self {
         let device = &gpu.device;
         let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
@@ -58,7 +58,7 @@ impl Easel {
             device.create_sampler(&wgpu::SamplerDescriptor { mag_filter, min_filter, ..Default::default() })
         };
         let (smooth, sharp) = (sampler(wgpu::FilterMode::Linear), sampler(wgpu::FilterMode::Nearest));
-        Easel { gpu, pipeline, smooth, sharp }
+        PicturePipeline { gpu, pipeline, smooth, sharp }
     }
 
     /// True if the window is painted by processors, without a GPU.
@@ -88,13 +88,13 @@ pub struct Surface {
 
 impl Surface {
     /// Shows a frame in place of `old`.
-    pub fn show(old: Option<Surface>, frame: Frame, easel: Option<&Easel>) -> Surface {
-        let texture = match (&frame.image, easel) {
+    pub fn show(old: Option<Surface>, frame: Frame, picture_pipeline: Option<&PicturePipeline>) -> Surface {
+        let texture = match (&frame.image, picture_pipeline) {
             (FrameImage::Texture(texture), _) => Some(texture.clone()),
-            (FrameImage::Pixels(pixels), Some(easel)) => {
+            (FrameImage::Pixels(pixels), Some(picture_pipeline)) => {
                 // A texture of the engine is not ours to write to.
                 let uploaded = old.filter(|old| matches!(old.frame.image, FrameImage::Pixels(_)));
-                Some(easel.uploaded(pixels, uploaded.and_then(|old| old.texture)))
+                Some(picture_pipeline.uploaded(pixels, uploaded.and_then(|old| old.texture)))
             }
             (FrameImage::Pixels(_), None) => None,
         };
@@ -106,7 +106,7 @@ impl Surface {
     }
 
     /// Paints the part of the picture at `place` that lies in `area`, both in points; `sharp` shows its pixels as squares.
-    pub fn paint(&self, painter: &Painter, easel: &Easel, place: Rect, area: Rect, sharp: bool) {
+    pub fn paint(&self, painter: &Painter, picture_pipeline: &PicturePipeline, place: Rect, area: Rect, sharp: bool) {
         let Some(texture) = &self.texture else { return };
         // What is painted begins and ends at whole pixels of the screen.
         let target = place.intersect(area).round_to_pixels(painter.pixels_per_point());
@@ -115,31 +115,31 @@ impl Surface {
         }
         let [min, max] = [target.min, target.max].map(|corner| (corner - place.min) / place.size());
         let seen: Vec<u8> = [min.x, min.y, max.x, max.y].iter().flat_map(|x| x.to_ne_bytes()).collect();
-        let device = &easel.gpu.device;
+        let device = &picture_pipeline.gpu.device;
         let seen = device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
             label: Some("view"),
             contents: &seen,
             usage: wgpu::BufferUsages::UNIFORM,
         });
         // A preview's squares would pass for the picture's own pixels.
-        let sampler = if sharp && self.frame.is_exact { &easel.sharp } else { &easel.smooth };
+        let sampler = if sharp && self.frame.is_exact { &picture_pipeline.sharp } else { &picture_pipeline.smooth };
         let view = texture.create_view(&wgpu::TextureViewDescriptor::default());
         let bindings = device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some("view"),
-            layout: &easel.pipeline.get_bind_group_layout(0),
+            layout: &picture_pipeline.pipeline.get_bind_group_layout(0),
             entries: &[
                 wgpu::BindGroupEntry { binding: 0, resource: seen.as_entire_binding() },
                 wgpu::BindGroupEntry { binding: 1, resource: wgpu::BindingResource::TextureView(&view) },
                 wgpu::BindGroupEntry { binding: 2, resource: wgpu::BindingResource::Sampler(sampler) },
             ],
         });
-        let stroke = Stroke { pipeline: easel.pipeline.clone(), bindings };
+        let stroke = PaintPicture { pipeline: picture_pipeline.pipeline.clone(), bindings };
         painter.add(egui_wgpu::Callback::new_paint_callback(target, stroke));
     }
 
     /// What reads the picture.
-    pub fn reader(&self, easel: Option<&Easel>) -> Option<ReadPicture> {
-        match (&self.frame.image, easel) {
+    pub fn reader(&self, picture_pipeline: Option<&PicturePipeline>) -> Option<ReadPicture> {
+        match (&self.frame.image, picture_pipeline) {
             (FrameImage::Pixels(pixels), _) => {
                 let pixels = pixels.clone();
                 Some(Box::new(move || {
@@ -147,8 +147,8 @@ impl Surface {
                     Some(ColorImage::from_rgba_unmultiplied(size, &pixels.to_rgba()))
                 }))
             }
-            (FrameImage::Texture(texture), Some(easel)) => {
-                let (texture, gpu) = (texture.clone(), easel.gpu.clone());
+            (FrameImage::Texture(texture), Some(picture_pipeline)) => {
+                let (texture, gpu) = (texture.clone(), picture_pipeline.gpu.clone());
                 Some(Box::new(move || read_back(&texture, &gpu)))
             }
             (FrameImage::Texture(_), None) => None,
@@ -156,8 +156,8 @@ impl Surface {
     }
 
     /// Puts the picture on the clipboard; from the GPU this takes a moment and happens on a thread.
-    pub fn copy(&self, ctx: &Context, easel: Option<&Easel>) {
-        let Some(read) = self.reader(easel) else { return };
+    pub fn copy(&self, ctx: &Context, picture_pipeline: Option<&PicturePipeline>) {
+        let Some(read) = self.reader(picture_pipeline) else { return };
         if matches!(self.frame.image, FrameImage::Pixels(_)) {
             read().into_iter().for_each(|image| ctx.copy_image(image));
             return;
@@ -176,12 +176,12 @@ impl Surface {
 pub type ReadPicture = Box<dyn FnOnce() -> Option<ColorImage> + Send>;
 
 /// One picture in one frame of the window.
-struct Stroke {
+struct PaintPicture {
     pipeline: wgpu::RenderPipeline,
     bindings: wgpu::BindGroup,
 }
 
-impl CallbackTrait for Stroke {
+impl CallbackTrait for PaintPicture {
     fn paint(
         &self,
         _: egui::PaintCallbackInfo,

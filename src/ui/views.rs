@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::surface::{Easel, Surface};
+use super::surface::{PicturePipeline, Surface};
 use crate::edit::Edit;
 use crate::failure::Failure;
 use crate::render::{Frame, ViewId};
@@ -65,13 +65,13 @@ impl Views {
     }
 
     /// A picture was made.
-    pub fn show(&mut self, job: JobId, view: ViewId, frame: Frame, easel: Option<&Easel>) {
+    pub fn show(&mut self, job: JobId, view: ViewId, frame: Frame, picture_pipeline: Option<&PicturePipeline>) {
         let Some(state) = self.0.get_mut(&view).filter(|state| state.jobs.contains(&job)) else { return };
         if frame.is_exact {
             state.jobs.retain(|&other| other != job);
         }
         state.failure = None;
-        state.surface = Some(Surface::show(state.surface.take(), frame, easel));
+        state.surface = Some(Surface::show(state.surface.take(), frame, picture_pipeline));
     }
 
     /// A picture will not be made, and why. True if it was one of these views'.

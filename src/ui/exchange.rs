@@ -1,29 +1,35 @@
-//! The window and its worker: what is sent when, and what becomes of the answers.
+//! The window, its worker and its threads for files: what is sent when, and what becomes of the answers.
 
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use egui::Context;
 
-use super::app::{App, AskedDirections, FileEvent, Model, Stopped, wake};
+use super::app::{App, AskedDirections, OpenModel};
+use super::asking::Taken;
+use super::dialogs::Ask;
 use super::document::{Document, History, Selection};
 use super::facts::CARRIES_CODE;
-use super::keeping::Place;
+use super::keeping::{Place, RecentDocument};
 use super::librarian::Changes;
 use super::menu;
 use super::messages::{About, Note};
 use super::reading::FormAnswer;
-use super::running::{Opening, Purpose, Running};
-use super::semantics::{PAGE, Shown};
-use super::surface::Easel;
+use super::running::{Opening, Purpose, Running, Stopped};
+use super::semantics::{PAGE, ShownDirections};
+use super::surface::PicturePipeline;
+use super::waiting::WaitingEdit;
 use crate::directions::Method;
 use crate::edit::Edit;
 use crate::failure::Failure;
+use crate::files::Doubt;
 use crate::generator::{Group, ModelInfo};
 use crate::gpu::Precision;
 use crate::progress::Progress;
 use crate::recipe::Recipe;
 use crate::render::{Source, ViewId};
+use crate::store::{Session, SessionFile};
 use crate::tasks::{Outcome, Task};
 use crate::worker::{Event, EventKind, Job, JobId, ModelId};
 
@@ -31,6 +37,28 @@ use crate::worker::{Event, EventKind, Job, JobId, ModelId};
 const STALE_AFTER: f64 = 0.1;
 /// A dozen frames a second are enough for sliders to keep up with the hand until a picture comes.
 const FRAME_WITHOUT_PICTURE: Duration = Duration::from_millis(80);
+
+/// What became of reading or writing a small file on a thread.
+pub(super) enum FileEvent {
+    /// An edit was read, and what speaks against opening its model unasked.
+    Project(Box<WaitingEdit>, Option<Doubt>),
+    Session(Box<(SessionFile, Session)>),
+    Saved {
+        path: PathBuf,
+        document: Box<Document>,
+        modified: Option<SystemTime>,
+    },
+    /// A place to write to was looked at.
+    Chosen(Ask, PathBuf, Taken),
+    RecentDocuments(Vec<RecentDocument>),
+    Failed(Failure),
+}
+
+/// Wakes the window from another thread.
+pub(super) fn wake(ctx: &egui::Context) -> Box<dyn Fn() + Send + Sync> {
+    let ctx = ctx.clone();
+    Box::new(move || ctx.request_repaint())
+}
 
 impl App {
     /// Takes in everything that happened elsewhere since the last frame.
@@ -40,7 +68,7 @@ impl App {
         for event in self.background.events(self.patience()) {
             self.take_event(event, ctx);
         }
-        if self.stopped.is_none() && !is_alive {
+        if self.work.stopped.is_none() && !is_alive {
             self.engine_stopped(Failure::new("The engine stopped unexpectedly"));
         }
         for answer in self.librarian.answers() {
@@ -48,7 +76,7 @@ impl App {
                 Ok(Changes { kept, theirs }) => {
                     self.history.follow(&mut self.document, |library| library.follow(&kept, &theirs));
                 }
-                Err(error) => self.failure = Some(Failure::of(&error)),
+                Err(error) => self.notices.failure = Some(Failure::of(&error)),
             }
         }
         self.painted = Instant::now();
@@ -65,7 +93,7 @@ impl App {
                 }
                 FileEvent::Chosen(ask, path, taken) => self.write_to(ask, path, taken, ctx),
                 FileEvent::RecentDocuments(documents) => self.keeping.recent = documents,
-                FileEvent::Failed(failure) => self.failure = Some(failure),
+                FileEvent::Failed(failure) => self.notices.failure = Some(failure),
             }
         }
     }
@@ -73,7 +101,7 @@ impl App {
     /// How long the next frame of the window may wait for a picture. Where the window is painted by the processors that also
     /// make the pictures, a frame for every motion of the pointer would leave nothing for them.
     fn patience(&self) -> Duration {
-        let shares_processors = self.easel.as_ref().is_some_and(Easel::is_software);
+        let shares_processors = self.picture_pipeline.as_ref().is_some_and(PicturePipeline::is_software);
         match shares_processors && !self.background.is_idle() {
             true => FRAME_WITHOUT_PICTURE.saturating_sub(self.painted.elapsed()),
             false => Duration::ZERO,
@@ -86,7 +114,7 @@ impl App {
             EventKind::Device(facts) => self.device = facts,
             EventKind::Progress(progress) => self.progressed(job, progress),
             EventKind::Opened { info, source, .. } => self.opened(job, info, source, ctx),
-            EventKind::Stored => self.storing = self.storing.take_if(|(storing, _)| *storing != job),
+            EventKind::Stored => self.work.storing = self.work.storing.take_if(|(storing, _)| *storing != job),
             EventKind::Factorized(set) => {
                 if let Some(model) = &mut self.model
                     && model.asked.as_ref().is_some_and(|asked| asked.job == job)
@@ -94,13 +122,13 @@ impl App {
                     if self.document.library.is_without_vectors(&set) {
                         self.history.follow(&mut self.document, |library| library.complete(&set));
                     }
-                    model.shown.set = Some(set);
+                    model.directions.set = Some(set);
                 }
             }
-            EventKind::Rendered { view, frame } => self.views.show(job, view, frame, self.easel.as_ref()),
+            EventKind::Rendered { view, frame } => self.views.show(job, view, frame, self.picture_pipeline.as_ref()),
             EventKind::Tiles { made, .. } => self.strips.take(job, made),
             EventKind::Done(Outcome::Written(path)) => {
-                self.tasks.retain(|task| task.job != job);
+                self.work.tasks.retain(|task| task.job != job);
                 self.say(About::Exported(path), ctx);
             }
             EventKind::Superseded | EventKind::Cancelled => self.ended(job, None),
@@ -110,8 +138,8 @@ impl App {
     }
 
     fn progressed(&mut self, job: JobId, progress: Progress) {
-        let openings = self.openings.iter_mut().map(|opening| &mut opening.running);
-        if let Some(running) = openings.chain(&mut self.tasks).find(|running| running.job == job) {
+        let openings = self.work.openings.iter_mut().map(|opening| &mut opening.running);
+        if let Some(running) = openings.chain(&mut self.work.tasks).find(|running| running.job == job) {
             running.report(progress);
         }
     }
@@ -125,43 +153,44 @@ impl App {
             && let Some(asked) = model.asked.as_mut().filter(|asked| asked.job == job)
         {
             asked.has_failed = true;
-            model.shown.failure = failure;
+            model.directions.failure = failure;
             return;
         }
-        if let Some(position) = self.openings.iter().position(|opening| opening.running.job == job) {
+        if let Some(position) = self.work.openings.iter().position(|opening| opening.running.job == job) {
             // The model could not be read as a person said: that is not tried again.
-            if let Purpose::Again { recipe_of: Some(identity) } = self.openings.remove(position).purpose {
+            if let Purpose::Again { recipe_of: Some(identity) } = self.work.openings.remove(position).purpose {
                 self.preferences.recipes.remove(&identity);
             }
-        } else if let Some((_, before)) = self.storing.take_if(|(storing, _)| *storing == job) {
+        } else if let Some((_, before)) = self.work.storing.take_if(|(storing, _)| *storing == job) {
             self.preferences.precision = before;
-        } else if let Some(position) = self.tasks.iter().position(|task| task.job == job) {
-            self.tasks.remove(position);
+        } else if let Some(position) = self.work.tasks.iter().position(|task| task.job == job) {
+            self.work.tasks.remove(position);
         } else {
             // Of a model that is closed.
             return;
         }
-        self.failure = failure.or(self.failure.take());
+        self.notices.failure = failure.or(self.notices.failure.take());
     }
 
     /// Nothing that was asked will be answered: only what the user made is left.
     fn engine_stopped(&mut self, failure: Failure) {
         let unfinished: Vec<String> =
-            self.tasks.drain(..).map(|task| format!("{} was not finished", task.name)).collect();
+            self.work.tasks.drain(..).map(|task| format!("{} was not finished", task.name)).collect();
         let causes = [failure.causes, unfinished].concat();
-        self.stopped = Some(Stopped { failure: Failure { causes, ..failure }, interrupted: self.openings.pop() });
-        self.openings.clear();
-        self.storing = None;
+        self.work.stopped =
+            Some(Stopped { failure: Failure { causes, ..failure }, interrupted: self.work.openings.pop() });
+        self.work.openings.clear();
+        self.work.storing = None;
     }
 
     /// Starts the engine again and opens what was open, or was being opened.
     pub(super) fn restart(&mut self, ctx: &Context) {
-        let Some(stopped) = self.stopped.take() else { return };
+        let Some(stopped) = self.work.stopped.take() else { return };
         match (self.start_background)(wake(ctx)) {
             Ok(background) => self.background = background,
             Err(error) => {
-                self.failure = Some(Failure::of(&error).under("The engine cannot be started again"));
-                self.stopped = Some(stopped);
+                self.notices.failure = Some(Failure::of(&error).under("The engine cannot be started again"));
+                self.work.stopped = Some(stopped);
                 return;
             }
         }
@@ -179,7 +208,7 @@ impl App {
 
     /// Opens a model instead of those that are being opened.
     pub(super) fn start_opening(&mut self, source: Source, recipe: Option<Box<Recipe>>, purpose: Purpose) {
-        for opening in &self.openings {
+        for opening in &self.work.openings {
             self.background.cancel(opening.running.job);
         }
         let job = self.background.send(Job::Open { source: source.clone(), recipe: recipe.clone() });
@@ -188,14 +217,14 @@ impl App {
 
     fn await_opening(&mut self, job: JobId, source: Source, recipe: Option<Box<Recipe>>, purpose: Purpose) {
         let running = Running::new(job, format!("Opening {}", source.short_name()), "opening");
-        self.openings.push(Opening { running, source, recipe, purpose });
+        self.work.openings.push(Opening { running, source, recipe, purpose });
     }
 
     /// Has models stored in another precision than before.
     pub(super) fn store_in(&mut self, precision: Precision, before: Precision) {
         self.preferences.precision = precision;
         if precision != before {
-            self.storing = Some((self.background.send(Job::Store(precision)), before));
+            self.work.storing = Some((self.background.send(Job::Store(precision)), before));
         }
     }
 
@@ -204,20 +233,20 @@ impl App {
         let Some(model) = &self.model else { return };
         let (name, model) = (task.name(), model.id);
         let job = self.background.send(Job::Run { model, task: Box::new(task) });
-        self.tasks.push(Running::new(job, name, "waiting"));
+        self.work.tasks.push(Running::new(job, name, "waiting"));
     }
 
     pub(super) fn say(&mut self, about: About, ctx: &Context) {
-        self.messages.say(about.text());
-        self.note = Some(Note::new(about, ctx.input(|input| input.time)));
+        self.notices.messages.say(about.text());
+        self.notices.note = Some(Note::new(about, ctx.input(|input| input.time)));
     }
 
     /// From now on this model is the open one, whoever asked for it.
     fn opened(&mut self, job: JobId, info: Arc<ModelInfo>, source: Source, ctx: &Context) {
         let id = ModelId::opened_by(job);
-        let opening = self.openings.iter().position(|opening| opening.running.job == job);
-        let opening = opening.map(|position| self.openings.remove(position));
-        let is_stored = self.storing.take_if(|(storing, _)| *storing == job).is_some();
+        let opening = self.work.openings.iter().position(|opening| opening.running.job == job);
+        let opening = opening.map(|position| self.work.openings.remove(position));
+        let is_stored = self.work.storing.take_if(|(storing, _)| *storing == job).is_some();
         let is_again = is_stored || opening.is_some_and(|opening| opening.purpose != Purpose::Begin);
         if is_again && self.model.is_some() && info.check(&self.document.edit).is_ok() {
             self.opened_again(id, info, source);
@@ -227,7 +256,7 @@ impl App {
         self.leave_document(ctx);
         self.preferences.remember(&source, &info);
         let (library, unread) = self.librarian.open(&info, self.preferences.names.get(&info.identity));
-        self.failure = None;
+        self.notices.failure = None;
         let seed = match &source {
             Source::Example(example) => example.first_seed(),
             Source::File(_) | Source::Network { .. } | Source::Told { .. } => 0,
@@ -239,7 +268,7 @@ impl App {
         }
         self.views.clear();
         self.strips.clear();
-        self.view.fit();
+        self.placement.fit();
         self.history = History::new(&document);
         self.model = Some(start(id, info.clone(), source, &document.edit));
         self.begin_document(document.clone(), Place { saved: Some(document), ..Place::default() });
@@ -248,7 +277,7 @@ impl App {
         if let Some(waiting) = fitting {
             self.adopt(waiting, &info, ctx);
         }
-        self.failure = self.failure.take().or_else(|| unread.map(|error| Failure::of(&error)));
+        self.notices.failure = self.notices.failure.take().or_else(|| unread.map(|error| Failure::of(&error)));
         // What the edit says, or else what a person said of this model before, comes before what the file was read as.
         let own = stated.as_ref().or(self.preferences.recipes.get(&info.identity));
         let own = own.filter(|recipe| info.recipe.as_ref().is_some_and(|read| read != *recipe)).cloned();
@@ -264,7 +293,7 @@ impl App {
         self.preferences.remember(&source, &info);
         if let Some(model) = &mut self.model {
             (model.id, model.info, model.source) = (id, info, source);
-            (model.shown.set, model.shown.failure, model.asked) = (None, None, None);
+            (model.directions.set, model.directions.failure, model.asked) = (None, None, None);
         }
     }
 
@@ -288,7 +317,7 @@ impl App {
         self.set_title(ctx);
         self.ask_for_directions(ctx, now);
         let comparison = self.comparison_edit();
-        let Some(model) = self.model.as_ref().filter(|_| self.stopped.is_none()) else { return };
+        let Some(model) = self.model.as_ref().filter(|_| self.work.stopped.is_none()) else { return };
         let edit = &self.document.edit;
         self.views.ask(ViewId::PICTURE, edit, model.id, &*self.background);
         // Made while nothing moves, so that Space answers at once.
@@ -300,19 +329,19 @@ impl App {
     }
 
     fn ask_for_directions(&mut self, ctx: &Context, now: f64) {
-        let Some(model) = self.model.as_mut().filter(|_| self.stopped.is_none()) else { return };
-        let selection = &model.shown.selection;
-        let is_tried = |asked: &AskedDirections| !asked.has_failed || model.shown.failure.is_some();
+        let Some(model) = self.model.as_mut().filter(|_| self.work.stopped.is_none()) else { return };
+        let selection = &model.directions.selection;
+        let is_tried = |asked: &AskedDirections| !asked.has_failed || model.directions.failure.is_some();
         if model.asked.as_ref().is_none_or(|asked| asked.selection != *selection || !is_tried(asked)) {
             let Selection { layers, method: Method::Sefa { weighting } } = selection.clone();
             let job = self.background.send(Job::Factorize { model: model.id, layers, weighting });
             model.asked = Some(AskedDirections { job, selection: selection.clone(), since: now, has_failed: false });
-            model.shown.failure = None;
+            model.directions.failure = None;
         }
-        let is_answered = model.shown.is_current() || model.shown.failure.is_some();
+        let is_answered = model.directions.is_current() || model.directions.failure.is_some();
         let since = model.asked.as_ref().map_or(now, |asked| asked.since);
-        model.shown.stale = !is_answered && now - since > STALE_AFTER;
-        if !is_answered && !model.shown.stale {
+        model.directions.stale = !is_answered && now - since > STALE_AFTER;
+        if !is_answered && !model.directions.stale {
             ctx.request_repaint_after_secs(STALE_AFTER as f32);
         }
     }
@@ -332,13 +361,14 @@ impl App {
 }
 
 /// A model as it is first shown: its bottom layers, or those of the edit's first move.
-fn start(id: ModelId, info: Arc<ModelInfo>, source: Source, edit: &Edit) -> Model {
+fn start(id: ModelId, info: Arc<ModelInfo>, source: Source, edit: &Edit) -> OpenModel {
     let group = if info.num_layers > 1 { Group::Bottom } else { Group::All };
     let layers = info.group(group).unwrap_or_else(|| crate::edit::LayerSet::range(0, 0));
     let mut selection = Selection { layers, method: Method::default() };
     if let Some(first) = edit.moves.first() {
         selection.go_to(&first.direction);
     }
-    let shown = Shown { selection, rows: PAGE, set: None, stale: false, failure: None, shows_hidden: false };
-    Model { id, info, source, shown, asked: None, reference: None, reading_seen: false }
+    let directions =
+        ShownDirections { selection, rows: PAGE, set: None, stale: false, failure: None, shows_hidden: false };
+    OpenModel { id, info, source, directions, asked: None, reference: None, reading_seen: false }
 }

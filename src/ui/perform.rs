@@ -1,21 +1,23 @@
-//! What commands do, and how files are opened and written.
+//! What commands do, and how models and edits are opened.
 
 use std::hash::{BuildHasher, Hasher};
 use std::path::PathBuf;
 
 use egui::{Context, Vec2, ViewportCommand};
 
-use super::app::{App, EditFrom, FileEvent, WaitingEdit};
+use super::app::App;
 use super::asking::Asking;
 use super::command::Command;
 use super::dialogs::Ask;
 use super::document::{Document, History};
+use super::exchange::FileEvent;
 use super::keeping::Place;
 use super::messages::{About, show_folder};
 use super::palette::Palette;
 use super::reading::FormAnswer;
 use super::running::Purpose;
 use super::sweep::SweepDialog;
+use super::waiting::{EditFrom, WaitingEdit};
 use crate::edit::{Code, NoiseMode, Seed, SeedKind};
 use crate::failure::Failure;
 use crate::files::{self, Doubt};
@@ -114,15 +116,15 @@ impl App {
     pub(super) fn adopt(&mut self, waiting: WaitingEdit, info: &ModelInfo, ctx: &Context) {
         if let Err(problem) = info.check(&waiting.project.edit) {
             let headline = format!("The edit {} does not fit the model {}", waiting.from, info.name);
-            self.failure = Some(Failure { headline, causes: vec![problem] });
+            self.notices.failure = Some(Failure { headline, causes: vec![problem] });
             return;
         }
-        self.failure = None;
+        self.notices.failure = None;
         self.leave_document(ctx);
         let names = waiting.project.names.over(&info.direction_names);
         let document = Document { edit: waiting.project.edit, names, library: self.document.library.clone() };
         if let (Some(model), Some(first)) = (&mut self.model, document.edit.moves.first()) {
-            model.shown.selection.go_to(&first.direction);
+            model.directions.selection.go_to(&first.direction);
         }
         self.history = History::new(&document);
         match waiting.from {
@@ -138,7 +140,7 @@ impl App {
     /// Commands that would do nothing now, or must not.
     pub(super) fn is_pointless(&self, command: Command) -> bool {
         let reopens = matches!(command, Command::SwapChannels | Command::Bilinear);
-        if reopens && !self.openings.is_empty() {
+        if reopens && !self.work.openings.is_empty() {
             // It would take the place of the model that is on its way.
             return true;
         }
@@ -204,7 +206,7 @@ impl App {
             Command::Export => self.ask(Ask::Export, ctx),
             Command::ExportSweep => {
                 let range = self.model().map_or(1.0, |info| info.slider_range);
-                self.sweep = SweepDialog::new(&self.document.edit, range);
+                self.overlays.sweep = SweepDialog::new(&self.document.edit, range);
             }
             Command::Quit => ctx.send_viewport_cmd(ViewportCommand::Close),
             Command::Undo => self.history.undo(&mut self.document),
@@ -216,20 +218,20 @@ impl App {
             Command::ResetMoves => self.document.edit.moves.clear(),
             Command::CopyPicture => {
                 if let Some(surface) = self.views.surface(ViewId::PICTURE) {
-                    surface.copy(ctx, self.easel.as_ref());
+                    surface.copy(ctx, self.picture_pipeline.as_ref());
                 }
             }
             Command::Select(group) => {
                 if let Some(model) = &mut self.model
                     && let Some(layers) = model.info.group(group)
                 {
-                    model.shown.selection.layers = layers;
+                    model.directions.selection.layers = layers;
                 }
             }
-            Command::Fit => self.view.fit(),
-            Command::ActualSize => self.view.actual_size(),
-            Command::ZoomIn => self.view.zoom_by(1.0, Vec2::ZERO),
-            Command::ZoomOut => self.view.zoom_by(-1.0, Vec2::ZERO),
+            Command::Fit => self.placement.fit(),
+            Command::ActualSize => self.placement.actual_size(),
+            Command::ZoomIn => self.placement.zoom_by(1.0, Vec2::ZERO),
+            Command::ZoomOut => self.placement.zoom_by(-1.0, Vec2::ZERO),
             Command::SetComparison => self.set_reference(true),
             Command::ClearComparison => self.set_reference(false),
             Command::Strips => self.preferences.strips = !self.preferences.strips,
@@ -252,9 +254,9 @@ impl App {
                 self.preferences.theme = if dark { egui::ThemePreference::Light } else { egui::ThemePreference::Dark };
                 ctx.set_theme(self.preferences.theme);
             }
-            Command::Palette => self.palette = Some(Palette::default()),
-            Command::Shortcuts => self.shortcuts = !self.shortcuts,
-            Command::Reading => self.reading = !self.reading,
+            Command::Palette => self.overlays.palette = Some(Palette::default()),
+            Command::Shortcuts => self.overlays.shortcuts = !self.overlays.shortcuts,
+            Command::Reading => self.overlays.reading = !self.overlays.reading,
             Command::ShowLog => {
                 if let Some(log) = self.log.clone() {
                     show_folder(ctx, &log);

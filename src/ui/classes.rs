@@ -107,7 +107,7 @@ impl Picker<'_> {
         let button = button.on_hover_text(&self.hint).on_disabled_hover_text(&self.hint);
         let id = Id::unique(("class list", self.name));
         if button.clicked() {
-            let chosen = self.found(classes, "").iter().position(|found| *found == current).unwrap_or(0);
+            let chosen = self.matching(classes, "").iter().position(|class| *class == current).unwrap_or(0);
             let offset = style::ROW * (chosen as f32 - (ROWS / 2) as f32).max(0.0);
             let search = Search { text: String::new(), chosen, offset, by_keyboard: button.has_focus(), fresh: true };
             ui.data_mut(|data| data.insert_temp(id, search));
@@ -123,7 +123,7 @@ impl Picker<'_> {
         shown.and_then(|shown| shown.inner)
     }
 
-    fn found(&self, classes: Classes, text: &str) -> Vec<Option<usize>> {
+    fn matching(&self, classes: Classes, text: &str) -> Vec<Option<usize>> {
         let none = (self.may_be_none && "none".starts_with(&text.trim().to_lowercase())).then_some(None);
         none.into_iter().chain(classes.search(text).into_iter().map(Some)).collect()
     }
@@ -151,21 +151,21 @@ impl Picker<'_> {
             field.request_focus();
         }
 
-        let found = self.found(classes, &search.text);
+        let matching = self.matching(classes, &search.text);
         if field.changed() {
             (search.chosen, search.offset) = (0, 0.0);
         }
         let steps = down - up + (page_down - page_up) * (ROWS as isize - 1);
-        search.chosen = search.chosen.saturating_add_signed(steps).min(found.len().saturating_sub(1));
+        search.chosen = search.chosen.saturating_add_signed(steps).min(matching.len().saturating_sub(1));
         if steps != 0 {
             let top = style::ROW * search.chosen as f32;
             search.offset = search.offset.clamp((top - style::ROW * (ROWS - 1) as f32).max(0.0), top);
         }
-        let mut picked = found.get(search.chosen).copied().filter(|_| enter);
-        if found.is_empty() {
+        let mut picked = matching.get(search.chosen).copied().filter(|_| enter);
+        if matching.is_empty() {
             ui.weak("No class has this in its name or number");
         } else {
-            let clicked = rows_ui(ui, classes, &found, search);
+            let clicked = rows_ui(ui, classes, &matching, search);
             picked = clicked.or(picked);
         }
         if picked.is_some() || escape || left {
@@ -179,14 +179,14 @@ impl Picker<'_> {
 }
 
 /// The rows in sight; returns the one that was clicked.
-fn rows_ui(ui: &mut Ui, classes: Classes, found: &[Option<usize>], search: &mut Search) -> Option<Option<usize>> {
+fn rows_ui(ui: &mut Ui, classes: Classes, matching: &[Option<usize>], search: &mut Search) -> Option<Option<usize>> {
     ui.spacing_mut().item_spacing.y = 0.0;
     let mut clicked = None;
     let list = ScrollArea::vertical().max_height(style::ROW * ROWS as f32).auto_shrink([false, true]);
     let list = list.vertical_scroll_offset(search.offset);
-    let shown = list.show_rows(ui, style::ROW, found.len(), |ui, rows| {
+    let shown = list.show_rows(ui, style::ROW, matching.len(), |ui, rows| {
         for number in rows {
-            let Some(&class) = found.get(number) else { break };
+            let Some(&class) = matching.get(number) else { break };
             let text = text_of(classes, class);
             let row = Button::selectable(number == search.chosen, text).truncate();
             if ui.add(row.min_size(vec2(ui.available_width(), style::ROW))).clicked() {

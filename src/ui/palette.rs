@@ -33,14 +33,14 @@ pub fn palette_ui(ctx: &Context, open: &mut Option<Palette>, idle: &dyn Fn(Comma
             });
             let field = outlined.inner;
             field.request_focus();
-            let found = found(&palette.query, idle);
-            let last = found.len().saturating_sub(1);
+            let matching = matching(&palette.query, idle);
+            let last = matching.len().saturating_sub(1);
             let chosen = if field.changed() { 0 } else { palette.chosen };
             palette.chosen = chosen.saturating_add_signed(isize::from(down) - isize::from(up)).min(last);
-            started = found.get(palette.chosen).copied().filter(|_| enter);
+            started = matching.get(palette.chosen).copied().filter(|_| enter);
             egui::ScrollArea::vertical().max_height(320.0).show(ui, |ui| {
                 ui.spacing_mut().item_spacing.y = 0.0;
-                for (i, &command) in found.iter().enumerate() {
+                for (i, &command) in matching.iter().enumerate() {
                     let keys = egui::RichText::new(command.keys(ctx)).weak();
                     let chosen = i == palette.chosen;
                     let button = egui::Button::selectable(chosen, command.text().trim_end_matches('…'))
@@ -54,7 +54,7 @@ pub fn palette_ui(ctx: &Context, open: &mut Option<Palette>, idle: &dyn Fn(Comma
                         started = Some(command);
                     }
                 }
-                if found.is_empty() {
+                if matching.is_empty() {
                     ui.weak("No command has these letters");
                 }
             });
@@ -67,15 +67,15 @@ pub fn palette_ui(ctx: &Context, open: &mut Option<Palette>, idle: &dyn Fn(Comma
 }
 
 /// The commands that fit, those with a word that starts with `query` first.
-fn found(query: &str, idle: &dyn Fn(Command) -> bool) -> Vec<Command> {
+fn matching(query: &str, idle: &dyn Fn(Command) -> bool) -> Vec<Command> {
     let fits = |command: &Command| *command != Command::Palette && !idle(*command) && matches(*command, query);
-    let mut found: Vec<Command> = Command::all().filter(fits).collect();
+    let mut matching: Vec<Command> = Command::all().filter(fits).collect();
     let query = query.trim().to_lowercase();
-    found.sort_by_key(|command| {
+    matching.sort_by_key(|command| {
         let text = command.text().to_lowercase();
         !(text.starts_with(&query) || text.contains(&format!(" {query}")))
     });
-    found
+    matching
 }
 
 /// True if the letters of `query` occur in the command's text in this order.
@@ -95,12 +95,12 @@ mod tests {
         assert!(matches(Command::RandomSeed, "Random Se"));
         assert!(!matches(Command::Undo, "ou"));
         assert_eq!(
-            found("ex", &|_| false)[..2],
+            matching("ex", &|_| false)[..2],
             [
                 Command::OpenExample(crate::render::Example::ToyHeads),
                 Command::OpenExample(crate::render::Example::Faces)
             ]
         );
-        assert_eq!(found("export", &|_| false)[0], Command::Export);
+        assert_eq!(matching("export", &|_| false)[0], Command::Export);
     }
 }

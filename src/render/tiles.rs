@@ -218,9 +218,14 @@ fn on_all_cores<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) ->
     let share = items.len().div_ceil(cores()).max(1);
     let of_share = &|items: &[T]| items.iter().map(&work).collect::<Vec<R>>();
     std::thread::scope(|scope| {
-        let start = |items| scope.spawn(move || of_share(items));
-        let started: Vec<_> = items.chunks(share).map(start).collect();
-        started.into_iter().flat_map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+        let mut shares = items.chunks(share);
+        // This thread has its memory for maps already; others take it anew.
+        let own = shares.next().unwrap_or_default();
+        let others: Vec<_> = shares.map(|items| scope.spawn(move || of_share(items))).collect();
+        let mut results = of_share(own);
+        results
+            .extend(others.into_iter().flat_map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))));
+        results
     })
 }
 

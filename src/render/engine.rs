@@ -66,7 +66,7 @@ pub struct Engine {
     /// Of pictures of the open model.
     pub(super) traces: Traces,
     /// Asked between two stages of pictures that no view shows.
-    is_interrupted: Box<dyn Fn() -> bool + Send>,
+    pub(super) is_interrupted: Box<dyn Fn() -> bool + Send + Sync>,
 }
 
 impl Engine {
@@ -150,8 +150,8 @@ impl Engine {
         self.model()?.check(edit)
     }
 
-    /// Has [`Engine::render`] end with [`RenderError::Interrupted`] between two stages, when this says so.
-    pub fn interrupt_when(&mut self, is_due: impl Fn() -> bool + Send + 'static) {
+    /// Has [`Engine::render`] and tiles end with [`RenderError::Interrupted`] between two stages, when this says so.
+    pub fn interrupt_when(&mut self, is_due: impl Fn() -> bool + Send + Sync + 'static) {
         self.is_interrupted = Box::new(is_due);
     }
 

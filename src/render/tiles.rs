@@ -72,7 +72,8 @@ impl Engine {
     }
 
     /// One pass of the network: the tile of the first of `edits`, and those of others that can be made with it, by their places
-    /// in `edits`. For whoever has other things to do between passes; the rest is as in [`Engine::tiles`].
+    /// in `edits`. For whoever has other things to do between passes; the rest is as in [`Engine::tiles`]. What an interrupted
+    /// pass has made is lost (see [`Engine::interrupt_when`]).
     pub fn first_tiles(
         &mut self,
         edits: &[&Edit],
@@ -95,7 +96,7 @@ impl Engine {
             batch.truncate_to_power_of_two();
         }
         let is_enough = |picture: &Tensor<4>| !exact && larger_side(picture) >= side;
-        let (picture, is_exact) = batch.pass(model, is_enough)?;
+        let (picture, is_exact) = batch.pass(model, is_enough, &*self.is_interrupted)?;
         // Where all samples are equal, there is one picture for all.
         let tiles = into_tiles(model, picture, side, is_exact)?.into_iter().cycle();
         Ok(batch.places.into_iter().zip(tiles).map(|(at, tile)| (at, tile.ok_or(RenderError::NotFinite))).collect())
@@ -155,13 +156,21 @@ impl<'a> Batch<'a> {
 
     /// Runs the other stages. Returns the pictures, `[N, C, H, W]`, or `[1, C, H, W]` where all are the same, and whether all
     /// stages have run.
-    fn pass(&self, model: &Loaded, is_enough: impl Fn(&Tensor<4>) -> bool + Sync) -> Result<Pictures, RenderError> {
+    fn pass(
+        &self,
+        model: &Loaded,
+        is_enough: impl Fn(&Tensor<4>) -> bool + Sync,
+        is_interrupted: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Pictures, RenderError> {
         let stages = model.stages().len();
         // Those of several tiles that all read the same run once.
         let is_common = |stage: &usize| self.inputs.iter().all(|inputs| inputs[*stage] == self.inputs[0][*stage]);
         let common = if self.inputs.len() > 1 { (0..stages).take_while(is_common).count() } else { 0 };
         let mut before = self.before.clone();
         for stage in self.shared..common {
+            if is_interrupted() {
+                return Err(RenderError::Interrupted);
+            }
             before = Some(model.run(stage, before.as_ref(), &[&self.inputs[0][stage]]));
         }
         let first = common.max(self.shared);
@@ -169,7 +178,7 @@ impl<'a> Batch<'a> {
             let picture = before.and_then(|before| before.picture).ok_or(RenderError::NoModel)?;
             return Ok((picture, true));
         }
-        let rest = |inputs: &[&[StageInput]]| rest(model, before.as_ref(), first, inputs, &is_enough);
+        let rest = |inputs: &[&[StageInput]]| rest(model, before.as_ref(), first, inputs, &is_enough, is_interrupted);
         if !is_cpu(model.device()) {
             return rest(&self.inputs);
         }
@@ -191,10 +200,14 @@ fn rest(
     first: usize,
     inputs: &[&[StageInput]],
     is_enough: impl Fn(&Tensor<4>) -> bool,
+    is_interrupted: &(dyn Fn() -> bool + Sync),
 ) -> Result<Pictures, RenderError> {
     let stages = model.stages().len();
     let mut last = before.map(|before| before.repeated(inputs.len()));
     for stage in first..stages {
+        if is_interrupted() {
+            return Err(RenderError::Interrupted);
+        }
         let of_stage: Vec<&StageInput> = inputs.iter().map(|inputs| &inputs[stage]).collect();
         let output = model.run(stage, last.as_ref(), &of_stage);
         if stage + 1 < stages

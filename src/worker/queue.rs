@@ -176,10 +176,10 @@ impl Queue {
         self.has_newer(view) || self.has_newer(self.hand)
     }
 
-    /// True if a step of a task should end soon: it is cancelled, or a view waits for it.
+    /// True if a step of a task or a pass of tiles should end soon: it is cancelled, or a view waits for it.
     pub fn interrupts_steps(&self) -> bool {
         let is_urgent = |work: &Work| self.rank(&work.job) <= Rank::OtherView && self.is_ready(work);
-        let is_cancelled = |running: &Running| running.task_of.is_some() && running.cancel.is_cancelled();
+        let is_cancelled = |running: &Running| !running.opens && running.cancel.is_cancelled();
         self.waiting.iter().any(is_urgent) || self.running.iter().any(is_cancelled)
     }
 

@@ -192,8 +192,11 @@ impl<'a> EngineThread<'a> {
             Job::Render { model, view, edit } => self.render(*id, *model, *view, edit, begun),
             Job::Tiles { model, base, side, exact, wanted } => {
                 let edits: Vec<&Edit> = wanted.iter().collect();
-                let tiles = self.engine(*model)?.first_tiles(&edits, *side, Some(*base), *exact)?;
-                Ok(self.hand_over(*id, wanted, tiles))
+                match self.engine(*model)?.first_tiles(&edits, *side, Some(*base), *exact) {
+                    Ok(tiles) => Ok(self.hand_over(*id, wanted, tiles)),
+                    Err(RenderError::Interrupted) => Ok(JobAnswer::Unfinished),
+                    Err(error) => Err(error.into()),
+                }
             }
             Job::Run { model, task } => match task.step(self.engine(*model)?) {
                 Ok(Step::More(progress)) => {
@@ -366,7 +369,7 @@ impl<'a> EngineThread<'a> {
     }
 }
 
-/// An engine whose tasks make room for views.
+/// An engine whose tasks and tiles make room for views.
 fn engine_on(device: RenderDevice, shared: &Arc<Shared>) -> Engine {
     let mut engine = Engine::new(device);
     let shared = shared.clone();

@@ -1,5 +1,8 @@
 //! Tiles are the engine's pictures made smaller, however many one pass makes and wherever it starts.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use sefa_studio::edit::{Code, Edit, Move, Noise, NoiseMode, Sample, Truncation};
 use sefa_studio::generator::Group;
 use sefa_studio::progress;
@@ -207,4 +210,21 @@ fn one_pass_at_a_time_makes_all_of_them() {
     }
     let kinds = 4; // of noise, and those that read all of another pass's
     assert!(passes <= edits.len().div_ceil(engine.tiles_together()) + kinds, "{passes} passes");
+}
+
+#[test]
+fn an_interrupted_pass_runs_no_further_stage_and_is_made_again() {
+    let mut engine = toy_heads();
+    let wanted = [sample(1), sample(2), sample(3)];
+    let expected = engine.tiles(&wanted, 128, None).map(whole).unwrap();
+    let before = engine.stages_run();
+    let left = Arc::new(AtomicUsize::new(2));
+    let counter = left.clone();
+    let count_down = |left: usize| left.checked_sub(1);
+    engine.interrupt_when(move || counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count_down).is_err());
+    let interrupted = engine.tiles(&wanted, 128, None);
+    assert!(matches!(interrupted, Err(RenderError::Interrupted)), "{interrupted:?}");
+    assert_eq!(engine.stages_run() - before, 2);
+    left.store(usize::MAX, Ordering::Relaxed);
+    assert_eq!(engine.tiles(&wanted, 128, None).map(whole).unwrap(), expected);
 }

@@ -195,12 +195,11 @@ impl<'a> Person<'a> {
             }
             edits.push(edit);
         }
-        let model = self.info.identity.clone();
-        edits.retain(|edit| self.tiles.get(&model, edit, SIDE).is_none());
+        edits.retain(|edit| self.tiles.get(&self.tiles.key(edit, SIDE)).is_none());
         let made = self.engine.tiles(&edits, SIDE, Some(ViewId::PICTURE))?;
         for (edit, tile) in edits.iter().zip(made) {
             if let Some(tile) = finite(tile)? {
-                self.tiles.insert(&model, edit, SIDE, Arc::new(tile));
+                self.tiles.insert(self.tiles.key(edit, SIDE), Arc::new(tile));
             }
         }
         Ok("made five tiles")

@@ -14,6 +14,6 @@ pub use engine::{Engine, RenderError, StageTime};
 pub use picture::{Frame, FrameImage, Picture, Pixels};
 pub use screen::{Screen, picture_texture};
 pub use source::{Example, Source};
-pub use tile_cache::TileCache;
+pub use tile_cache::{TileCache, TileKey};
 pub use tiles::{Tile, TileResult};
 pub use trace::ViewId;

@@ -7,16 +7,16 @@ use super::Tile;
 use super::recent::Recent;
 use crate::edit::{ClassMix, Code, Direction, Edit, Move, Noise, NoiseMode, Sample, Seed, Truncation, Vectors};
 
-/// Tiles by model, edit and side; the least recently used ones go when all together have more than so many bytes.
+/// Tiles of one model, by edit and side; the least recently used ones go when all together have more than so many bytes.
 pub struct TileCache {
-    tiles: Recent<Key, Arc<Tile>>,
+    tiles: Recent<TileKey, Arc<Tile>>,
     /// Of the two halves of keys, drawn anew for every cache.
     hashers: [RandomState; 2],
 }
 
 /// Hashes of everything that a tile depends on, 128 bits in all: two edits do not share it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Key([u64; 2]);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TileKey([u64; 2]);
 
 /// Bytes of a tile's entry beside its pixels.
 const ENTRY: u64 = 128;
@@ -28,27 +28,26 @@ impl TileCache {
         TileCache { tiles: Recent::new(limit, bytes_of), hashers: [RandomState::new(), RandomState::new()] }
     }
 
-    /// The tile of an edit, exact or not. `model` is `ModelInfo::identity`.
-    pub fn get(&mut self, model: &str, edit: &Edit, side: usize) -> Option<Arc<Tile>> {
-        let key = self.key(model, edit, side);
-        self.tiles.get(&key).cloned()
-    }
-
-    /// Keeps a tile. One that is not exact does not replace one that is.
-    pub fn insert(&mut self, model: &str, edit: &Edit, side: usize, tile: Arc<Tile>) {
-        let key = self.key(model, edit, side);
-        if tile.is_exact || !self.tiles.peek(&key).is_some_and(|there| there.is_exact) {
-            self.tiles.insert(key, tile);
-        }
-    }
-
-    fn key(&self, model: &str, edit: &Edit, side: usize) -> Key {
-        Key(self.hashers.each_ref().map(|hashers| {
+    /// The key of an edit's tile, in this cache.
+    pub fn key(&self, edit: &Edit, side: usize) -> TileKey {
+        TileKey(self.hashers.each_ref().map(|hashers| {
             let mut state = hashers.build_hasher();
-            (model, side).hash(&mut state);
+            side.hash(&mut state);
             hash_edit(edit, &mut state);
             state.finish()
         }))
+    }
+
+    /// A tile, exact or not.
+    pub fn get(&mut self, key: &TileKey) -> Option<Arc<Tile>> {
+        self.tiles.get(key).cloned()
+    }
+
+    /// Keeps a tile. One that is not exact does not replace one that is.
+    pub fn insert(&mut self, key: TileKey, tile: Arc<Tile>) {
+        if tile.is_exact || !self.tiles.peek(&key).is_some_and(|there| there.is_exact) {
+            self.tiles.insert(key, tile);
+        }
     }
 }
 
@@ -100,6 +99,14 @@ mod tests {
         Arc::new(Tile { pixels, is_exact })
     }
 
+    fn get(cache: &mut TileCache, edit: &Edit, side: usize) -> Option<Arc<Tile>> {
+        cache.get(&cache.key(edit, side))
+    }
+
+    fn insert(cache: &mut TileCache, edit: &Edit, side: usize, tile: Arc<Tile>) {
+        cache.insert(cache.key(edit, side), tile);
+    }
+
     fn of_seed(number: u64) -> Edit {
         let code = Code::Seed(Seed { number, ..Seed::default() });
         Edit { sample: Sample { code, ..Sample::default() }, ..Edit::default() }
@@ -115,13 +122,13 @@ mod tests {
         let mut cache = TileCache::new(1 << 20);
         let edit = Edit { moves: vec![step(0, vec![0.6, 0.8], 1.5)], ..of_seed(3) };
         let kept = tile(10, true);
-        cache.insert("model", &edit, 96, kept.clone());
+        insert(&mut cache, &edit, 96, kept.clone());
         let mut same = edit.clone();
         same.moves[0].name = "smile".into();
         same.noise.seed = 9;
         same.moves.push(Move { enabled: false, ..step(1, vec![1.0, 0.0], 2.0) });
         same.moves.push(step(1, vec![1.0, 0.0], 0.0));
-        assert_eq!(cache.get("model", &same, 96), Some(kept), "no seed of noise counts where noise is not random");
+        assert_eq!(get(&mut cache, &same, 96), Some(kept), "no seed of noise counts where noise is not random");
         let change = |change: &dyn Fn(&mut Edit)| {
             let mut other = edit.clone();
             change(&mut other);
@@ -146,25 +153,25 @@ mod tests {
             change(&|edit| edit.noise = Noise { mode: NoiseMode::Random, seed: 1 }),
         ];
         for (n, other) in others.iter().enumerate() {
-            assert_eq!(cache.get("model", other, 96), None, "{other:?}");
-            cache.insert("model", other, 96, tile(20 + n, true));
+            assert_eq!(get(&mut cache, other, 96), None, "{other:?}");
+            insert(&mut cache, other, 96, tile(20 + n, true));
         }
         for (n, other) in others.iter().enumerate() {
-            assert_eq!(cache.get("model", other, 96), Some(tile(20 + n, true)), "{other:?} is taken for another edit");
+            assert_eq!(get(&mut cache, other, 96), Some(tile(20 + n, true)), "{other:?} is taken for another edit");
         }
-        assert_eq!((cache.get("model", &edit, 95), cache.get("other", &edit, 96)), (None, None));
+        assert_eq!(get(&mut cache, &edit, 95), None);
     }
 
     #[test]
     fn old_tiles_make_room_and_previews_replace_nothing_better() {
         let mut cache = TileCache::new(3 * (100 + ENTRY));
-        (0..3).for_each(|seed| cache.insert("model", &of_seed(seed), 10, tile(100, true)));
-        assert!(cache.get("model", &of_seed(0), 10).is_some());
-        cache.insert("model", &of_seed(3), 10, tile(100, false));
-        let there: Vec<bool> = (0..4).map(|seed| cache.get("model", &of_seed(seed), 10).is_some()).collect();
+        (0..3).for_each(|seed| insert(&mut cache, &of_seed(seed), 10, tile(100, true)));
+        assert!(get(&mut cache, &of_seed(0), 10).is_some());
+        insert(&mut cache, &of_seed(3), 10, tile(100, false));
+        let there: Vec<bool> = (0..4).map(|seed| get(&mut cache, &of_seed(seed), 10).is_some()).collect();
         assert_eq!(there, [true, false, true, true]);
-        cache.insert("model", &of_seed(3), 10, tile(90, true));
-        cache.insert("model", &of_seed(3), 10, tile(80, false));
-        assert_eq!(cache.get("model", &of_seed(3), 10), Some(tile(90, true)));
+        insert(&mut cache, &of_seed(3), 10, tile(90, true));
+        insert(&mut cache, &of_seed(3), 10, tile(80, false));
+        assert_eq!(get(&mut cache, &of_seed(3), 10), Some(tile(90, true)));
     }
 }

@@ -17,6 +17,7 @@ use super::kept::KeptPreferences;
 use super::keyboard;
 use super::layout::Overlays;
 use super::librarian::Librarian;
+use super::looks::{Look, Looks};
 use super::messages::Notices;
 use super::pacing::EventPacing;
 use super::picture::Placement;
@@ -27,6 +28,7 @@ use super::semantics::ShownDirections;
 use super::strips::Strips;
 use super::style;
 use super::surface::{PicturePipeline, Surface};
+use super::tiles::Tiles;
 use super::views::Views;
 use super::waiting::WaitingEdit;
 use super::wheel;
@@ -67,8 +69,11 @@ pub struct App {
     pub(super) history: History,
     pub(super) librarian: Librarian,
     pub(super) views: Views,
+    /// Small pictures, wherever they are shown.
+    pub(super) tiles: Tiles,
     /// Thumbnails of directions.
     pub(super) strips: Strips,
+    pub(super) looks: Looks,
     /// How the picture lies in its area.
     pub(super) placement: Placement,
     pub(super) preferences: Preferences,
@@ -134,7 +139,9 @@ impl App {
             librarian: Librarian::start(services.folders.as_ref().map(Folders::libraries), cc.egui_ctx.clone())?,
             document,
             views: Views::default(),
+            tiles: Tiles::default(),
             strips: Strips::default(),
+            looks: Looks::default(),
             placement: Placement::default(),
             preferences,
             keeping: Keeping::new(services.folders.as_ref(), kept_preferences)?,
@@ -189,9 +196,9 @@ impl App {
         self.work.openings.last().map(|opening| &opening.running).into_iter().chain(&self.work.tasks)
     }
 
-    /// Thumbnails on screen that show the present edit.
-    pub fn thumbnails_shown(&self) -> usize {
-        self.strips.shown()
+    /// Tiles on screen that show what belongs there, not what was there before.
+    pub fn tiles_shown(&self) -> usize {
+        self.tiles.shown()
     }
 
     /// True if nothing is being done and the picture and the directions answer the present edit and selection.
@@ -229,6 +236,10 @@ impl eframe::App for App {
 
     fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
         let ctx = ui.ctx().clone();
+        if self.looks.look == Look::Samples && self.overlays.palette.is_none() {
+            let stepped = self.looks.samples.stepped(&ctx, &self.document.edit);
+            self.take_sample(stepped);
+        }
         let mut commands = if self.overlays.palette.is_none() { Command::pressed(&ctx) } else { Vec::new() };
         self.history.begin_gesture(&self.document, &ctx);
         wheel::track_wheel(&ctx, true);

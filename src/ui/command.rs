@@ -3,6 +3,7 @@
 
 use egui::{Context, Event, Key, KeyboardShortcut, Modifiers};
 
+use super::looks::Look;
 use crate::generator::Group;
 use crate::render::Example;
 
@@ -23,6 +24,7 @@ pub enum Command {
     RerollNoise,
     ResetMoves,
     CopyPicture,
+    Look(Look),
     Select(Group),
     Fit,
     ActualSize,
@@ -30,6 +32,7 @@ pub enum Command {
     ZoomOut,
     SetComparison,
     ClearComparison,
+    SwapCompared,
     HidePanels,
     Strips,
     HalfPrecision,
@@ -94,6 +97,11 @@ impl Menu {
                 Some(C::CopyPicture),
             ],
             Menu::View => &[
+                Some(C::Look(Look::Picture)),
+                Some(C::Look(Look::Samples)),
+                Some(C::Look(Look::Directions)),
+                Some(C::Look(Look::Compare)),
+                None,
                 Some(C::Fit),
                 Some(C::ActualSize),
                 Some(C::ZoomIn),
@@ -106,6 +114,7 @@ impl Menu {
                 None,
                 Some(C::SetComparison),
                 Some(C::ClearComparison),
+                Some(C::SwapCompared),
                 None,
                 Some(C::SwapChannels),
                 Some(C::Bilinear),
@@ -160,12 +169,14 @@ impl Command {
             Command::Select(Group::Middle) => "Middle layers",
             Command::Select(Group::Top) => "Top layers",
             Command::Select(Group::All) => "All layers",
+            Command::Look(look) => look.title(),
             Command::Fit => "Fit picture",
             Command::ActualSize => "Actual size",
             Command::ZoomIn => "Zoom in",
             Command::ZoomOut => "Zoom out",
             Command::SetComparison => "Set as comparison",
             Command::ClearComparison => "Compare with the unedited sample",
+            Command::SwapCompared => "Swap with the comparison",
             Command::HidePanels => "Hide panels",
             Command::Strips => "Thumbnails under directions",
             Command::HalfPrecision => "Half precision on the GPU",
@@ -198,11 +209,18 @@ impl Command {
             Command::ResetMoves => "Removes every move",
             Command::CopyPicture => "Puts the picture on the clipboard",
             Command::Select(_) => "Shows the directions of these layers; moves made elsewhere stay active",
+            Command::Look(Look::Picture) => "One picture, as large as there is room",
+            Command::Look(Look::Samples) => "Many samples under the same moves",
+            Command::Look(Look::Directions) => "What every direction of these layers does to the sample",
+            Command::Look(Look::Compare) => {
+                "The edit beside another: a line between them, side by side, or their difference"
+            }
             Command::Fit => "As large as the window allows",
             Command::ActualSize => "One pixel of the picture is one pixel of the screen",
             Command::ZoomIn | Command::ZoomOut => "The wheel does the same, at the pointer",
             Command::SetComparison => "Space then shows the picture as it is now",
             Command::ClearComparison => "Space then shows the sample without moves",
+            Command::SwapCompared => "The comparison becomes the edit, and the edit the comparison",
             Command::HidePanels => "Leaves only the picture",
             Command::Strips => "Small pictures along every direction; pointing at one shows its own without this",
             Command::HalfPrecision => {
@@ -251,8 +269,12 @@ impl Command {
             Command::Select(Group::Middle) => const { &[plain(CTRL, Key::Num2)] },
             Command::Select(Group::Top) => const { &[plain(CTRL, Key::Num3)] },
             Command::Select(Group::All) => const { &[plain(CTRL, Key::Num4)] },
+            Command::Look(Look::Picture) => const { &[plain(NONE, Key::Num1)] },
+            Command::Look(Look::Samples) => const { &[plain(NONE, Key::Num2)] },
+            Command::Look(Look::Directions) => const { &[plain(NONE, Key::Num3)] },
+            Command::Look(Look::Compare) => const { &[plain(NONE, Key::Num4)] },
             Command::Fit => const { &[plain(NONE, Key::F)] },
-            Command::ActualSize => const { &[plain(NONE, Key::Num1)] },
+            Command::ActualSize => const { &[plain(NONE, Key::Num0)] },
             Command::ZoomIn => const { &[plain(NONE, Key::Plus), plain(NONE, Key::Equals)] },
             Command::ZoomOut => const { &[plain(NONE, Key::Minus)] },
             Command::SetComparison => const { &[plain(NONE, Key::C)] },
@@ -263,6 +285,7 @@ impl Command {
             Command::Shortcuts => const { &[global(NONE, Key::F1)] },
             Command::OpenExample(_)
             | Command::ClearComparison
+            | Command::SwapCompared
             | Command::HalfPrecision
             | Command::Reading
             | Command::ShowLog

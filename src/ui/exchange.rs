@@ -13,6 +13,7 @@ use super::document::{Document, History, Selection};
 use super::facts::CARRIES_CODE;
 use super::keeping::{Place, RecentDocument};
 use super::librarian::Changes;
+use super::looks::Look;
 use super::menu;
 use super::messages::{About, Note};
 use super::reading::FormAnswer;
@@ -126,7 +127,7 @@ impl App {
                 }
             }
             EventKind::Rendered { view, frame } => self.views.show(job, view, frame, self.picture_pipeline.as_ref()),
-            EventKind::Tiles { made, .. } => self.strips.take(job, made),
+            EventKind::Tiles { made, left } => self.tiles.take(job, made, left),
             EventKind::Done(Outcome::Written(path)) => {
                 self.work.tasks.retain(|task| task.job != job);
                 self.say(About::Exported(path), ctx);
@@ -146,7 +147,7 @@ impl App {
 
     /// A job came to its end without what it was for; without a failure it was stopped.
     fn ended(&mut self, job: JobId, failure: Option<Failure>) {
-        if self.views.end(job, failure.as_ref()) || self.strips.end(job) {
+        if self.views.end(job, failure.as_ref()) || self.tiles.end(job, failure.is_some()) {
             return;
         }
         if let Some(model) = &mut self.model
@@ -268,6 +269,7 @@ impl App {
         }
         self.views.clear();
         self.strips.clear();
+        self.tiles.clear();
         self.placement.fit();
         self.history = History::new(&document);
         self.model = Some(start(id, info.clone(), source, &document.edit));
@@ -290,6 +292,7 @@ impl App {
     fn opened_again(&mut self, id: ModelId, info: Arc<ModelInfo>, source: Source) {
         self.views.ask_again();
         self.strips.clear();
+        self.tiles.clear();
         self.preferences.remember(&source, &info);
         if let Some(model) = &mut self.model {
             (model.id, model.info, model.source) = (id, info, source);
@@ -319,13 +322,19 @@ impl App {
         let comparison = self.comparison_edit();
         let Some(model) = self.model.as_ref().filter(|_| self.work.stopped.is_none()) else { return };
         let edit = &self.document.edit;
-        self.views.ask(ViewId::PICTURE, edit, model.id, &*self.background);
+        // Where many samples follow the hand, the one picture would only take their turn.
+        if !(pressed && self.looks.look == Look::Samples) {
+            self.views.ask(ViewId::PICTURE, edit, model.id, &*self.background);
+        }
+        let comparing = comparing || self.looks.look == Look::Compare;
         // Made while nothing moves, so that Space answers at once.
         let soon = !pressed && edit.is_moved();
         if let Some(comparison) = comparison.filter(|comparison| (comparing || soon) && comparison != edit) {
             self.views.ask(ViewId::COMPARISON, &comparison, model.id, &*self.background);
         }
-        self.strips.send(model.id, pressed, &*self.background);
+        if let Some(wait) = self.tiles.send(edit, pressed, now, model.id, &*self.background) {
+            ctx.request_repaint_after_secs(wait);
+        }
     }
 
     fn ask_for_directions(&mut self, ctx: &Context, now: f64) {

@@ -5,17 +5,21 @@ use egui::{IdSalt, Key, Panel, Ui};
 use super::app::App;
 use super::asking::{Chosen, asking_ui, choices_ui};
 use super::command::Command;
+use super::compare::Side;
 use super::dialogs::Ask;
+use super::looks::{Look, looks_bar_ui};
 use super::menu::{self, Bar};
 use super::messages;
 use super::moves::moves_ui;
 use super::open::{self, PathPrompt};
 use super::palette::{Palette, palette_ui};
+use super::perform::draw;
 use super::picture::{Caption, picture_ui};
 use super::reading::{self, BarAnswer, reading_bar_ui, reading_ui};
 use super::running::Running;
 use super::sample::sample_ui;
 use super::semantics::semantics_ui;
+use super::sheet::Sheet;
 use super::shortcuts::shortcuts_ui;
 use super::status::{Status, status_ui};
 use super::strips::Thumbnails;
@@ -109,7 +113,12 @@ impl App {
             ui.take_available_space();
         });
         panel(Panel::right(RIGHT_PANEL)).show(ui, |ui| {
-            let mut thumbnails = Thumbnails { strips: &mut self.strips, always: self.preferences.strips };
+            let mut thumbnails = Thumbnails {
+                strips: &mut self.strips,
+                tiles: &mut self.tiles,
+                always: self.preferences.strips,
+                beside: self.looks.look != Look::Directions,
+            };
             if semantics_ui(ui, &model.info, &mut model.directions, &mut self.document, &mut thumbnails, commands) {
                 self.preferences.has_dragged = true;
             }
@@ -120,6 +129,46 @@ impl App {
     }
 
     pub(super) fn centre_ui(&mut self, ui: &mut Ui, comparing: bool, commands: &mut Vec<Command>) {
+        let Some(model) = &self.model else { return self.picture_ui(ui, comparing, commands) };
+        let (info, directions) = (model.info.clone(), model.directions.set.clone());
+        let shows_hidden = model.directions.shows_hidden;
+        let answer = looks_bar_ui(ui, &mut self.looks, &self.document.edit, commands);
+        if answer.draw {
+            self.looks.samples.show_drawn(draw);
+        }
+        let mut taken = answer.taken;
+        match self.looks.look {
+            Look::Picture => self.picture_ui(ui, comparing, commands),
+            Look::Samples => {
+                taken = self.looks.samples.show(ui, &info, &self.document.edit, &mut self.tiles).or(taken);
+            }
+            Look::Directions => {
+                if let Some(set) = &directions {
+                    let sheet = Sheet { info: &info, set, shows_hidden };
+                    self.looks.sheet.show(ui, &sheet, &mut self.document, &mut self.tiles);
+                }
+            }
+            Look::Compare => self.compare_ui(ui),
+        }
+        self.take_sample(taken);
+    }
+
+    /// Two pictures: A is what Space shows, B the present edit.
+    fn compare_ui(&mut self, ui: &mut Ui) {
+        let texts = [self.caption(true, true), self.edit_caption()];
+        let edited = self.views.surface(ViewId::PICTURE);
+        let compared = match self.comparison_edit() {
+            Some(edit) if edit == self.document.edit => edited,
+            Some(edit) => self.views.surface_of(ViewId::COMPARISON, &edit),
+            None => None,
+        };
+        let [a, b] = &texts;
+        let sides = [Side { surface: compared, text: a }, Side { surface: edited, text: b }];
+        self.looks.compare.show(ui, &sides, self.picture_pipeline.as_ref(), &mut self.placement);
+    }
+
+    /// The picture, or the one to compare with.
+    fn picture_ui(&mut self, ui: &mut Ui, comparing: bool, commands: &mut Vec<Command>) {
         let wanted = self.comparison_edit();
         let comparing = comparing && wanted.as_ref().is_some_and(|wanted| *wanted != self.document.edit);
         let compared = wanted.filter(|_| comparing);
@@ -136,10 +185,7 @@ impl App {
     }
 
     fn caption(&self, comparing: bool, is_there: bool) -> String {
-        let seed = match self.document.edit.sample.code {
-            Code::Seed(seed) => format!("seed {}", seed.number),
-            _ => "code from file".to_owned(),
-        };
+        let seed = self.seed_caption();
         let pinned = self.model.as_ref().is_some_and(|model| model.reference.is_some());
         if comparing {
             let cannot = self.views.failure(ViewId::COMPARISON).is_some();
@@ -155,10 +201,23 @@ impl App {
         if !self.preferences.has_dragged {
             return "Drag a slider. Hold Space to compare.".to_owned();
         }
+        self.edit_caption()
+    }
+
+    /// "seed 3 · 2 moves"
+    fn edit_caption(&self) -> String {
+        let seed = self.seed_caption();
         match self.document.edit.moves.iter().filter(|each| each.is_active()).count() {
             0 => seed,
             1 => format!("{seed} · 1 move"),
             count => format!("{seed} · {count} moves"),
+        }
+    }
+
+    fn seed_caption(&self) -> String {
+        match self.document.edit.sample.code {
+            Code::Seed(seed) => format!("seed {}", seed.number),
+            _ => "code from file".to_owned(),
         }
     }
 

@@ -16,9 +16,10 @@ use super::messages::{About, show_folder};
 use super::palette::Palette;
 use super::reading::FormAnswer;
 use super::running::Purpose;
+use super::samples::seed_kind;
 use super::sweep::SweepDialog;
 use super::waiting::{EditFrom, WaitingEdit};
-use crate::edit::{Code, NoiseMode, Seed, SeedKind};
+use crate::edit::{Code, NoiseMode, Seed};
 use crate::failure::Failure;
 use crate::files::{self, Doubt};
 use crate::generator::ModelInfo;
@@ -169,6 +170,7 @@ impl App {
             Command::RerollNoise => !model.info.has_noise || edit.noise.mode != NoiseMode::Random,
             Command::Select(group) => model.info.group(group).is_none(),
             Command::ClearComparison => model.reference.is_none(),
+            Command::SwapCompared => self.comparison_edit().as_ref() == Some(edit),
             Command::SwapChannels => model.info.channels < 3 || model.source.file().is_none(),
             Command::Bilinear => model.info.upsampling.is_none() || model.source.file().is_none(),
             Command::Cancel => self.running().next().is_none(),
@@ -228,12 +230,19 @@ impl App {
                     model.directions.selection.layers = layers;
                 }
             }
+            Command::Look(look) => self.looks.look = look,
             Command::Fit => self.placement.fit(),
             Command::ActualSize => self.placement.actual_size(),
             Command::ZoomIn => self.placement.zoom_by(1.0, Vec2::ZERO),
             Command::ZoomOut => self.placement.zoom_by(-1.0, Vec2::ZERO),
             Command::SetComparison => self.set_reference(true),
             Command::ClearComparison => self.set_reference(false),
+            Command::SwapCompared => {
+                if let Some(other) = self.comparison_edit() {
+                    self.set_reference(true);
+                    self.document.edit = other;
+                }
+            }
             Command::Strips => self.preferences.strips = !self.preferences.strips,
             Command::HidePanels => self.panels_hidden = !self.panels_hidden,
             Command::HalfPrecision => {
@@ -272,6 +281,14 @@ impl App {
         ctx.request_repaint();
     }
 
+    /// Another sample, whose code comes from this seed.
+    pub(super) fn take_sample(&mut self, seed: Option<u64>) {
+        if let (Some(model), Some(number)) = (&self.model, seed) {
+            let kind = seed_kind(&self.document.edit, &model.info);
+            self.document.edit.sample.code = Code::Seed(Seed { number, kind });
+        }
+    }
+
     fn step_seed(&mut self, up: bool) {
         if let Code::Seed(seed) = &mut self.document.edit.sample.code {
             *seed = seed.step(up);
@@ -279,11 +296,7 @@ impl App {
     }
 
     fn draw_seed(&mut self) {
-        let kind = match self.document.edit.sample.code {
-            Code::Seed(seed) => seed.kind,
-            _ => self.model().map_or_else(SeedKind::default, |info| info.seeds),
-        };
-        self.document.edit.sample.code = Code::Seed(Seed { number: draw(), kind });
+        self.take_sample(Some(draw()));
     }
 
     fn set_reference(&mut self, pinned: bool) {
@@ -294,6 +307,6 @@ impl App {
 }
 
 /// A fresh number of at most six digits: enough seeds to look at, few enough digits to remember.
-fn draw() -> u64 {
+pub(super) fn draw() -> u64 {
     std::collections::hash_map::RandomState::new().build_hasher().finish() % 1_000_000
 }

@@ -1,7 +1,7 @@
 //! The picture: zoom, pan, compare, and its menu.
 
 use egui::emath::GuiRounding;
-use egui::{Align2, Color32, FontId, PointerButton, Rect, Sense, StrokeKind, Ui, Vec2, pos2, vec2};
+use egui::{Align2, Color32, FontId, PointerButton, Rect, Response, Sense, StrokeKind, Ui, Vec2, pos2, vec2};
 
 use super::command::Command;
 use super::keyboard::leave_space_free;
@@ -64,33 +64,7 @@ pub fn picture_ui(
     let line = Rect::from_min_max(pos2(whole.left(), whole.bottom() - style::ROW), whole.max);
     let area = Rect::from_min_max(whole.min, line.left_top() + vec2(whole.width(), 0.0)).shrink(style::GRID * 3.0);
     let response = ui.allocate_rect(whole, Sense::click_and_drag());
-    let pixel = 1.0 / ui.pixels_per_point();
-    let size = vec2(surface.frame.size[0] as f32, surface.frame.size[1] as f32);
-
-    let fit = (area.width() / size.x).min(area.height() / size.y) / pixel;
-    placement.shown = placement.zoom.unwrap_or(fit.max(*ZOOM.start()));
-    let centre = area.center();
-    if let Some(pointer) = response.hover_pos() {
-        let (scroll, pinch) = ui.input(|input| (input.smooth_scroll_delta.y, input.zoom_delta()));
-        let steps = scroll / 50.0 + pinch.ln() / STEP.ln();
-        if steps != 0.0 {
-            placement.zoom_by(steps, pointer - centre);
-            placement.shown = placement.zoom.unwrap_or(placement.shown);
-        }
-    }
-    let pan = response.dragged_by(PointerButton::Primary) || response.dragged_by(PointerButton::Middle);
-    if pan {
-        placement.zoom.get_or_insert(placement.shown);
-        placement.offset += response.drag_delta();
-    }
-    let shown = size * placement.shown * pixel;
-    if placement.zoom.is_some() {
-        // Some of the picture always stays in sight.
-        let reach = (shown + area.size()) / 2.0 - Vec2::splat(48.0);
-        placement.offset = placement.offset.clamp(-reach.max(Vec2::ZERO), reach.max(Vec2::ZERO));
-    }
-    let place = Rect::from_center_size(centre + placement.offset, shown);
-    let place = Rect::from_min_size(place.min.round_to_pixels(ui.pixels_per_point()), shown);
+    let place = placed(ui, &response, area, surface.size(), placement);
     // A picture that fits the window is looked at as a whole; who zooms in wants to see pixels.
     let sharp = placement.zoom.is_some_and(|zoom| zoom >= style::SHARP_FROM);
     let painter = ui.painter_at(whole);
@@ -101,10 +75,7 @@ pub fn picture_ui(
 
     caption_ui(ui, line, place, caption);
     response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Image, true, format!("Picture, {}", caption.text)));
-    let cursor = if pan { egui::CursorIcon::Grabbing } else { egui::CursorIcon::Default };
-    if response.double_clicked() {
-        placement.fit();
-    }
+    let cursor = if is_panned(&response) { egui::CursorIcon::Grabbing } else { egui::CursorIcon::Default };
     if response.has_focus() {
         leave_space_free(ui, &response);
         painter.rect_stroke(whole, 0.0, (1.0, style::palette(ui).accent), StrokeKind::Inside);
@@ -121,8 +92,43 @@ pub fn picture_ui(
     });
 }
 
+/// Where a picture of `size` pixels lies in `area`, after the wheel and the pointer of `response` have moved it.
+pub fn placed(ui: &Ui, response: &Response, area: Rect, size: Vec2, placement: &mut Placement) -> Rect {
+    let pixel = 1.0 / ui.pixels_per_point();
+    if response.double_clicked() {
+        placement.fit();
+    }
+    let fit = (area.width() / size.x).min(area.height() / size.y) / pixel;
+    placement.shown = placement.zoom.unwrap_or(fit.max(*ZOOM.start()));
+    let centre = area.center();
+    if let Some(pointer) = response.hover_pos() {
+        let (scroll, pinch) = ui.input(|input| (input.smooth_scroll_delta.y, input.zoom_delta()));
+        let steps = scroll / 50.0 + pinch.ln() / STEP.ln();
+        if steps != 0.0 {
+            placement.zoom_by(steps, pointer - centre);
+            placement.shown = placement.zoom.unwrap_or(placement.shown);
+        }
+    }
+    if is_panned(response) {
+        placement.zoom.get_or_insert(placement.shown);
+        placement.offset += response.drag_delta();
+    }
+    let shown = size * placement.shown * pixel;
+    if placement.zoom.is_some() {
+        // Some of the picture always stays in sight.
+        let reach = (shown + area.size()) / 2.0 - Vec2::splat(48.0);
+        placement.offset = placement.offset.clamp(-reach.max(Vec2::ZERO), reach.max(Vec2::ZERO));
+    }
+    let place = Rect::from_center_size(centre + placement.offset, shown);
+    Rect::from_min_size(place.min.round_to_pixels(ui.pixels_per_point()), shown)
+}
+
+fn is_panned(response: &Response) -> bool {
+    response.dragged_by(PointerButton::Primary) || response.dragged_by(PointerButton::Middle)
+}
+
 /// Fills what of `whole` lies outside `hole`: software rasterisers take as long for what will be covered.
-fn fill_around(painter: &egui::Painter, whole: Rect, hole: Rect, colour: Color32) {
+pub fn fill_around(painter: &egui::Painter, whole: Rect, hole: Rect, colour: Color32) {
     let hole = Rect::from_min_max(whole.clamp(hole.min), whole.clamp(hole.max));
     for side in [
         Rect::from_min_max(whole.min, pos2(whole.right(), hole.top())),

@@ -77,8 +77,7 @@ pub fn semantics_ui(
         scroll.show(ui, |ui| {
             ui.spacing_mut().item_spacing.y = 0.0;
             let hidden = hidden(document, &set);
-            let visible = (0..set.len()).filter(|index| shown.shows_hidden || !hidden.contains(index));
-            for index in visible.take(shown.rows) {
+            for index in visible(document, &set, shown.shows_hidden).into_iter().take(shown.rows) {
                 let row = ui.push_id(index, |ui| direction_ui(ui, info, &set, index, document)).inner;
                 dragged |= row.is_dragged;
                 let strip =
@@ -113,6 +112,12 @@ fn hidden(document: &Document, set: &DirectionSet) -> BTreeSet<usize> {
     let subjects: Vec<_> = document.library.entries().filter(|entry| entry.knowledge.hidden).collect();
     let is_hidden = |index: &usize| subjects.iter().any(|entry| entry.subject.is(&set.directions[*index]));
     if subjects.is_empty() { BTreeSet::new() } else { (0..set.len()).filter(is_hidden).collect() }
+}
+
+/// The directions of a set that are shown, by their places in it.
+pub fn visible(document: &Document, set: &DirectionSet, shows_hidden: bool) -> Vec<usize> {
+    let hidden = hidden(document, set);
+    (0..set.len()).filter(|index| shows_hidden || !hidden.contains(index)).collect()
 }
 
 /// Below the list: more rows, fewer, and those that were hidden.
@@ -179,11 +184,11 @@ fn strip_ui(
     let range = document.known(direction).range.unwrap_or(info.slider_range);
     let (id, rect) = (ui.scope_id(), used.rect);
     let row = strips::Row { id, rect, is_focused: used.is_focused, direction, title: &title, range };
-    thumbnails.row_ui(ui, &row, &info.identity, &document.edit)
+    thumbnails.row_ui(ui, &row, &document.edit)
 }
 
 /// What a direction is called, with its name if it has one: "direction 3, smile".
-fn title(document: &Document, direction: &Direction) -> String {
+pub fn title(document: &Document, direction: &Direction) -> String {
     let (called, name) = (direction.origin.to_string(), document.name_of(direction));
     if name.is_empty() { called } else { format!("{called}, {name}") }
 }
@@ -251,7 +256,7 @@ fn direction_ui(ui: &mut Ui, info: &ModelInfo, set: &DirectionSet, index: usize,
     used
 }
 
-fn capitalised(text: &str) -> String {
+pub fn capitalised(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }

@@ -71,7 +71,7 @@ pub fn status_ui(ui: &mut Ui, status: &Status<'_>) -> Option<JobId> {
             let digits = if percent < 10.0 { 1 } else { 0 };
             let zoom = format!("{}{percent:.digits$} %", if status.fits { "fit " } else { "" });
             if status.frame.is_some() {
-                ui.weak(zoom).on_hover_text("F fits, 1 shows every pixel as one, the wheel zooms");
+                ui.weak(zoom).on_hover_text("F fits, 0 shows every pixel as one, the wheel zooms");
             }
             messages_ui(ui, status.messages);
         });

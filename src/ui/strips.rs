@@ -3,19 +3,13 @@
 //! A strip is five tiles along a direction, from one end of its slider to the other. It lies beside the row that is pointed
 //! at or has the keyboard, or, if the user wants that, under every row.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use egui::{
-    Align2, Area, Color32, ColorImage, FontId, Id, Order, Rect, Role, Sense, StrokeKind, TextureHandle, TextureOptions,
-    Ui, WidgetInfo, pos2, vec2,
-};
+use egui::{Align2, Area, FontId, Id, Order, Rect, Role, Sense, StrokeKind, Ui, WidgetInfo, pos2, vec2};
 
 use super::style;
+use super::tiles::{self, ShownTile, Tiles, Want};
 use crate::edit::{Direction, Edit, Move};
-use crate::failure::Failure;
-use crate::render::{Tile, TileCache, ViewId};
-use crate::worker::{Background, Job, JobId, ModelId};
 
 /// Places of the tiles, in shares of the slider's range.
 const STEPS: [f32; 5] = [-1.0, -0.5, 0.0, 0.5, 1.0];
@@ -26,44 +20,13 @@ const GAP: f32 = 2.0;
 const VALUES: f32 = 14.0;
 /// A row is pointed at for so long (seconds) before its strip appears: who passes by or drags wants to see the picture.
 const DWELL: f64 = 0.35;
-/// Of tiles that were shown, in bytes: about 5000 of them.
-const CACHE_BYTES: u64 = 64 << 20;
-/// Frames of the window after which a tile that is not shown gives its texture back.
-const KEPT_FRAMES: u64 = 120;
 
-/// The tiles of all strips, and what is asked for.
+/// Which strip is seen.
+#[derive(Default)]
 pub struct Strips {
-    cache: TileCache,
-    /// Tiles on screen, by row and step. One stays until the next one is there.
-    slots: HashMap<(Id, usize), Slot>,
-    frame: u64,
-    /// Tiles that the last frame showed and that were those of their edits.
-    shown: usize,
-    /// Of the present frame so far.
-    shown_now: usize,
-    /// Edits whose tiles this frame would show, the most wanted first.
-    wanted: Vec<Edit>,
-    asked: Asked,
     pointed: Option<Pointed>,
     /// The row that was pressed and has the keyboard since: its strip is not asked for by that.
     pressed: Option<Id>,
-}
-
-struct Slot {
-    tile: Arc<Tile>,
-    texture: TextureHandle,
-    /// The frame that showed it last.
-    frame: u64,
-}
-
-/// The tiles that were asked for last.
-#[derive(Default)]
-struct Asked {
-    job: Option<JobId>,
-    /// `ModelInfo::identity`.
-    model: String,
-    wanted: Vec<Edit>,
-    side: usize,
 }
 
 /// The row that the pointer rests on.
@@ -78,18 +41,22 @@ struct Pointed {
 /// The strips, as the user wants to see them.
 pub struct Thumbnails<'a> {
     pub strips: &'a mut Strips,
+    pub tiles: &'a mut Tiles,
     /// Under every row.
     pub always: bool,
+    /// Beside the row that is pointed at, too.
+    pub beside: bool,
 }
 
 impl Thumbnails<'_> {
-    /// The strip of a row, where it is to be seen. Returns the value of a tile that was clicked. `model` is
-    /// `ModelInfo::identity`.
-    pub fn row_ui(&mut self, ui: &mut Ui, row: &Row<'_>, model: &str, edit: &Edit) -> Option<f32> {
-        match self.always {
-            true => self.strips.under_ui(ui, row, model, edit),
-            false => self.strips.beside_ui(ui, row, model, edit),
+    /// The strip of a row, where it is to be seen. Returns the value of a tile that was clicked.
+    pub fn row_ui(&mut self, ui: &mut Ui, row: &Row<'_>, edit: &Edit) -> Option<f32> {
+        if self.always {
+            return under_ui(ui, row, edit, self.tiles);
         }
+        (self.beside && self.strips.is_shown_beside(ui, row))
+            .then(|| self.strips.beside_ui(ui, row, edit, self.tiles))
+            .flatten()
     }
 }
 
@@ -106,45 +73,26 @@ pub struct Row<'a> {
     pub range: f32,
 }
 
-impl Default for Strips {
-    fn default() -> Self {
-        Strips {
-            cache: TileCache::new(CACHE_BYTES),
-            slots: HashMap::new(),
-            frame: 0,
-            shown: 0,
-            shown_now: 0,
-            wanted: Vec::new(),
-            asked: Asked::default(),
-            pointed: None,
-            pressed: None,
-        }
+/// Under a row: its strip, as wide as the panel. Returns the value of a tile that was clicked.
+fn under_ui(ui: &mut Ui, row: &Row<'_>, edit: &Edit, tiles: &mut Tiles) -> Option<f32> {
+    let count = STEPS.len() as f32;
+    let side = ((ui.available_width() - (count - 1.0) * GAP) / count).floor();
+    let place = Rect::from_min_size(ui.cursor().min, vec2(ui.available_width(), side + VALUES));
+    if !ui.is_rect_visible(place) {
+        // Scrolled away: nothing of it is wanted.
+        ui.allocate_rect(place, Sense::hover());
+        return None;
     }
+    tiles_ui(ui, row, edit, side, tiles)
 }
 
 impl Strips {
-    /// Under a row: its strip, as wide as the panel. Returns the value of a tile that was clicked.
-    fn under_ui(&mut self, ui: &mut Ui, row: &Row<'_>, model: &str, edit: &Edit) -> Option<f32> {
-        let count = STEPS.len() as f32;
-        let side = ((ui.available_width() - (count - 1.0) * GAP) / count).floor();
-        let place = Rect::from_min_size(ui.cursor().min, vec2(ui.available_width(), side + VALUES));
-        if !ui.is_rect_visible(place) {
-            // Scrolled away: nothing of it is wanted.
-            ui.allocate_rect(place, Sense::hover());
-            return None;
-        }
-        self.tiles_ui(ui, row, model, edit, side)
-    }
-
     /// Beside a row that is pointed at or has the keyboard: its strip. Returns the value of a tile that was clicked.
-    fn beside_ui(&mut self, ui: &Ui, row: &Row<'_>, model: &str, edit: &Edit) -> Option<f32> {
-        if !self.is_shown_beside(ui, row) {
-            return None;
-        }
+    fn beside_ui(&mut self, ui: &Ui, row: &Row<'_>, edit: &Edit, tiles: &mut Tiles) -> Option<f32> {
         let corner = pos2(ui.clip_rect().left() - style::GRID * 2.0, row.rect.center().y);
         let area = Area::new(row.id.with("strip")).order(Order::Foreground).pivot(Align2::RIGHT_CENTER);
         let shown = area.fixed_pos(corner).constrain_to(ui.ctx().content_rect()).show(ui.ctx(), |ui| {
-            egui::Frame::popup(ui.style()).show(ui, |ui| self.tiles_ui(ui, row, model, edit, SIDE)).inner
+            egui::Frame::popup(ui.style()).show(ui, |ui| tiles_ui(ui, row, edit, SIDE, tiles)).inner
         });
         if let Some(pointed) = self.pointed.as_mut().filter(|pointed| pointed.row == row.id) {
             // As far as the row, so that the pointer leaves neither on its way from one to the other.
@@ -154,8 +102,9 @@ impl Strips {
     }
 
     fn is_shown_beside(&mut self, ui: &Ui, row: &Row<'_>) -> bool {
-        let (now, pointer, is_down) =
-            ui.input(|input| (input.time, input.pointer.hover_pos(), input.pointer.any_down()));
+        let (now, pointer, is_down) = ui.input(|input| {
+            (input.time, input.pointer.hover_pos(), input.pointer.any_down() || input.pointer.any_pressed())
+        });
         let own = self.pointed.take_if(|pointed| pointed.row == row.id);
         let strip = own.as_ref().and_then(|own| own.strip);
         let is_over_row = pointer.is_some_and(|at| row.rect.contains(at) && ui.clip_rect().contains(at));
@@ -185,100 +134,34 @@ impl Strips {
         has_dwelt || row.is_focused && self.pressed != Some(row.id)
     }
 
-    fn tiles_ui(&mut self, ui: &mut Ui, row: &Row<'_>, model: &str, edit: &Edit, side: f32) -> Option<f32> {
-        let pixels = (side * ui.pixels_per_point()).round().max(1.0) as usize;
-        self.ask_of(model, pixels);
-        let present = edit.along(row.direction).filter(|step| step.enabled).map_or(0.0, |step| step.value);
-        let nearest = nearest_step(present, row.range);
-        let mut clicked = None;
-        ui.horizontal(|ui| {
-            ui.spacing_mut().item_spacing.x = GAP;
-            for (step, share) in STEPS.into_iter().enumerate() {
-                let value = share * row.range;
-                let edit = edit_at(edit, row.direction, value);
-                let tile = self.cache.get(model, &edit, pixels);
-                match &tile {
-                    Some(_) => self.shown_now += 1,
-                    None => self.wanted.push(edit),
-                }
-                let slot = self.slot(ui, (row.id, step), tile.as_ref());
-                if tile_ui(ui, side, slot, tile.is_some(), value, step == nearest, row.title) {
-                    clicked = Some(value);
-                }
-            }
-        });
-        clicked
-    }
-
-    /// All tiles are of one model and size; after a change they are asked for anew.
-    fn ask_of(&mut self, model: &str, side: usize) {
-        if (self.asked.model.as_str(), self.asked.side) != (model, side) {
-            self.asked = Asked { model: model.to_owned(), side, ..Asked::default() };
-        }
-    }
-
-    /// What is shown at a place: the tile that belongs there, or the one before it until that is made.
-    fn slot(&mut self, ui: &Ui, place: (Id, usize), tile: Option<&Arc<Tile>>) -> Option<&Slot> {
-        let frame = self.frame;
-        if let Some(tile) = tile
-            && self.slots.get(&place).is_none_or(|slot| !Arc::ptr_eq(&slot.tile, tile))
-        {
-            let size = [tile.pixels.width, tile.pixels.height];
-            let image = ColorImage::from_rgba_unmultiplied(size, &tile.pixels.to_rgba());
-            let texture = ui.ctx().load_texture("tile", image, TextureOptions::LINEAR);
-            self.slots.insert(place, Slot { tile: tile.clone(), texture, frame });
-        }
-        let slot = self.slots.get_mut(&place)?;
-        slot.frame = frame;
-        Some(slot)
-    }
-
-    /// The end of a frame: asks for tiles that it wanted and that are neither there nor asked for. `pressed`: the edit is
-    /// being changed, and its tiles would be of no use when they come.
-    pub fn send(&mut self, model: ModelId, pressed: bool, background: &dyn Background) {
-        self.frame += 1;
-        self.shown = std::mem::take(&mut self.shown_now);
-        let oldest = self.frame.saturating_sub(KEPT_FRAMES);
-        self.slots.retain(|_, slot| slot.frame >= oldest);
-        let wanted = std::mem::take(&mut self.wanted);
-        if pressed || wanted.is_empty() || wanted.iter().all(|edit| self.asked.wanted.contains(edit)) {
-            return;
-        }
-        let Asked { side, .. } = self.asked;
-        let job =
-            background.send(Job::Tiles { model, base: ViewId::PICTURE, side, exact: false, wanted: wanted.clone() });
-        (self.asked.job, self.asked.wanted) = (Some(job), wanted);
-    }
-
-    /// Tiles were made.
-    pub fn take(&mut self, job: JobId, made: Vec<(Edit, Result<Tile, Failure>)>) {
-        if self.asked.job == Some(job) {
-            // One that could not be made stays empty; the picture says why when its value is taken.
-            for (edit, tile) in made.into_iter().filter_map(|(edit, tile)| Some((edit, tile.ok()?))) {
-                self.cache.insert(&self.asked.model, &edit, self.asked.side, Arc::new(tile));
-            }
-        }
-    }
-
-    /// Tiles will not be made: because newer ones are wanted, or because they cannot be. True if it was these.
-    pub fn end(&mut self, job: JobId) -> bool {
-        self.asked.job.take_if(|asked| *asked == job).is_some()
-    }
-
-    /// Tiles on screen that are those of their edits, not of the ones before.
-    pub fn shown(&self) -> usize {
-        self.shown
-    }
-
-    /// Another model: nothing is asked and nothing is shown.
+    /// Another model: nothing is pointed at.
     pub fn clear(&mut self) {
-        (self.asked, self.pointed) = (Asked::default(), None);
-        self.slots.clear();
+        *self = Strips::default();
     }
 }
 
+fn tiles_ui(ui: &mut Ui, row: &Row<'_>, edit: &Edit, side: f32, tiles: &mut Tiles) -> Option<f32> {
+    let pixels = (side * ui.pixels_per_point()).round().max(1.0) as usize;
+    let present = edit.along(row.direction).filter(|step| step.enabled).map_or(0.0, |step| step.value);
+    let nearest = nearest_step(present, row.range);
+    let mut clicked = None;
+    ui.horizontal(|ui| {
+        ui.spacing_mut().item_spacing.x = GAP;
+        for (step, share) in STEPS.into_iter().enumerate() {
+            let value = share * row.range;
+            // Before whatever else wants tiles: it is what is looked at.
+            let want = Want { edit: edit_at(edit, row.direction, value), side: pixels, urgency: -1.0, live: false };
+            let shown = tiles.show(ui.ctx(), row.id.with(step), want);
+            if tile_ui(ui, side, shown, value, step == nearest, row.title) {
+                clicked = Some(value);
+            }
+        }
+    });
+    clicked
+}
+
 /// The present edit with the move along `direction` at `value`.
-fn edit_at(edit: &Edit, direction: &Arc<Direction>, value: f32) -> Edit {
+pub fn edit_at(edit: &Edit, direction: &Arc<Direction>, value: f32) -> Edit {
     let mut edit = edit.clone();
     match edit.moves.iter_mut().find(|step| step.is_along(direction)) {
         Some(step) => (step.value, step.enabled) = (value, true),
@@ -293,28 +176,14 @@ fn nearest_step(value: f32, range: f32) -> usize {
 }
 
 /// One tile with its value below. Returns true if it was clicked.
-fn tile_ui(
-    ui: &mut Ui,
-    side: f32,
-    slot: Option<&Slot>,
-    is_current: bool,
-    value: f32,
-    is_nearest: bool,
-    title: &str,
-) -> bool {
+fn tile_ui(ui: &mut Ui, side: f32, shown: Option<ShownTile>, value: f32, is_nearest: bool, title: &str) -> bool {
     let colours = style::palette(ui);
     // No stop of the Tab key: the row's slider and number do the same, and ten rows would have fifty stops.
     let (rect, response) = ui.allocate_exact_size(vec2(side, side + VALUES), Sense::CLICK);
     let picture = Rect::from_min_size(rect.min, vec2(side, side));
     let painter = ui.painter();
     painter.rect_filled(picture, 0.0, colours.field);
-    if let Some(slot) = slot {
-        let size = slot.texture.size_vec2();
-        let fitted = Rect::from_center_size(picture.center(), size * (side / size.max_elem().max(1.0)));
-        let tint = if is_current { Color32::WHITE } else { Color32::WHITE.gamma_multiply(0.5) };
-        let whole = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
-        painter.image(slot.texture.id(), fitted, whole, tint);
-    }
+    tiles::paint(ui, picture, shown, true);
     if is_nearest || response.hovered() {
         let colour = if response.hovered() { colours.text_strong } else { colours.accent };
         painter.rect_stroke(picture, 0.0, (1.0, colour), StrokeKind::Inside);
@@ -327,7 +196,7 @@ fn tile_ui(
 }
 
 /// "0", "+7.5", "−15"
-fn value_text(value: f32) -> String {
+pub fn value_text(value: f32) -> String {
     let digits = format!("{:.1}", value.abs());
     let digits = digits.strip_suffix(".0").unwrap_or(&digits);
     match value {

@@ -205,6 +205,19 @@ pub fn accent_outline(ui: &mut egui::Ui) {
 pub const DROP_SHADE: Color32 = Color32::from_black_alpha(120);
 pub const DROP_TEXT: Color32 = Color32::WHITE;
 
+/// A line over a picture, and what sets it off where the picture is as light.
+pub const LINE: Color32 = Color32::WHITE;
+pub const LINE_SHADE: Color32 = Color32::from_black_alpha(96);
+
+/// The colour of a difference, 0..=1, as `shaders/view.wgsl` has it.
+pub fn heat(share: f32) -> Color32 {
+    let white = ((share - 0.85) / 0.15).clamp(0.0, 1.0);
+    let white = white * white * (3.0 - 2.0 * white);
+    let blue = (std::f32::consts::TAU * share).sin().max(white);
+    let [red, green, blue] = [share.sqrt(), share.powi(3), blue].map(|x| (x * 255.0).round() as u8);
+    Color32::from_rgb(red, green, blue)
+}
+
 /// The frame of a side panel. Its ground is the window's own: see [`super::App`]'s `clear_color`.
 pub fn panel_frame() -> egui::Frame {
     egui::Frame::new().inner_margin(Margin::symmetric(12, 8))
@@ -225,6 +238,13 @@ pub fn section(ui: &mut egui::Ui, title: &str) -> egui::Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn heat_goes_from_black_to_white_and_grows_brighter() {
+        assert_eq!([heat(0.0), heat(1.0)], [Color32::BLACK, Color32::WHITE]);
+        let light = |step: i32| heat(step as f32 / 20.0).intensity();
+        assert!((0..20).all(|step| light(step) < light(step + 1) + 0.02));
+    }
 
     /// Contrast of two colours after WCAG 2, 1 to 21.
     fn contrast(a: Color32, b: Color32) -> f32 {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use egui::emath::GuiRounding;
-use egui::{ColorImage, Context, Painter, Rect};
+use egui::{ColorImage, Context, Painter, Rect, Vec2, vec2};
 use egui_wgpu::{CallbackTrait, RenderState};
 use wgpu::util::DeviceExt;
 
@@ -13,7 +13,10 @@ use crate::render::{Frame, FrameImage, Pixels, picture_texture};
 /// Paints pictures with `shaders/view.wgsl`.
 pub struct PicturePipeline {
     gpu: RenderState,
-    pipeline: wgpu::RenderPipeline,
+    /// Paints one picture.
+    one: wgpu::RenderPipeline,
+    /// Paints how much two differ.
+    difference: wgpu::RenderPipeline,
     smooth: wgpu::Sampler,
     sharp: wgpu::Sampler,
 }
@@ -26,39 +29,42 @@ impl PicturePipeline {
             source: wgpu::ShaderSource::Wgsl(include_str!("../../shaders/view.wgsl").into()),
         });
         let encodes = f64::from(u8::from(gpu.target_format.is_srgb()));
-        let pipeline = device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
-            label: Some("view"),
-            layout: None,
-            vertex: wgpu::VertexState {
-                module: &module,
-                entry_point: Some("corner"),
-                compilation_options: wgpu::PipelineCompilationOptions::default(),
-                buffers: &[],
-            },
-            primitive: wgpu::PrimitiveState {
-                topology: wgpu::PrimitiveTopology::TriangleStrip,
-                ..wgpu::PrimitiveState::default()
-            },
-            depth_stencil: None,
-            multisample: wgpu::MultisampleState::default(),
-            fragment: Some(wgpu::FragmentState {
-                module: &module,
-                entry_point: Some("paint"),
-                compilation_options: wgpu::PipelineCompilationOptions {
-                    constants: &[("target_encodes", encodes)],
-                    ..wgpu::PipelineCompilationOptions::default()
+        let pipeline = |entry_point| {
+            device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
+                label: Some(entry_point),
+                layout: None,
+                vertex: wgpu::VertexState {
+                    module: &module,
+                    entry_point: Some("corner"),
+                    compilation_options: wgpu::PipelineCompilationOptions::default(),
+                    buffers: &[],
                 },
-                targets: &[Some(gpu.target_format.into())],
-            }),
-            multiview_mask: None,
-            cache: None,
-        });
+                primitive: wgpu::PrimitiveState {
+                    topology: wgpu::PrimitiveTopology::TriangleStrip,
+                    ..wgpu::PrimitiveState::default()
+                },
+                depth_stencil: None,
+                multisample: wgpu::MultisampleState::default(),
+                fragment: Some(wgpu::FragmentState {
+                    module: &module,
+                    entry_point: Some(entry_point),
+                    compilation_options: wgpu::PipelineCompilationOptions {
+                        constants: &[("target_encodes", encodes)],
+                        ..wgpu::PipelineCompilationOptions::default()
+                    },
+                    targets: &[Some(gpu.target_format.into())],
+                }),
+                multiview_mask: None,
+                cache: None,
+            })
+        };
+        let (one, difference) = (pipeline("paint"), pipeline("paint_difference"));
         let sampler = |mag_filter| {
             let min_filter = wgpu::FilterMode::Linear;
             device.create_sampler(&wgpu::SamplerDescriptor { mag_filter, min_filter, ..Default::default() })
         };
         let (smooth, sharp) = (sampler(wgpu::FilterMode::Linear), sampler(wgpu::FilterMode::Nearest));
-        PicturePipeline { gpu, pipeline, smooth, sharp }
+        PicturePipeline { gpu, one, difference, smooth, sharp }
     }
 
     /// True if the window is painted by processors, without a GPU.
@@ -105,36 +111,34 @@ impl Surface {
         &self.frame.edit
     }
 
+    /// Width and height in pixels.
+    pub fn size(&self) -> Vec2 {
+        vec2(self.frame.size[0] as f32, self.frame.size[1] as f32)
+    }
+
     /// Paints the part of the picture at `place` that lies in `area`, both in points; `sharp` shows its pixels as squares.
     pub fn paint(&self, painter: &Painter, picture_pipeline: &PicturePipeline, place: Rect, area: Rect, sharp: bool) {
-        let Some(texture) = &self.texture else { return };
-        // What is painted begins and ends at whole pixels of the screen.
-        let target = place.intersect(area).round_to_pixels(painter.pixels_per_point());
-        if !target.is_positive() {
-            return;
-        }
-        let [min, max] = [target.min, target.max].map(|corner| (corner - place.min) / place.size());
-        let seen: Vec<u8> = [min.x, min.y, max.x, max.y].iter().flat_map(|x| x.to_ne_bytes()).collect();
-        let device = &picture_pipeline.gpu.device;
-        let seen = device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
-            label: Some("view"),
-            contents: &seen,
-            usage: wgpu::BufferUsages::UNIFORM,
-        });
+        let PicturePipeline { one, smooth, sharp: squares, .. } = picture_pipeline;
         // A preview's squares would pass for the picture's own pixels.
-        let sampler = if sharp && self.frame.is_exact { &picture_pipeline.sharp } else { &picture_pipeline.smooth };
-        let view = texture.create_view(&wgpu::TextureViewDescriptor::default());
-        let bindings = device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some("view"),
-            layout: &picture_pipeline.pipeline.get_bind_group_layout(0),
-            entries: &[
-                wgpu::BindGroupEntry { binding: 0, resource: seen.as_entire_binding() },
-                wgpu::BindGroupEntry { binding: 1, resource: wgpu::BindingResource::TextureView(&view) },
-                wgpu::BindGroupEntry { binding: 2, resource: wgpu::BindingResource::Sampler(sampler) },
-            ],
-        });
-        let stroke = PaintPicture { pipeline: picture_pipeline.pipeline.clone(), bindings };
-        painter.add(egui_wgpu::Callback::new_paint_callback(target, stroke));
+        let sampler = if sharp && self.frame.is_exact { squares } else { smooth };
+        let Some(texture) = &self.texture else { return };
+        paint_textures(painter, picture_pipeline, one, sampler, &[texture], 0.0, place, area);
+    }
+
+    /// In the place of the picture: how much it differs from another one, the mean over its channels. Brightest from a
+    /// difference of `1 / gain` of the values' range on.
+    pub fn paint_difference(
+        &self,
+        other: &Surface,
+        gain: f32,
+        painter: &Painter,
+        picture_pipeline: &PicturePipeline,
+        place: Rect,
+        area: Rect,
+    ) {
+        let PicturePipeline { difference, smooth, .. } = picture_pipeline;
+        let (Some(a), Some(b)) = (&self.texture, &other.texture) else { return };
+        paint_textures(painter, picture_pipeline, difference, smooth, &[a, b], gain, place, area);
     }
 
     /// What reads the picture.
@@ -170,6 +174,51 @@ impl Surface {
             }
         });
     }
+}
+
+/// Paints the part of `place` that lies in `area` by a pipeline of `shaders/view.wgsl`.
+#[expect(clippy::too_many_arguments, reason = "everything that the shader reads, and where")]
+fn paint_textures(
+    painter: &Painter,
+    PicturePipeline { gpu, .. }: &PicturePipeline,
+    pipeline: &wgpu::RenderPipeline,
+    sampler: &wgpu::Sampler,
+    textures: &[&Arc<wgpu::Texture>],
+    gain: f32,
+    place: Rect,
+    area: Rect,
+) {
+    // What is painted begins and ends at whole pixels of the screen.
+    let target = place.intersect(area).round_to_pixels(painter.pixels_per_point());
+    if !target.is_positive() {
+        return;
+    }
+    let [min, max] = [target.min, target.max].map(|corner| (corner - place.min) / place.size());
+    let uniform = [min.x, min.y, max.x, max.y, gain, 0.0, 0.0, 0.0];
+    let seen = gpu.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+        label: Some("view"),
+        contents: &uniform.iter().flat_map(|x| x.to_ne_bytes()).collect::<Vec<u8>>(),
+        usage: wgpu::BufferUsages::UNIFORM,
+    });
+    let views: Vec<wgpu::TextureView> =
+        textures.iter().map(|texture| texture.create_view(&wgpu::TextureViewDescriptor::default())).collect();
+    let mut entries = vec![
+        wgpu::BindGroupEntry { binding: 0, resource: seen.as_entire_binding() },
+        wgpu::BindGroupEntry { binding: 1, resource: wgpu::BindingResource::Sampler(sampler) },
+    ];
+    entries.extend(
+        views.iter().zip(2..).map(|(view, binding)| wgpu::BindGroupEntry {
+            binding,
+            resource: wgpu::BindingResource::TextureView(view),
+        }),
+    );
+    let bindings = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+        label: Some("view"),
+        layout: &pipeline.get_bind_group_layout(0),
+        entries: &entries,
+    });
+    let stroke = PaintPicture { pipeline: pipeline.clone(), bindings };
+    painter.add(egui_wgpu::Callback::new_paint_callback(target, stroke));
 }
 
 /// Reads a picture that is shown; on any thread, because a GPU is waited for.

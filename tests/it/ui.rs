@@ -17,6 +17,7 @@ use sefa_studio::ui::{App, ScriptedDialogs, Services};
 use sefa_studio::worker::Worker;
 
 mod library;
+mod looks;
 mod strips;
 
 pub type Window = Harness<'static, App>;
@@ -752,7 +753,7 @@ fn at_actual_size_every_pixel_on_screen_is_one_of_the_picture() {
     for device in devices {
         let label = device.label();
         let mut window = window_on(&setup, device);
-        press(&mut window, Modifiers::NONE, Key::Num1);
+        press(&mut window, Modifiers::NONE, Key::Num0);
         let picture = rgba(&window, &setup);
         assert!(shows(&mut window, &picture), "no pixels of the window are the picture's, made on {label}");
     }
@@ -768,12 +769,18 @@ fn rgba(window: &Window, setup: &WgpuSetup) -> Vec<u8> {
 
 /// True if a picture of the model's size is somewhere on the screen, pixel for pixel.
 fn shows(window: &mut Window, picture: &[u8]) -> bool {
-    let [width, height] = window.state().frame().unwrap().size.map(|side| side as u32);
+    let size = window.state().frame().unwrap().size;
+    shows_part(window, picture, size)
+}
+
+/// The same of a part of a picture.
+fn shows_part(window: &mut Window, part: &[u8], size: [usize; 2]) -> bool {
+    let [width, height] = size.map(|side| side as u32);
     let screen = window.render().unwrap();
-    let is_at = |x, y| image::imageops::crop_imm(&screen, x, y, width, height).to_image().into_raw() == picture;
-    let mut places = (250..450).flat_map(|x| (150..350).map(move |y| (x, y)));
+    let is_at = |x, y| image::imageops::crop_imm(&screen, x, y, width, height).to_image().into_raw() == part;
+    let mut places = (250..560).flat_map(|x| (150..350).map(move |y| (x, y)));
     // Comparing one pixel first is enough to rule out almost every place.
-    places.any(|(x, y)| screen.get_pixel(x, y).0 == picture[..4] && is_at(x, y))
+    places.any(|(x, y)| screen.get_pixel(x, y).0 == part[..4] && is_at(x, y))
 }
 
 #[test]
@@ -782,7 +789,7 @@ fn while_space_is_held_the_pixels_are_those_of_the_unedited_sample() {
     let Some(setup) = devices.iter().find_map(RenderDevice::wgpu).cloned() else { return };
     for device in devices {
         let mut window = window_on(&setup, device);
-        press(&mut window, Modifiers::NONE, Key::Num1);
+        press(&mut window, Modifiers::NONE, Key::Num0);
         let unedited = rgba(&window, &setup);
         drag(&mut window, "Direction 1", 40.0);
         let edited = rgba(&window, &setup);

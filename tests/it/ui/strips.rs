@@ -22,7 +22,7 @@ fn rest(window: &mut Window) {
 
 #[track_caller]
 fn assert_tiles_are_made(window: &mut Window, count: usize) {
-    wait_until(window, "the tiles", |app: &App| app.is_settled() && app.thumbnails_shown() == count);
+    wait_until(window, "the tiles", |app: &App| app.is_settled() && app.tiles_shown() == count);
 }
 
 #[test]

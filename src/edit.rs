@@ -6,6 +6,7 @@
 mod direction;
 mod layers;
 mod seed;
+mod style;
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ pub(crate) use direction::enabled_by_default;
 pub use direction::{Direction, Move, Origin, Vectors, Weighting};
 pub use layers::LayerSet;
 pub use seed::{Seed, SeedKind};
+pub use style::Style;
 
 /// A picture's recipe: where it starts in latent space, and how far it was moved along which directions.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -29,14 +31,27 @@ pub struct Edit {
 }
 
 impl Edit {
-    /// The same sample with no move applied: what "compare" shows.
+    /// The same sample with no move applied and no style mixed in: what "compare" shows.
     pub fn unedited(&self) -> Edit {
-        Edit { moves: Vec::new(), ..self.clone() }
+        let Edit { sample, truncation, noise, moves: _ } = self;
+        let sample = Sample { styles: Vec::new(), ..sample.clone() };
+        Edit { sample, truncation: *truncation, noise: *noise, moves: Vec::new() }
     }
 
-    /// True if some move changes the picture.
+    /// True if some move or style changes the picture.
     pub fn is_moved(&self) -> bool {
-        self.moves.iter().any(Move::is_active)
+        self.moves.iter().any(Move::is_active) || self.sample.active_styles().next().is_some()
+    }
+
+    /// True if there is neither a move nor a style, active or not.
+    pub fn is_bare(&self) -> bool {
+        self.moves.is_empty() && self.sample.styles.is_empty()
+    }
+
+    /// Takes every move and every style away.
+    pub fn clear(&mut self) {
+        self.moves.clear();
+        self.sample.styles.clear();
     }
 
     /// The move along a direction, if there is one.
@@ -67,6 +82,9 @@ pub struct Sample {
     /// A second class to mix in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mix: Option<ClassMix>,
+    /// Layers whose codes come from other samples.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub styles: Vec<Style>,
 }
 
 /// A mixture of a sample's class with another one.
@@ -162,6 +180,7 @@ mod tests {
                 code: Code::Z(vec![0.1, -1.0e-7, 3.402_823_5e38]),
                 class: Some(3),
                 mix: Some(ClassMix { class: 5, amount: 0.1 }),
+                styles: vec![Style::new("2-5".parse().unwrap(), Code::Seed(Seed::studio(1)))],
             },
             truncation: Truncation { psi: 0.7, cutoff: Some(8) },
             noise: Noise { mode: NoiseMode::Random, seed: u64::MAX },
@@ -175,6 +194,6 @@ mod tests {
         let json = serde_json::to_string(&edit).unwrap();
         assert_eq!(serde_json::from_str::<Edit>(&json).unwrap(), edit);
         let old: Sample = serde_json::from_str(r#"{"code":{"seed":7},"class":3}"#).unwrap();
-        assert_eq!(old, Sample { code: Code::Seed(Seed::studio(7)), class: Some(3), mix: None });
+        assert_eq!(old, Sample { code: Code::Seed(Seed::studio(7)), class: Some(3), ..Sample::default() });
     }
 }

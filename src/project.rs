@@ -20,8 +20,11 @@ use crate::recipe::Recipe;
 
 pub use picture::{embedded_project, is_png};
 
-/// Newest format this program writes; every older one stays readable.
-pub const VERSION: u32 = 2;
+/// Newest format this program knows; every older one stays readable.
+pub const VERSION: u32 = 3;
+
+/// The one before styles: written where there are none, so that earlier programs open what they can show.
+const BEFORE_STYLES: u32 = 2;
 
 /// Name and version of this program, as files tell it.
 pub const PROGRAM: &str = concat!("SeFa Studio ", env!("CARGO_PKG_VERSION"));
@@ -134,16 +137,21 @@ impl Project {
         let Versioned { version } = serde_json::from_slice(json).map_err(invalid)?;
         match version {
             1 => serde_json::from_slice::<v1::Project>(json).map(Into::into).map_err(invalid),
-            VERSION => serde_json::from_slice::<Stored>(json).map(Into::into).map_err(invalid),
+            BEFORE_STYLES | VERSION => serde_json::from_slice::<Stored>(json).map(Into::into).map_err(invalid),
             found => Err(newer::refuse(path, found, json)),
         }
+    }
+
+    /// The oldest format that holds all of it.
+    fn version(&self) -> u32 {
+        if self.edit.sample.styles.is_empty() { BEFORE_STYLES } else { VERSION }
     }
 
     /// Pretty JSON, ends in a newline.
     pub fn to_json(&self) -> String {
         let Project { model, edit, names } = self;
         let stored = Stored {
-            version: VERSION,
+            version: self.version(),
             program: Some(PROGRAM.into()),
             model: Cow::Borrowed(model),
             edit: Cow::Borrowed(edit),
@@ -155,7 +163,7 @@ impl Project {
     }
 }
 
-/// What a file of the present version holds.
+/// What a file of the present version holds, or of the one before.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Stored<'a> {

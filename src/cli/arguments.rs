@@ -8,7 +8,7 @@ use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use crate::classes::Classes;
-use crate::edit::{LayerSet, SeedKind};
+use crate::edit::{Code, LayerSet, Seed, SeedKind, Style};
 use crate::family::Family;
 use crate::generator::{Group, ModelInfo};
 use crate::gpu::{DeviceChoice, DeviceError, Precision, RenderDevice};
@@ -260,6 +260,49 @@ impl LayerChoice {
     }
 }
 
+/// Layers whose codes come from another seed, such as `6-11=7`, or `top=7:golden retriever` with a class.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StyleChoice {
+    layers: LayerChoice,
+    seed: u64,
+    class: Option<ClassChoice>,
+}
+
+impl FromStr for StyleChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let expected =
+            || "expected LAYERS=SEED, such as 6-11=7 or top=7, and a class behind it if there is one (top=7:207)";
+        let (layers, sample) = text.split_once('=').ok_or_else(expected)?;
+        let (seed, class) = sample.split_once(':').map_or((sample, None), |(seed, class)| (seed, Some(class)));
+        Ok(StyleChoice {
+            layers: layers.trim().parse()?,
+            seed: seed.trim().parse().map_err(|_| expected())?,
+            class: class.map(str::parse).transpose()?,
+        })
+    }
+}
+
+impl StyleChoice {
+    /// True if it names a class.
+    pub fn has_class(&self) -> bool {
+        self.class.is_some()
+    }
+
+    /// The style that is meant, of a seed of this kind.
+    pub fn resolve(&self, info: &ModelInfo, kind: SeedKind) -> anyhow::Result<Style> {
+        if !info.mixes_styles() {
+            bail!("--style: {} has one layer, whose code is the whole sample; there is nothing to mix", info.name);
+        }
+        let seed = Seed { number: self.seed, kind };
+        seed.check().map_err(|problem| anyhow!("--style: {problem}"))?;
+        let class = self.class.as_ref().map(|class| class.resolve("--style", info)).transpose()?;
+        let layers = self.layers.resolve(info).map_err(|problem| anyhow!("--style: {problem}"))?;
+        Ok(Style { class, ..Style::new(layers, Code::Seed(seed)) })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -291,6 +334,18 @@ mod tests {
         assert_eq!(finite("-1e-3"), Ok(-0.001));
         for bad in ["NaN", "inf", "-inf", "1e99", "", "0,5"] {
             assert!(finite(bad).is_err(), "{bad:?} was accepted");
+        }
+    }
+
+    #[test]
+    fn styles_are_layers_with_a_seed_and_perhaps_a_class() {
+        let layers = |text: &str| text.parse::<LayerChoice>().unwrap();
+        let style = |text: &str, seed, class| Ok(StyleChoice { layers: layers(text), seed, class });
+        assert_eq!("6-11=7".parse(), style("6-11", 7, None));
+        assert_eq!("top=0:207".parse(), style("top", 0, Some(ClassChoice::Number(207))));
+        assert_eq!("2,4 = 7:tiger cat".parse(), style("2,4", 7, Some(ClassChoice::Name("tiger cat".into()))));
+        for bad in ["", "7", "=7", "top=", "top=-1", "top=1.5", "0-1=3:", "x=3", "0=1:2,3"] {
+            assert!(bad.parse::<StyleChoice>().is_err(), "{bad:?} was accepted");
         }
     }
 

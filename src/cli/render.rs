@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::arguments::{
     self, ClassChoice, ClassList, DeviceArguments, LayerChoice, MAX_FRAMES, Numbers, ReadingArguments, SeedsOf,
+    StyleChoice,
 };
 use super::progress::Bar;
 use super::{device_line, note, open_model, print, warn};
@@ -33,6 +34,8 @@ Examples:
   sefa-studio render biggan-deep-256.bin --out out --seeds 3 \\
           --classes \"golden retriever\" --mix-class zebra --mix 0.3
       a class of ImageNet by name, with some of another
+  sefa-studio render --out out --seeds 0-9 --style top=42
+      ten samples in the colours of another
   sefa-studio render --out out --edit picture.png
       the same picture again, from the edit inside an exported PNG
 
@@ -112,6 +115,12 @@ struct SampleArguments {
     #[arg(long, value_name = "AMOUNT", value_parser = arguments::share, requires = "mix_class")]
     mix: Option<f32>,
 
+    /// Takes the codes of some layers from another seed: LAYERS=SEED, such as 6-11=7 or top=7; may be given several times.
+    /// They are of the picture's own class, or of one that follows the seed (top=7:207); BigGAN's blocks show the
+    /// picture's own class in any case
+    #[arg(long = "style", value_name = "LAYERS=SEED")]
+    styles: Vec<StyleChoice>,
+
     /// Truncation: 1 none, 0 the mean picture; for BigGAN the factor of a seed's z, which picks the batch statistics too
     /// [default: the model's; 1 for codes in w]
     #[arg(long, value_parser = arguments::finite, allow_hyphen_values = true)]
@@ -133,7 +142,9 @@ struct SampleArguments {
     #[arg(
         long,
         value_name = "JSON|PNG",
-        conflicts_with_all = ["seeds", "seeds_of", "latents", "classes", "mix_class", "psi", "cutoff", "noise", "noise_seed"]
+        conflicts_with_all = [
+            "seeds", "seeds_of", "latents", "classes", "mix_class", "styles", "psi", "cutoff", "noise", "noise_seed"
+        ]
     )]
     edit: Option<PathBuf>,
 }
@@ -277,10 +288,10 @@ fn contact_sheet(starts: &[Shot], sweep: Option<&SweepValues>, info: &ModelInfo)
 
 /// The edits that the options ask for, before any sweep.
 fn starts(arguments: &SampleArguments, info: &ModelInfo) -> anyhow::Result<Vec<Shot>> {
+    let kind = arguments.seeds_of.and_then(|SeedsOf(kind)| kind).unwrap_or(info.seeds);
     let mut starts: Vec<Shot> = match &arguments.latents {
         None => {
             let seeds = arguments.seeds.as_ref().map_or(&[0][..], |seeds| &seeds.0);
-            let kind = arguments.seeds_of.and_then(|SeedsOf(kind)| kind).unwrap_or(info.seeds);
             let shot = |&number: &u64| {
                 let mut edit = info.start(number);
                 edit.sample.code = Code::Seed(Seed { number, kind });
@@ -303,8 +314,10 @@ fn starts(arguments: &SampleArguments, info: &ModelInfo) -> anyhow::Result<Vec<S
     let amount = arguments.mix.unwrap_or(0.5);
     let mix = arguments.mix_class.as_ref().map(|class| class.resolve("--mix-class", info)).transpose()?;
     let mix = mix.map(|class| ClassMix { class, amount });
+    let styles = arguments.styles.iter().map(|style| style.resolve(info, kind)).collect::<anyhow::Result<Vec<_>>>()?;
     for Shot { edit, .. } in &mut starts {
         edit.sample.mix = mix;
+        edit.sample.styles.clone_from(&styles);
         edit.truncation.psi = arguments.psi.unwrap_or(edit.truncation.psi);
         edit.truncation.cutoff = arguments.cutoff.or(edit.truncation.cutoff);
         edit.noise =
@@ -352,6 +365,9 @@ fn warn_of_no_effect(arguments: &SampleArguments, info: &ModelInfo, starts: &[Sh
     let in_w = |start: &Shot| matches!(start.edit.sample.code, Code::W(_) | Code::WPlus(_));
     if (arguments.classes.is_some() || arguments.mix_class.is_some()) && starts.iter().any(in_w) {
         warn("--classes and --mix-class have no effect on codes in w: the class is already in them");
+    }
+    if info.w_dim.is_none() && arguments.styles.iter().any(StyleChoice::has_class) {
+        warn(&format!("the class in --style has no effect: {} has no w that a class could be in", info.name));
     }
     if arguments.noise.is_some() && !info.has_noise {
         warn(&format!("--noise has no effect: {} has no noise inputs", info.name));

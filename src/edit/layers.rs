@@ -34,6 +34,21 @@ impl LayerSet {
         self.0.binary_search(&layer).is_ok()
     }
 
+    /// Those that are also in `other`; `None` if there are none.
+    pub fn within(&self, other: &LayerSet) -> Option<LayerSet> {
+        self.filtered(|layer| other.contains(layer))
+    }
+
+    /// Those that are not in `other`; `None` if there are none.
+    pub fn without(&self, other: &LayerSet) -> Option<LayerSet> {
+        self.filtered(|layer| !other.contains(layer))
+    }
+
+    fn filtered(&self, keep: impl Fn(usize) -> bool) -> Option<LayerSet> {
+        let layers: Vec<usize> = self.0.iter().copied().filter(|&layer| keep(layer)).collect();
+        (!layers.is_empty()).then_some(LayerSet(layers))
+    }
+
     pub fn first(&self) -> usize {
         self.0[0]
     }

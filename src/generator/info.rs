@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::edit::{Code, Direction, Edit, LayerSet, Noise, NoiseMode, Sample, Seed, SeedKind, Truncation, Vectors};
+use crate::edit::{
+    Code, Direction, Edit, LayerSet, Noise, NoiseMode, Sample, Seed, SeedKind, Style, Truncation, Vectors,
+};
 use crate::family::Family;
 use crate::layout::{ChannelOrder, Upsampling};
 use crate::names::DirectionNames;
@@ -13,6 +15,9 @@ use crate::size::Size;
 
 /// More moves than anybody makes by hand; bounds what an edit from a file may cost in every render.
 pub const MAX_MOVES: usize = 4096;
+
+/// Likewise of styles, each of which may have a code to map.
+pub const MAX_STYLES: usize = 64;
 
 /// Facts about an open model. Downstream of `generator/` these replace every question about the family.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -145,7 +150,7 @@ impl ModelInfo {
     /// The edit a newly opened model starts from.
     pub fn start(&self, seed: u64) -> Edit {
         Edit {
-            sample: Sample { code: Code::Seed(self.seed(seed)), class: self.classes.map(|_| 0), mix: None },
+            sample: Sample { code: Code::Seed(self.seed(seed)), class: self.classes.map(|_| 0), ..Sample::default() },
             truncation: self.default_truncation.unwrap_or_default(),
             noise: Noise { mode: self.noise_mode(NoiseMode::Const), seed: 0 },
             ..Edit::default()
@@ -162,20 +167,9 @@ impl ModelInfo {
 
     /// Why `edit` cannot be applied to this model, if it cannot.
     pub fn check(&self, edit: &Edit) -> Result<(), String> {
-        let w_dim = || self.w_dim.ok_or_else(|| "a code in w, but the model's latent space is z".to_owned());
-        match &edit.sample.code {
-            Code::Seed(seed) => seed.check()?,
-            Code::Z(z) => check_code("z", z, self.z_dim)?,
-            Code::W(w) => check_code("w", w, w_dim()?)?,
-            Code::WPlus(codes) => {
-                if codes.len() != self.num_layers {
-                    return Err(format!("w+ has {} layers, the model has {}", codes.len(), self.num_layers));
-                }
-                let w_dim = w_dim()?;
-                codes.iter().try_for_each(|w| check_code("w+", w, w_dim))?;
-            }
-        }
+        self.check_code(&edit.sample.code)?;
         self.check_classes(&edit.sample)?;
+        self.check_styles(&edit.sample)?;
         if !edit.truncation.psi.is_finite() {
             return Err(format!("psi is {}, expected a finite number", edit.truncation.psi));
         }
@@ -189,6 +183,49 @@ impl ModelInfo {
             }
         }
         Ok(())
+    }
+
+    fn check_code(&self, code: &Code) -> Result<(), String> {
+        let w_dim = || self.w_dim.ok_or_else(|| "a code in w, but the model's latent space is z".to_owned());
+        match code {
+            Code::Seed(seed) => seed.check(),
+            Code::Z(z) => check_code("z", z, self.z_dim),
+            Code::W(w) => check_code("w", w, w_dim()?),
+            Code::WPlus(codes) if codes.len() != self.num_layers => {
+                Err(format!("w+ has {} layers, the model has {}", codes.len(), self.num_layers))
+            }
+            Code::WPlus(codes) => {
+                let w_dim = w_dim()?;
+                codes.iter().try_for_each(|w| check_code("w+", w, w_dim))
+            }
+        }
+    }
+
+    /// True if layers can take their codes from different samples.
+    pub fn mixes_styles(&self) -> bool {
+        self.num_layers > 1
+    }
+
+    fn check_styles(&self, sample: &Sample) -> Result<(), String> {
+        let styles = &sample.styles;
+        if styles.len() > MAX_STYLES {
+            return Err(format!("{} styles, expected at most {MAX_STYLES}", styles.len()));
+        }
+        if !styles.is_empty() && !self.mixes_styles() {
+            return Err("a style for some layers, but the model has one layer: its code is the whole sample".into());
+        }
+        styles
+            .iter()
+            .try_for_each(|style| self.check_style(sample, style).map_err(|problem| format!("a style: {problem}")))
+    }
+
+    fn check_style(&self, sample: &Sample, style: &Style) -> Result<(), String> {
+        self.check_layers(&style.layers)?;
+        self.check_code(&style.code)?;
+        match (style.class, style.mix) {
+            (None, Some(_)) => Err("a mixture of classes without the first of them".into()),
+            _ => self.check_classes(&sample.of_style(style)),
+        }
     }
 
     /// Why the model's codes cannot be moved along `direction`, if they cannot.

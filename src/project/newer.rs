@@ -8,11 +8,12 @@ use serde_json::Value;
 use super::ProjectError;
 
 /// The fields of the present version, by where they are. Only what holds nothing but named fields is listed.
-const KNOWN: [(&str, &[&str]); 5] = [
+const KNOWN: [(&str, &[&str]); 6] = [
     ("", &["version", "program", "model", "edit", "names"]),
     ("model", &["identity", "name", "family", "source", "recipe"]),
     ("edit", &["sample", "truncation", "noise", "moves"]),
-    ("edit.sample", &["code", "class", "mix"]),
+    ("edit.sample", &["code", "class", "mix", "styles"]),
+    ("edit.sample.styles", &["layers", "code", "class", "mix", "enabled"]),
     ("edit.moves", &["value", "enabled", "name", "direction"]),
 ];
 

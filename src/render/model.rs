@@ -12,7 +12,7 @@ use rayon::prelude::{IntoParallelIterator, ParallelIterator};
 use super::RenderError;
 use super::recent::Recent;
 use super::trace::StageInput;
-use crate::edit::{Code, Edit, LayerSet, Noise, NoiseMode, Seed, Weighting};
+use crate::edit::{Code, Edit, LayerSet, Noise, NoiseMode, Seed, Truncation, Weighting};
 use crate::generator::{Activation, Conditions, Generator, Label, ModelInfo, NoiseInput, Stage};
 use crate::latent;
 use crate::ops::Gram;
@@ -71,6 +71,15 @@ impl Hash for Origin {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.bits().for_each(|bits| state.write_u64(bits));
     }
+}
+
+/// A sample that codes come from.
+struct Start<'a> {
+    /// Those that take its codes; `None` for all.
+    layers: Option<&'a LayerSet>,
+    code: &'a Code,
+    /// What its code is mapped from, unless it is given.
+    origin: Option<Origin>,
 }
 
 /// Random noise of one seed, `[1, 1, height, width]` for each layer that asked for it.
@@ -155,7 +164,7 @@ impl Loaded {
         found.into_iter().flatten().collect()
     }
 
-    /// What each stage reads for each of `edits`: sample -> code -> one code per layer -> truncation -> moves.
+    /// What each stage reads for each of `edits`: sample and styles -> codes -> one per layer, truncated -> moves.
     pub(super) fn inputs(&mut self, edits: &[&Edit]) -> Result<Vec<Vec<StageInput>>, RenderError> {
         let codes = self.codes(edits)?;
         Ok(edits.iter().zip(codes).map(|(edit, codes)| self.inputs_of(edit, codes)).collect())
@@ -181,32 +190,55 @@ impl Loaded {
 
     /// One code per layer of each edit, truncated, before moves.
     fn codes(&mut self, edits: &[&Edit]) -> Result<Vec<Vec<Vec<f32>>>, RenderError> {
-        let origins: Vec<Option<Origin>> = edits.iter().map(|edit| self.origin(edit)).collect();
-        let known = self.mapped(origins.iter().flatten())?;
-        let network = &self.generator.network;
-        let codes = edits.iter().zip(&origins).map(|(edit, origin)| {
-            let code = match (&edit.sample.code, origin) {
-                (Code::WPlus(codes), _) => return codes.clone(),
-                (Code::W(w), _) => w.clone(),
-                (_, origin) => origin.as_ref().and_then(|origin| known.get(origin)).cloned().unwrap_or_default(),
-            };
-            let mut codes = vec![code; self.info().num_layers];
-            if network.mean_code(0).is_some() {
-                latent::truncate(&mut codes, |layer| network.mean_code(layer).unwrap_or_default(), edit.truncation);
+        let starts: Vec<Vec<Start>> = edits.iter().map(|edit| self.starts(edit)).collect();
+        let known = self.mapped(starts.iter().flatten().filter_map(|start| start.origin.as_ref()))?;
+        let codes = edits.iter().zip(&starts).map(|(edit, starts)| {
+            let mut codes = vec![Vec::new(); self.info().num_layers];
+            for start in starts {
+                let mut taken = self.codes_of(start, &known, edit.truncation);
+                match start.layers {
+                    Some(layers) => layers.as_slice().iter().for_each(|&at| codes[at] = std::mem::take(&mut taken[at])),
+                    None => codes = taken,
+                }
             }
             codes
         });
         Ok(codes.collect())
     }
 
-    /// What an edit's code is made from, unless it is given.
-    fn origin(&self, edit: &Edit) -> Option<Origin> {
-        let z = match &edit.sample.code {
+    /// The samples that an edit's codes come from: its own, then those of its styles.
+    fn starts<'a>(&self, edit: &'a Edit) -> Vec<Start<'a>> {
+        let Edit { sample, truncation, .. } = edit;
+        let start = |layers, code, label| Start { layers, code, origin: self.origin(code, label, truncation.psi) };
+        let own = start(None, &sample.code, Label::of(sample));
+        let styles = sample.active_styles();
+        let others = styles.map(|style| start(Some(&style.layers), &style.code, Label::of(&sample.of_style(style))));
+        std::iter::once(own).chain(others).collect()
+    }
+
+    /// One code per layer of a sample, truncated.
+    fn codes_of(&self, start: &Start, known: &HashMap<&Origin, Vec<f32>>, truncation: Truncation) -> Vec<Vec<f32>> {
+        let code = match (start.code, &start.origin) {
+            (Code::WPlus(codes), _) => return codes.clone(),
+            (Code::W(w), _) => w.clone(),
+            (_, origin) => origin.as_ref().and_then(|origin| known.get(origin)).cloned().unwrap_or_default(),
+        };
+        let mut codes = vec![code; self.info().num_layers];
+        let network = &self.generator.network;
+        if network.mean_code(0).is_some() {
+            latent::truncate(&mut codes, |layer| network.mean_code(layer).unwrap_or_default(), truncation);
+        }
+        codes
+    }
+
+    /// What a code is made from, unless it is given.
+    fn origin(&self, code: &Code, label: Label, psi: f32) -> Option<Origin> {
+        let z = match code {
             Code::WPlus(_) | Code::W(_) => return None,
             Code::Z(z) => z.clone(),
-            Code::Seed(seed) => self.drawn(*seed, edit.truncation.psi),
+            Code::Seed(seed) => self.drawn(*seed, psi),
         };
-        Some(Origin { z, label: Label::of(&edit.sample) })
+        Some(Origin { z, label })
     }
 
     /// z of a seed.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Tile;
 use super::recent::Recent;
-use crate::edit::{ClassMix, Code, Direction, Edit, Move, Noise, NoiseMode, Sample, Seed, Truncation, Vectors};
+use crate::edit::{ClassMix, Code, Direction, Edit, Move, Noise, NoiseMode, Sample, Seed, Style, Truncation, Vectors};
 
 /// Tiles of one model, by edit and side; the least recently used ones go when all together have more than so many bytes.
 pub struct TileCache {
@@ -51,17 +51,19 @@ impl TileCache {
     }
 }
 
-/// What the picture of an edit depends on: neither names nor moves that do nothing.
+/// What the picture of an edit depends on: neither names nor moves and styles that do nothing.
 fn hash_edit(edit: &Edit, state: &mut impl Hasher) {
     let Edit { sample, truncation, noise, moves } = edit;
-    let Sample { code, class, mix } = sample;
-    std::mem::discriminant(code).hash(state);
-    match code {
-        Code::Seed(Seed { number, kind }) => (number, kind).hash(state),
-        Code::Z(code) | Code::W(code) => hash_numbers(code, state),
-        Code::WPlus(codes) => hash_each(codes, state),
+    let Sample { code, class, mix, styles: _ } = sample;
+    hash_code(code, state);
+    hash_classes(*class, *mix, state);
+    state.write_usize(sample.active_styles().count());
+    for style in sample.active_styles() {
+        let Style { layers, code, class, mix, enabled: _ } = style;
+        layers.hash(state);
+        hash_code(code, state);
+        hash_classes(*class, *mix, state);
     }
-    (class, mix.map(|ClassMix { class, amount }| (class, amount.to_bits()))).hash(state);
     let Truncation { psi, cutoff } = truncation;
     (psi.to_bits(), cutoff).hash(state);
     let Noise { mode, seed } = noise;
@@ -76,6 +78,19 @@ fn hash_edit(edit: &Edit, state: &mut impl Hasher) {
             Vectors::PerLayer(vectors) => hash_each(vectors, state),
         }
     }
+}
+
+fn hash_code(code: &Code, state: &mut impl Hasher) {
+    std::mem::discriminant(code).hash(state);
+    match code {
+        Code::Seed(Seed { number, kind }) => (number, kind).hash(state),
+        Code::Z(code) | Code::W(code) => hash_numbers(code, state),
+        Code::WPlus(codes) => hash_each(codes, state),
+    }
+}
+
+fn hash_classes(class: Option<usize>, mix: Option<ClassMix>, state: &mut impl Hasher) {
+    (class, mix.map(|ClassMix { class, amount }| (class, amount.to_bits()))).hash(state);
 }
 
 fn hash_each(lists: &[Vec<f32>], state: &mut impl Hasher) {
@@ -117,6 +132,10 @@ mod tests {
         Move::new(Arc::new(direction), value)
     }
 
+    fn style(layers: &str, seed: u64) -> Style {
+        Style::new(layers.parse().unwrap(), Code::Seed(Seed::studio(seed)))
+    }
+
     #[test]
     fn a_tile_is_found_by_all_that_its_picture_depends_on_and_nothing_else() {
         let mut cache = TileCache::new(1 << 20);
@@ -128,6 +147,7 @@ mod tests {
         same.noise.seed = 9;
         same.moves.push(Move { enabled: false, ..step(1, vec![1.0, 0.0], 2.0) });
         same.moves.push(step(1, vec![1.0, 0.0], 0.0));
+        same.sample.styles.push(Style { enabled: false, ..style("0-1", 1) });
         assert_eq!(get(&mut cache, &same, 96), Some(kept), "no seed of noise counts where noise is not random");
         let change = |change: &dyn Fn(&mut Edit)| {
             let mut other = edit.clone();
@@ -148,6 +168,12 @@ mod tests {
             change(&|edit| edit.sample.code = Code::Z(vec![1.0, 2.0])),
             change(&|edit| edit.sample.code = Code::WPlus(vec![vec![1.0, 2.0]])),
             change(&|edit| edit.sample.code = Code::WPlus(vec![vec![1.0], vec![2.0]])),
+            change(&|edit| edit.sample.styles = vec![style("0-1", 1)]),
+            change(&|edit| edit.sample.styles = vec![style("0-1", 2)]),
+            change(&|edit| edit.sample.styles = vec![style("0-2", 1)]),
+            change(&|edit| edit.sample.styles = vec![style("0-1", 1), style("1", 2)]),
+            change(&|edit| edit.sample.styles = vec![style("1", 2), style("0-1", 1)]),
+            change(&|edit| edit.sample.styles = vec![Style { class: Some(0), ..style("0-1", 1) }]),
             change(&|edit| edit.noise.mode = NoiseMode::None),
             change(&|edit| edit.noise.mode = NoiseMode::Random),
             change(&|edit| edit.noise = Noise { mode: NoiseMode::Random, seed: 1 }),

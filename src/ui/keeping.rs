@@ -14,9 +14,10 @@ use super::exchange::FileEvent;
 use super::kept::KeptPreferences;
 use super::semantics::PAGE;
 use super::thumbnail;
+use super::titles::edit_title;
 use super::waiting::{EditFrom, WaitingEdit};
 use crate::directions::Method;
-use crate::edit::{Code, Edit, LayerSet, Weighting};
+use crate::edit::{Edit, LayerSet, Weighting};
 use crate::failure::Failure;
 use crate::limits;
 use crate::project::Project;
@@ -347,21 +348,16 @@ impl App {
 fn describe(sessions: &Sessions, closed: Closed, ctx: &Context) -> Option<RecentDocument> {
     let Session { project, path, .. } = sessions.look_at(&closed.path)?;
     let Project { model, edit, .. } = &project;
-    let moves = edit.moves.iter().filter(|step| step.is_active()).count();
-    let seed = match edit.sample.code {
-        Code::Seed(seed) => format!("seed {}", seed.number),
-        _ => "code from file".to_owned(),
-    };
-    let moves = match moves {
-        0 => String::new(),
-        1 => " · 1 move".to_owned(),
-        moves => format!(" · {moves} moves"),
-    };
     let file = path.as_ref().and_then(|path| path.file_name()).map(|name| format!("{} · ", name.to_string_lossy()));
     let facts = format!("{}{}", file.unwrap_or_default(), ago(Some(closed.saved_at)));
     let picture = thumbnail::read(&sessions.thumbnail(&closed.path));
     let thumbnail = picture.map(|picture| ctx.load_texture("thumbnail", picture, TextureOptions::LINEAR));
-    Some(RecentDocument { path: closed.path, title: format!("{} · {seed}{moves}", model.name), facts, thumbnail })
+    Some(RecentDocument {
+        path: closed.path,
+        title: format!("{} · {}", model.name, edit_title(edit)),
+        facts,
+        thumbnail,
+    })
 }
 
 /// "5 minutes ago"

@@ -10,7 +10,7 @@ use super::dialogs::Ask;
 use super::looks::{Look, looks_bar_ui};
 use super::menu::{self, Bar};
 use super::messages;
-use super::moves::moves_ui;
+use super::moves::{Shown, moves_ui};
 use super::open::{self, PathPrompt};
 use super::palette::{Palette, palette_ui};
 use super::perform::draw;
@@ -25,6 +25,7 @@ use super::status::{Status, status_ui};
 use super::strips::Thumbnails;
 use super::style;
 use super::sweep::{SweepDialog, sweep_ui};
+use super::titles::{code_title, edit_title};
 use crate::edit::Code;
 use crate::render::{Example, Source, ViewId};
 
@@ -107,8 +108,10 @@ impl App {
             }
             ui.add_space(style::GRID);
             ui.separator();
-            if let Some(direction) = moves_ui(ui, &mut self.document, commands) {
-                model.directions.selection.go_to(&direction);
+            match moves_ui(ui, &mut self.document, commands) {
+                Some(Shown::Direction(direction)) => model.directions.selection.go_to(&direction),
+                Some(Shown::Layers(layers)) => model.directions.selection.layers = layers,
+                None => {}
             }
             ui.take_available_space();
         });
@@ -155,7 +158,7 @@ impl App {
 
     /// Two pictures: A is what Space shows, B the present edit.
     fn compare_ui(&mut self, ui: &mut Ui) {
-        let texts = [self.caption(true, true), self.edit_caption()];
+        let texts = [self.caption(true, true), edit_title(&self.document.edit)];
         let edited = self.views.surface(ViewId::PICTURE);
         let compared = match self.comparison_edit() {
             Some(edit) if edit == self.document.edit => edited,
@@ -185,7 +188,7 @@ impl App {
     }
 
     fn caption(&self, comparing: bool, is_there: bool) -> String {
-        let seed = self.seed_caption();
+        let seed = code_title(&self.document.edit.sample.code);
         let pinned = self.model.as_ref().is_some_and(|model| model.reference.is_some());
         if comparing {
             let cannot = self.views.failure(ViewId::COMPARISON).is_some();
@@ -201,24 +204,7 @@ impl App {
         if !self.preferences.has_dragged {
             return "Drag a slider. Hold Space to compare.".to_owned();
         }
-        self.edit_caption()
-    }
-
-    /// "seed 3 · 2 moves"
-    fn edit_caption(&self) -> String {
-        let seed = self.seed_caption();
-        match self.document.edit.moves.iter().filter(|each| each.is_active()).count() {
-            0 => seed,
-            1 => format!("{seed} · 1 move"),
-            count => format!("{seed} · {count} moves"),
-        }
-    }
-
-    fn seed_caption(&self) -> String {
-        match self.document.edit.sample.code {
-            Code::Seed(seed) => format!("seed {}", seed.number),
-            _ => "code from file".to_owned(),
-        }
+        edit_title(&self.document.edit)
     }
 
     /// In place of a picture: what is being opened, or what could be.

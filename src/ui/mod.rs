@@ -56,6 +56,7 @@ mod surface;
 mod sweep;
 mod thumbnail;
 mod tiles;
+mod titles;
 mod views;
 mod waiting;
 mod wheel;

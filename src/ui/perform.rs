@@ -19,7 +19,7 @@ use super::running::Purpose;
 use super::samples::seed_kind;
 use super::sweep::SweepDialog;
 use super::waiting::{EditFrom, WaitingEdit};
-use crate::edit::{Code, NoiseMode, Seed};
+use crate::edit::{Code, NoiseMode, Sample, Seed};
 use crate::failure::Failure;
 use crate::files::{self, Doubt};
 use crate::generator::ModelInfo;
@@ -166,7 +166,9 @@ impl App {
             Command::Undo => !self.history.can_undo(&self.document),
             Command::Redo => !self.history.can_redo(&self.document),
             Command::Reading => model.info.recipe.is_none(),
-            Command::ResetMoves | Command::ExportSweep => edit.moves.is_empty(),
+            Command::MixStyle => !model.info.mixes_styles(),
+            Command::ResetMoves => edit.is_bare(),
+            Command::ExportSweep => edit.moves.is_empty(),
             Command::RerollNoise => !model.info.has_noise || edit.noise.mode != NoiseMode::Random,
             Command::Select(group) => model.info.group(group).is_none(),
             Command::ClearComparison => model.reference.is_none(),
@@ -217,7 +219,8 @@ impl App {
             Command::NextSeed => self.step_seed(true),
             Command::RandomSeed => self.draw_seed(),
             Command::RerollNoise => self.document.edit.noise.seed = draw(),
-            Command::ResetMoves => self.document.edit.moves.clear(),
+            Command::MixStyle => self.mix_style(),
+            Command::ResetMoves => self.document.edit.clear(),
             Command::CopyPicture => {
                 if let Some(surface) = self.views.surface(ViewId::PICTURE) {
                     surface.copy(ctx, self.picture_pipeline.as_ref());
@@ -297,6 +300,14 @@ impl App {
 
     fn draw_seed(&mut self) {
         self.take_sample(Some(draw()));
+    }
+
+    /// Takes the codes of the selected layers from a random seed.
+    fn mix_style(&mut self) {
+        let Some(model) = &self.model else { return };
+        let seed = Seed { number: draw(), kind: seed_kind(&self.document.edit, &model.info) };
+        let other = Sample { code: Code::Seed(seed), ..Sample::default() };
+        self.document.edit.sample.take_style(&model.directions.selection.layers, &other);
     }
 
     fn set_reference(&mut self, pinned: bool) {

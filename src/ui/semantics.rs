@@ -154,7 +154,7 @@ fn footer_ui(ui: &mut Ui, shown: &mut ShownDirections, document: &Document, comm
             *weighting = if normalised { Weighting::RowNormalised } else { Weighting::Raw };
         }
         ui.with_layout(egui::Layout::right_to_left(Align::Center), |ui| {
-            let any = !document.edit.moves.is_empty();
+            let any = !document.edit.is_bare();
             let button = ui.add_enabled(any, egui::Button::new("Reset all")).accessible_name("Reset all directions");
             if button.on_hover_text(Command::ResetMoves.hint(ui.ctx())).clicked() {
                 commands.push(Command::ResetMoves);

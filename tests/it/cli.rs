@@ -343,6 +343,31 @@ pub fn with_a_thousand_classes(folder: &Path) -> PathBuf {
 }
 
 #[test]
+fn layers_take_their_codes_from_another_seed() {
+    let shell = Shell::new();
+    shell.ok("render --out plain --seeds 3,42 --noise none");
+    shell.ok("render --out mixed --seeds 3 --noise none --style top=42");
+    shell.ok("render --out whole --seeds 3 --noise none --style all=7 --style 0-11=42");
+    let (plain, mixed) = (shell.pixels("plain/frame_0000.png"), shell.pixels("mixed/frame_0000.png"));
+    assert!(plain != mixed && mixed != shell.pixels("plain/frame_0001.png"));
+    assert!(shell.pixels("whole/frame_0000.png") == shell.pixels("plain/frame_0001.png"), "the later style counts");
+    shell.ok("render --out again --edit mixed/frame_0000.png");
+    assert!(shell.pixels("again/frame_0000.png") == mixed, "the style is in the picture's edit");
+    for (arguments, expected) in [
+        ("--style 6-99=1", "--style: expected layers from 0 to 11 for Toy heads, found 6-99"),
+        ("--style top=1:0", "--style: Toy heads has no classes"),
+        ("--seeds-of numpy --style top=4294967296", "--style: seed 4294967296, but NumPy takes"),
+    ] {
+        let message = shell.fails(&format!("render --out none {arguments}"), 1);
+        assert!(message.contains(expected), "{message}");
+    }
+    let message = shell.fails("render example:faces --out none --style 0=1", 1);
+    assert!(message.contains("has one layer, whose code is the whole sample; there is nothing to mix"), "{message}");
+    let biggan = fixture("biggan_ajbrock/G_ema.pth");
+    shell.ok(&format!("render {} --out blocks --style 1-2=5:3", biggan.display()));
+}
+
+#[test]
 fn classes_are_given_by_number_range_and_mixture() {
     let shell = Shell::new();
     for name in
@@ -569,6 +594,8 @@ fn wrong_usage_exits_with_2() {
         "render --out out --edit a.json --psi 0.5",
         "render --out out --edit a.json --mix-class 1",
         "render --out out --classes 3-1",
+        "render --out out --edit a.json --style top=1",
+        "render --out out --style top",
         "render --out out --mix 0.5",
         "render --out out --mix-class 1,2",
         "render --out out --mix-class 1 --mix 1.5",

@@ -17,7 +17,7 @@ pub fn toy_heads() -> Engine {
 }
 
 pub fn sample(seed: u64) -> Edit {
-    Edit { sample: Sample { code: Code::Seed(Seed::studio(seed)), class: None, mix: None }, ..Edit::default() }
+    Edit { sample: Sample { code: Code::Seed(Seed::studio(seed)), ..Sample::default() }, ..Edit::default() }
 }
 
 pub fn moved(engine: &mut Engine, group: Group, value: f32) -> Move {
@@ -97,12 +97,14 @@ fn an_edit_that_does_not_fit_is_refused_with_what_was_expected_and_found() {
         Err(other) => panic!("{other:?}"),
         Ok(_) => panic!("rendered {edit:?}"),
     };
-    let code = |code| Edit { sample: Sample { code, class: None, mix: None }, ..Edit::default() };
+    let code = |code| Edit { sample: Sample { code, ..Sample::default() }, ..Edit::default() };
     assert_eq!(problem(&mut engine, &code(Code::Z(vec![0.0; 7]))), "z has 7 numbers, expected 128");
     assert_eq!(problem(&mut engine, &code(Code::WPlus(vec![vec![0.0; 128]; 3]))), "w+ has 3 layers, the model has 12");
     assert!(problem(&mut engine, &code(Code::W(vec![f32::NAN; 128]))).contains("not finite"));
-    let class =
-        Edit { sample: Sample { code: Code::Seed(Seed::default()), class: Some(2), mix: None }, ..Edit::default() };
+    let class = Edit {
+        sample: Sample { code: Code::Seed(Seed::default()), class: Some(2), ..Sample::default() },
+        ..Edit::default()
+    };
     assert_eq!(problem(&mut engine, &class), "class 2, but the model has no classes");
     let along = |layers: &str, vectors| {
         let direction = Direction { layers: layers.parse().unwrap(), vectors, origin: Origin::Mixed };

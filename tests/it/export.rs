@@ -31,7 +31,7 @@ fn project() -> Project {
             recipe: None,
         },
         edit: Edit {
-            sample: Sample { code: Code::W((0..512).map(|i| i as f32 / 7.0).collect()), class: None, mix: None },
+            sample: Sample { code: Code::W((0..512).map(|i| i as f32 / 7.0).collect()), ..Sample::default() },
             moves: vec![Move {
                 name: "turn".into(),
                 ..Move::new(Direction::sefa(layers, Weighting::RowNormalised, 0, vec![0.1; 512]).into(), -1.25)

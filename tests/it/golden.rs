@@ -12,6 +12,7 @@ mod stated;
 mod stylegan;
 mod stylegan2;
 mod stylegan3;
+mod styles;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

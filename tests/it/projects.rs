@@ -103,6 +103,29 @@ fn version_2_says_the_same_as_version_1() {
     assert_eq!(again, serde_json::from_str::<serde_json::Value>(&whole).unwrap(), "a move of every kind");
 }
 
+/// Version 3 has styles. What has none is written as version 2, which programs of before open.
+#[test]
+fn a_file_says_the_oldest_version_that_holds_it() {
+    let styles = open(&file("v3", "styles.png"));
+    assert_same_picture(
+        "styles",
+        &render("styles", &styles.edit),
+        &pixels_of(&fs::read(file("v3", "styles.png")).unwrap()),
+    );
+    let version = |project: &Project| {
+        let json: serde_json::Value = serde_json::from_str(&project.to_json()).unwrap();
+        json["version"].as_u64().unwrap()
+    };
+    let bare = Project { edit: styles.edit.unedited(), ..styles.clone() };
+    assert_eq!((version(&styles), version(&bare)), (3, 2));
+    let [top, muted] = &styles.edit.sample.styles[..] else { panic!("{:?}", styles.edit.sample.styles) };
+    assert_eq!((top.layers.to_string().as_str(), &top.code), ("6-11", &Code::Seed(Seed::studio(42))));
+    assert_eq!((muted.layers.to_string().as_str(), muted.enabled), ("0-1", false));
+    let again = fs::read_to_string(file("v3", "styles.json")).unwrap();
+    assert_eq!(open(&file("v3", "styles.json")), styles);
+    assert_eq!(again, styles.to_json());
+}
+
 #[test]
 fn a_newer_version_is_named_with_what_wrote_it_and_what_is_unknown() {
     let folder = TempDir::new().unwrap();
@@ -114,10 +137,10 @@ fn a_newer_version_is_named_with_what_wrote_it_and_what_is_unknown() {
         error.to_string()
     };
     let found = message(
-        r#"{"version": 3, "program": "SeFa Studio 0.9.0", "edit": {"moves": [{"curve": 1}], "styles": []}, "shelf": []}"#,
+        r#"{"version": 4, "program": "SeFa Studio 0.9.0", "edit": {"moves": [{"curve": 1}], "mood": 1}, "wall": []}"#,
     );
-    assert!(found.contains("edit.json has project version 3, written by SeFa Studio 0.9.0"), "{found}");
-    assert!(found.contains("(edit.moves.curve, edit.styles, shelf)"), "{found}");
+    assert!(found.contains("edit.json has project version 4, written by SeFa Studio 0.9.0"), "{found}");
+    assert!(found.contains("(edit.mood, edit.moves.curve, wall)"), "{found}");
     assert!(found.contains(&format!("this program ({PROGRAM}) reads versions 1 to {VERSION}")), "{found}");
     assert!(message(r#"{"version": 0}"#).contains("version 0; this program"));
     let hostile = format!(r#"{{"version": 9, "program": "{}", {}}}"#, "\\u001b[2J".repeat(99), keys(1000));
@@ -141,9 +164,12 @@ fn keys(count: usize) -> String {
 fn every_field_that_is_written_is_known() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("edit.json");
-    for name in ["two_groups", "classes"] {
-        let json = open(&file("v1", &format!("{name}.json"))).to_json();
-        fs::write(&path, json.replacen("\"version\": 2", "\"version\": 7", 1)).unwrap();
+    for (version, name) in [("v1", "two_groups"), ("v1", "classes"), ("v3", "styles")] {
+        let json = open(&file(version, &format!("{name}.json"))).to_json();
+        let newer = ["2", "3"]
+            .iter()
+            .fold(json, |json, known| json.replacen(&format!("\"version\": {known}"), "\"version\": 7", 1));
+        fs::write(&path, newer).unwrap();
         let error = Project::load(&path).unwrap_err().to_string();
         assert!(error.contains("version 7, written by SeFa Studio") && !error.contains("unknown"), "{error}");
     }

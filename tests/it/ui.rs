@@ -19,6 +19,7 @@ use sefa_studio::worker::Worker;
 mod library;
 mod looks;
 mod strips;
+mod styles;
 
 pub type Window = Harness<'static, App>;
 

@@ -46,7 +46,7 @@ fn settle(worker: &Worker) -> Vec<Event> {
 }
 
 fn edit(seed: u64) -> Edit {
-    Edit { sample: Sample { code: Code::Seed(Seed::studio(seed)), class: None, mix: None }, ..Edit::default() }
+    Edit { sample: Sample { code: Code::Seed(Seed::studio(seed)), ..Sample::default() }, ..Edit::default() }
 }
 
 fn open(worker: &Worker, source: Source) -> ModelId {

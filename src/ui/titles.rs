@@ -1,0 +1,47 @@
+//! What an edit is called that nobody named.
+
+use crate::edit::{Code, Edit, Move};
+
+/// "seed 17 · 1 style · 2 moves"
+pub fn edit_title(edit: &Edit) -> String {
+    let styles = counted(edit.sample.active_styles().count(), "style");
+    let moves = counted(edit.moves.iter().filter(|step| Move::is_active(step)).count(), "move");
+    let parts = [Some(code_title(&edit.sample.code)), styles, moves];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(" · ")
+}
+
+/// "seed 17"
+pub fn code_title(code: &Code) -> String {
+    match code {
+        Code::Seed(seed) => format!("seed {}", seed.number),
+        _ => "code from file".to_owned(),
+    }
+}
+
+/// "2 moves"; nothing of none.
+fn counted(count: usize, what: &str) -> Option<String> {
+    match count {
+        0 => None,
+        1 => Some(format!("1 {what}")),
+        count => Some(format!("{count} {what}s")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::edit::{LayerSet, Sample, Seed, Style};
+
+    #[test]
+    fn an_edit_is_called_by_its_seed_and_what_was_done_to_it() {
+        let code = |seed| Code::Seed(Seed::studio(seed));
+        let style = |seed| Style::new(LayerSet::range(0, 1), code(seed));
+        let muted = Style { enabled: false, ..style(3) };
+        let mut edit = Edit { sample: Sample { code: code(17), ..Sample::default() }, ..Edit::default() };
+        assert_eq!(edit_title(&edit), "seed 17");
+        edit.sample.styles = vec![style(1), muted, style(2)];
+        assert_eq!(edit_title(&edit), "seed 17 · 2 styles");
+        edit.sample = Sample { code: Code::Z(vec![0.0]), styles: vec![style(1)], ..Sample::default() };
+        assert_eq!(edit_title(&edit), "code from file · 1 style");
+    }
+}

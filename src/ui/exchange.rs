@@ -66,8 +66,18 @@ impl App {
     pub(super) fn take_events(&mut self, ctx: &Context) {
         // Asked first: whoever is dead by now has said why.
         let is_alive = self.background.is_alive();
-        for event in self.background.events(self.patience()) {
-            self.take_event(event, ctx);
+        let until = Instant::now() + self.patience();
+        loop {
+            let events = self.background.events(until.saturating_duration_since(Instant::now()));
+            // A few tiles of many are no reason to paint the window where that takes their makers' time.
+            let is_part = |event: &Event| matches!(event.kind, EventKind::Tiles { left, .. } if left > 0);
+            let is_done = events.is_empty() || !events.iter().all(is_part);
+            for event in events {
+                self.take_event(event, ctx);
+            }
+            if is_done || Instant::now() >= until {
+                break;
+            }
         }
         if self.work.stopped.is_none() && !is_alive {
             self.engine_stopped(Failure::new("The engine stopped unexpectedly"));

@@ -21,6 +21,8 @@ const CACHE_BYTES: u64 = 64 << 20;
 const KEPT_FRAMES: u64 = 120;
 /// A round that takes longer (seconds) is made of coarser tiles while the edit is being changed.
 const LIVE_ROUND: f32 = 0.1;
+/// Nothing is recognised on coarser ones, in pixels.
+const LEAST_SIDE: usize = 32;
 /// An edit that changes again so soon (seconds) is still being changed so long: keys and wheels have no release.
 const STILL_CHANGING: f64 = 0.2;
 
@@ -59,8 +61,8 @@ pub struct Tiles {
     round: Option<Round>,
     /// Tiles that cannot be made; the picture says why when its value is taken.
     refused: HashSet<TileKey>,
-    /// Seconds that one tile took in the last round that was not coarse.
-    seconds_each: Option<f32>,
+    /// Seconds that one tile of a side took in the last such round.
+    seconds_each: HashMap<usize, f32>,
     /// The edit of the last frame, and when it became another one, the last two times, in seconds of the window's time.
     edit: Edit,
     changed: [f64; 2],
@@ -98,7 +100,7 @@ impl Default for Tiles {
             wanted: Vec::new(),
             round: None,
             refused: HashSet::new(),
-            seconds_each: None,
+            seconds_each: HashMap::new(),
             edit: Edit::default(),
             changed: [f64::NEG_INFINITY; 2],
         }
@@ -184,9 +186,9 @@ impl Tiles {
     ) {
         let wanted = most_urgent(&mut wanted);
         let Some(full) = wanted.first().map(|(.., want)| want.side) else { return };
-        let is_slow = self.seconds_each.is_some_and(|each| each * wanted.len() as f32 > LIVE_ROUND);
-        let is_coarse = is_changing && is_slow;
-        let side = if is_coarse { coarse(full) } else { full };
+        let count = wanted.len();
+        let side = if is_changing { self.live_side(full, count) } else { full };
+        let is_coarse = side != full;
         let mut places: HashMap<TileKey, Vec<Id>> = HashMap::new();
         let mut edits = Vec::new();
         for (_, place, want) in wanted {
@@ -201,6 +203,16 @@ impl Tiles {
         let job = background.send(Job::Tiles { model, base: ViewId::PICTURE, side, exact: false, wanted: edits });
         let began = Instant::now();
         self.round = Some(Round { job, began, side, is_coarse, is_live: is_changing, places, count });
+    }
+
+    /// The side of tiles of which a round is made while the edit is being changed: the largest that is quick enough, as far as is
+    /// known.
+    fn live_side(&self, full: usize, count: usize) -> usize {
+        let is_quick = |side: &usize| self.seconds_each.get(side).is_none_or(|each| each * count as f32 <= LIVE_ROUND);
+        let coarse = std::iter::successors(Some(coarse(full)), |side| Some(side / 2));
+        let sides = std::iter::once(full).chain(coarse.take_while(|side| *side >= LEAST_SIDE));
+        let slowest = sides.clone().last().unwrap_or(full);
+        sides.into_iter().find(is_quick).unwrap_or(slowest)
     }
 
     /// Tiles were made; `left` are not yet.
@@ -220,9 +232,8 @@ impl Tiles {
             arrived.extend(places.map(|place| (*place, tile.clone())));
         }
         if left == 0 {
-            if !round.is_coarse && round.count > 0 {
-                self.seconds_each = Some(round.began.elapsed().as_secs_f32() / round.count as f32);
-            }
+            let each = round.began.elapsed().as_secs_f32() / round.count.max(1) as f32;
+            self.seconds_each.insert(round.side, each);
             self.round = None;
         }
         arrived.into_iter().for_each(|(place, tile)| self.put(place, tile));
@@ -407,7 +418,7 @@ mod tests {
     #[test]
     fn slow_rounds_become_coarse_while_the_edit_changes_and_fine_at_rest() {
         let mut screen = Screen::new();
-        screen.tiles.seconds_each = Some(0.08);
+        screen.tiles.seconds_each.insert(180, 0.08);
         screen.frame(&[1, 2], 180, true, true, 1.0);
         assert_eq!(screen.asked.rounds.borrow()[0].1, 64);
         screen.answer();
@@ -415,9 +426,15 @@ mod tests {
         screen.answer();
         screen.frame(&[1, 2], 180, true, false, 2.0);
         assert_eq!(screen.asked.rounds.borrow().last().unwrap().1, 180);
-        assert_eq!(screen.tiles.seconds_each, Some(0.08), "coarse ones tell nothing of fine ones");
+        assert_eq!(screen.tiles.seconds_each[&180], 0.08, "coarse ones tell nothing of fine ones");
         screen.answer();
         assert_eq!(screen.frame(&[1, 2], 180, true, false, 2.1), [Some(true), Some(true)]);
+        let quick =
+            |seconds: &[(usize, f32)]| Tiles { seconds_each: seconds.iter().copied().collect(), ..Tiles::default() };
+        assert_eq!(quick(&[(180, 0.08), (64, 0.06)]).live_side(180, 2), 32);
+        assert_eq!(quick(&[(180, 0.08), (64, 0.06), (32, 0.06)]).live_side(180, 2), 32, "and no coarser");
+        assert_eq!(quick(&[(180, 0.01)]).live_side(180, 2), 180);
+        assert_eq!(quick(&[(40, 0.9)]).live_side(40, 2), 40, "what is small stays as it is");
     }
 
     #[test]

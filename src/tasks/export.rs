@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Outcome, Step, Task, TaskError};
-use crate::export::{FrameSink, Sequence, SequenceStep, Shot, Sweep, ThreadSink};
+use crate::export::{ContactSheet, FrameSink, Sequence, SequenceStep, Shot, Sweep, ThreadSink};
 use crate::generator::ModelInfo;
 use crate::project::Project;
 use crate::render::Engine;
@@ -25,6 +25,16 @@ impl Export {
         let shot = Shot { label: String::new(), edit: project.edit.clone() };
         let sinks: Vec<Box<dyn FrameSink>> = vec![Box::new(ThreadSink::png(path))];
         Export { name, sequence: Sequence::new(project, std::iter::once(shot), 1, sinks) }
+    }
+
+    /// Pictures in rows of `columns`, each with its label below, as one PNG.
+    pub fn contact_sheet(project: Project, shots: Vec<Shot>, columns: usize, info: &ModelInfo, path: PathBuf) -> Self {
+        let name = format!("Exporting {}", path.file_name().unwrap_or_default().to_string_lossy());
+        let (frames, size) = (shots.len(), [info.size.width, info.size.height]);
+        let longest_label = shots.iter().map(|shot| shot.label.chars().count()).max().unwrap_or(0);
+        let make = move || ContactSheet::new(frames, columns, size, longest_label);
+        let sinks: Vec<Box<dyn FrameSink>> = vec![Box::new(ThreadSink::sheet(path, make))];
+        Export { name, sequence: Sequence::new(project, shots.into_iter(), frames, sinks) }
     }
 
     /// The frames of a sweep along one move of a project.

@@ -35,6 +35,8 @@ const GAINS: [(f32, &str, &str); 3] = [
     (4.0, "×4", "White is a quarter of the range of values"),
     (16.0, "×16", "White is a sixteenth of the range of values"),
 ];
+/// Width of the choice of one of them, in points.
+const GAIN: f32 = 32.0;
 /// Half the width of what takes hold of the line, in points.
 const GRASP: f32 = 6.0;
 
@@ -69,18 +71,12 @@ impl CompareView {
     /// The controls in the bar, from the right.
     pub fn bar_ui(&mut self, ui: &mut Ui, commands: &mut Vec<Command>) {
         let modes = MODES.map(|(mode, text, tooltip)| segment(text, tooltip, mode == self.mode));
-        if let Some(at) = segments_ui(ui, 252.0, &modes) {
+        if let Some(at) = segments_ui(ui, 240.0, &modes) {
             self.mode = MODES[at].0;
         }
         let swap = ui.add(egui::Button::new("Swap").frame_when_inactive(false));
         if swap.on_hover_text(Command::SwapCompared.hint(ui.ctx())).clicked() {
             commands.push(Command::SwapCompared);
-        }
-        if self.mode == Mode::Difference {
-            let gains = GAINS.map(|(gain, text, tooltip)| segment(text, tooltip, gain == self.gain()));
-            if let Some(at) = segments_ui(ui, 96.0, &gains) {
-                self.gain = at;
-            }
         }
     }
 
@@ -101,8 +97,9 @@ impl CompareView {
             ui.painter().rect_filled(whole, 0.0, surround);
             return;
         };
+        let below = if self.mode == Mode::Difference { 2.0 * style::ROW } else { style::ROW };
         let line = Rect::from_min_max(pos2(whole.left(), whole.bottom() - style::ROW), whole.max);
-        let area = Rect::from_min_max(whole.min, line.right_top()).shrink(style::GRID * 2.0);
+        let area = Rect::from_min_max(whole.min, pos2(whole.right(), whole.bottom() - below)).shrink(style::GRID * 2.0);
         let [left, right] = match self.mode {
             Mode::SideBySide => area.split_left_right_at_fraction(0.5).into(),
             Mode::Wipe | Mode::Difference => [area, area],
@@ -177,9 +174,15 @@ impl CompareView {
     }
 
     /// What the colours of the difference mean.
-    fn scale_ui(&self, ui: &Ui, line: Rect) {
+    fn scale_ui(&mut self, ui: &mut Ui, line: Rect) {
         let colours = style::palette(ui);
-        let bar = Rect::from_center_size(line.center(), vec2(120.0, 8.0));
+        let choice = Rect::from_center_size(line.center() + vec2(0.0, -style::GRID), vec2(GAIN * 3.0, style::ROW));
+        let gains = GAINS.map(|(gain, text, tooltip)| segment(text, tooltip, gain == self.gain()));
+        let mut child = ui.new_child(egui::UiBuilder::new().max_rect(choice).id_salt("gain"));
+        if let Some(at) = segments_ui(&mut child, choice.width(), &gains) {
+            self.gain = at;
+        }
+        let bar = Rect::from_center_size(choice.center() - vec2(0.0, style::ROW), vec2(120.0, 8.0));
         let steps = 60;
         for step in 0..steps {
             let heat = (step as f32 + 0.5) / steps as f32;

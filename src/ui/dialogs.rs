@@ -5,12 +5,16 @@ use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
+use super::looks::Look;
+
 /// What a file is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ask {
     Open,
     SaveEdit,
     Export,
+    /// What a view shows, as one picture.
+    View(Look),
     SweepFolder,
 }
 
@@ -20,6 +24,7 @@ impl Ask {
             Ask::Open => "Open a model, an edit or an exported picture",
             Ask::SaveEdit => "Save the edit",
             Ask::Export => "Export the picture",
+            Ask::View(_) => "Export what is shown",
             Ask::SweepFolder => "Folder for the series",
         }
     }
@@ -101,7 +106,7 @@ fn show(question: &Question) -> Option<PathBuf> {
             .add_filter("All files", &["*"])
             .pick_file(),
         Ask::SaveEdit => dialog.add_filter("Edit", &["json"]).set_file_name(&question.name).save_file(),
-        Ask::Export => dialog.add_filter("PNG picture", &["png"]).set_file_name(&question.name).save_file(),
+        Ask::Export | Ask::View(_) => dialog.add_filter("PNG picture", &["png"]).set_file_name(&question.name).save_file(),
         Ask::SweepFolder => dialog.pick_folder(),
     }
 }

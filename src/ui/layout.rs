@@ -26,7 +26,8 @@ use super::strips::Thumbnails;
 use super::style;
 use super::sweep::{SweepDialog, sweep_ui};
 use super::titles::{code_title, edit_title};
-use crate::edit::Code;
+use crate::edit::{Code, Edit};
+use crate::export::Shot;
 use crate::render::{Example, Source, ViewId};
 
 const LEFT_PANEL: &str = "sample and moves";
@@ -156,6 +157,13 @@ impl App {
         self.take_sample(taken);
     }
 
+    /// The two pictures that are compared, A and B; `edit` is the present one.
+    pub(super) fn compared_shots(&self, edit: &Edit) -> Vec<Shot> {
+        let [a, b] = [self.caption(true, true), edit_title(edit)];
+        let other = self.comparison_edit().unwrap_or_else(|| edit.unedited());
+        vec![Shot { label: a, edit: other }, Shot { label: b, edit: edit.clone() }]
+    }
+
     /// Two pictures: A is what Space shows, B the present edit.
     fn compare_ui(&mut self, ui: &mut Ui) {
         let texts = [self.caption(true, true), edit_title(&self.document.edit)];
@@ -202,7 +210,7 @@ impl App {
             };
         }
         if !self.preferences.has_dragged {
-            return "Drag a slider. Hold Space to compare.".to_owned();
+            return "Drag a slider, or press 3 to see what they all do. Hold Space to compare.".to_owned();
         }
         edit_title(&self.document.edit)
     }

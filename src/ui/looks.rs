@@ -1,9 +1,10 @@
 //! The ways to look at the document, and the bar over them.
 
-use egui::{Align, Layout, Panel, Ui};
+use egui::{Align, Layout, Panel, Ui, vec2};
 
 use super::command::Command;
 use super::compare::CompareView;
+use super::icons::{Icon, icon_button};
 use super::samples::{SamplesAnswer, SamplesView};
 use super::segments::{Segment, segments_ui};
 use super::sheet::SheetView;
@@ -50,35 +51,63 @@ pub struct Looks {
 const SEGMENT: f32 = 76.0;
 /// Height of the bar.
 const HEIGHT: f32 = 30.0;
+/// Narrower (points), it takes two lines.
+const ROOM: f32 = 640.0;
 
-/// The bar: which look, and what belongs to it alone.
+/// The bar: which look, and what belongs to it alone, below where there is no room beside.
 pub fn looks_bar_ui(ui: &mut Ui, looks: &mut Looks, edit: &Edit, commands: &mut Vec<Command>) -> SamplesAnswer {
     let mut answer = SamplesAnswer::default();
-    let bar = Panel::top("looks").frame(style::bar_frame()).exact_size(HEIGHT).show_separator_line(false);
+    let has_room = ui.available_width() >= ROOM || looks.look == Look::Picture;
+    let height = if has_room { HEIGHT } else { 2.0 * HEIGHT };
+    let bar = Panel::top("looks").frame(style::bar_frame()).exact_size(height).show_separator_line(false);
     bar.show(ui, |ui| {
-        ui.horizontal_centered(|ui| {
-            let hints = Look::ALL.map(|look| Command::Look(look).hint(ui.ctx()));
-            let segments: Vec<Segment<'_>> = Look::ALL
-                .iter()
-                .zip(&hints)
-                .map(|(&look, hint)| Segment {
-                    text: look.title(),
-                    name: look.title(),
-                    tooltip: hint,
-                    enabled: true,
-                    on: look == looks.look,
-                })
-                .collect();
-            if let Some(at) = segments_ui(ui, SEGMENT * segments.len() as f32, &segments) {
-                commands.push(Command::Look(Look::ALL[at]));
+        ui.spacing_mut().item_spacing.y = 0.0;
+        let line = |ui: &mut Ui, contents: &mut dyn FnMut(&mut Ui)| {
+            let size = vec2(ui.available_width(), HEIGHT);
+            ui.allocate_ui_with_layout(size, Layout::left_to_right(Align::Center), |ui| contents(ui));
+        };
+        line(ui, &mut |ui| {
+            choice_ui(ui, looks.look, commands);
+            if has_room {
+                answer = own_ui(ui, looks, edit, commands);
             }
-            ui.with_layout(Layout::right_to_left(Align::Center), |ui| match looks.look {
-                Look::Picture => {}
-                Look::Samples => answer = looks.samples.bar_ui(ui, edit),
-                Look::Directions => looks.sheet.bar_ui(ui),
-                Look::Compare => looks.compare.bar_ui(ui, commands),
-            });
         });
+        if !has_room {
+            line(ui, &mut |ui| answer = own_ui(ui, looks, edit, commands));
+        }
+    });
+    answer
+}
+
+fn choice_ui(ui: &mut Ui, present: Look, commands: &mut Vec<Command>) {
+    let hints = Look::ALL.map(|look| Command::Look(look).hint(ui.ctx()));
+    let segment = |(&look, tooltip)| Segment {
+        text: Look::title(look),
+        name: Look::title(look),
+        tooltip,
+        enabled: true,
+        on: look == present,
+    };
+    let segments: Vec<Segment<'_>> = Look::ALL.iter().zip(hints.iter().map(String::as_str)).map(segment).collect();
+    if let Some(at) = segments_ui(ui, SEGMENT * segments.len() as f32, &segments) {
+        commands.push(Command::Look(Look::ALL[at]));
+    }
+}
+
+/// What belongs to the present look alone, from the right.
+fn own_ui(ui: &mut Ui, looks: &mut Looks, edit: &Edit, commands: &mut Vec<Command>) -> SamplesAnswer {
+    let mut answer = SamplesAnswer::default();
+    ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+        let hint = Command::ExportView.hint(ui.ctx());
+        if looks.look != Look::Picture && icon_button(ui, Icon::Export, "Export this view", &hint).clicked() {
+            commands.push(Command::ExportView);
+        }
+        match looks.look {
+            Look::Picture => {}
+            Look::Samples => answer = looks.samples.bar_ui(ui, edit),
+            Look::Directions => looks.sheet.bar_ui(ui),
+            Look::Compare => looks.compare.bar_ui(ui, commands),
+        }
     });
     answer
 }

@@ -12,6 +12,7 @@ use super::dialogs::Ask;
 use super::document::{Document, History};
 use super::exchange::FileEvent;
 use super::keeping::Place;
+use super::looks::Look;
 use super::messages::{About, show_folder};
 use super::palette::Palette;
 use super::reading::FormAnswer;
@@ -172,6 +173,7 @@ impl App {
             Command::RerollNoise => !model.info.has_noise || edit.noise.mode != NoiseMode::Random,
             Command::Select(group) => model.info.group(group).is_none(),
             Command::ClearComparison => model.reference.is_none(),
+            Command::ExportView => self.looks.look == Look::Picture,
             Command::SwapCompared => self.comparison_edit().as_ref() == Some(edit),
             Command::SwapChannels => model.info.channels < 3 || model.source.file().is_none(),
             Command::Bilinear => model.info.upsampling.is_none() || model.source.file().is_none(),
@@ -208,6 +210,7 @@ impl App {
             Command::SaveEdit => self.save_edit(ctx),
             Command::SaveEditAs => self.ask(Ask::SaveEdit, ctx),
             Command::Export => self.ask(Ask::Export, ctx),
+            Command::ExportView => self.ask(Ask::View(self.looks.look), ctx),
             Command::ExportSweep => {
                 let range = self.model().map_or(1.0, |info| info.slider_range);
                 self.overlays.sweep = SweepDialog::new(&self.document.edit, range);

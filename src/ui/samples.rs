@@ -7,6 +7,7 @@ use super::segments::{Segment, segments_ui};
 use super::style;
 use super::tiles::{self, Tiles, Want};
 use crate::edit::{Code, Edit, Sample, Seed, SeedKind};
+use crate::export::Shot;
 use crate::generator::ModelInfo;
 
 /// Between the pictures.
@@ -120,6 +121,18 @@ impl SamplesView {
             }
         }
         answer
+    }
+
+    /// What the grid shows, to be made at full size.
+    pub fn shots(&self, info: &ModelInfo, edit: &Edit) -> Vec<Shot> {
+        let kind = seed_kind(edit, info);
+        let shot = |number| Shot { label: format!("seed {number}"), edit: with_seed(edit, Seed { number, kind }) };
+        self.seeds(seed_of(edit)).into_iter().map(shot).collect()
+    }
+
+    /// Samples in a row.
+    pub fn columns(&self) -> usize {
+        self.side
     }
 
     /// The grid; it fills `ui`. Returns the seed that was clicked.

@@ -11,6 +11,7 @@ use super::dialogs::{Answer, Ask, Question};
 use super::document::Document;
 use super::exchange::FileEvent;
 use super::file_name::{proposed, with_suffix};
+use super::looks::Look;
 use super::open::PathPrompt;
 use crate::edit::Edit;
 use crate::export::{self, Older};
@@ -43,6 +44,7 @@ impl App {
         let name = self.model().map_or_else(String::new, |info| proposed(info, &self.document));
         let name = match ask {
             Ask::Export => format!("{name}.png"),
+            Ask::View(look) => format!("{name}-{}.png", look.title().to_lowercase()),
             Ask::SaveEdit => match self.keeping.place.path.as_deref().and_then(Path::file_name) {
                 Some(own) => own.to_string_lossy().into_owned(),
                 None => format!("{name}.json"),
@@ -70,7 +72,7 @@ impl App {
         let chosen = std::path::absolute(&path).unwrap_or(path);
         let path = match ask {
             Ask::SaveEdit => with_suffix(chosen.clone(), "json"),
-            Ask::Export => with_suffix(chosen.clone(), "png"),
+            Ask::Export | Ask::View(_) => with_suffix(chosen.clone(), "png"),
             Ask::Open | Ask::SweepFolder => chosen.clone(),
         };
         let folder = if ask == Ask::SweepFolder { Some(path.as_path()) } else { path.parent() };
@@ -98,6 +100,7 @@ impl App {
         match ask {
             Ask::SaveEdit => self.save_edit_to(path, None, ctx),
             Ask::Export => self.run(Export::picture(*project, path)),
+            Ask::View(look) => self.export_view(look, *project, path),
             Ask::SweepFolder => {
                 if let Some(dialog) = self.overlays.sweep.take()
                     && let Some(info) = self.model.as_ref().map(|model| model.info.clone())
@@ -107,6 +110,17 @@ impl App {
             }
             Ask::Open => {}
         }
+    }
+
+    /// What a view shows, in full size.
+    fn export_view(&mut self, look: Look, project: Project, path: PathBuf) {
+        let Some(info) = self.model.as_ref().map(|model| model.info.clone()) else { return };
+        let (shots, columns) = match look {
+            Look::Samples => (self.looks.samples.shots(&info, &project.edit), self.looks.samples.columns()),
+            Look::Compare => (self.compared_shots(&project.edit), 2),
+            Look::Picture | Look::Directions => return self.run(Export::picture(project, path)),
+        };
+        self.run(Export::contact_sheet(project, shots, columns, &info, path));
     }
 
     /// Writes the edit. `known`: when the file was written last as far as this window knows; if that was not the last time, the

@@ -181,3 +181,29 @@ fn the_pixels_of_both_sides_are_those_of_their_edits() {
         assert!(seen(&mut window, &black));
     }
 }
+
+#[test]
+fn what_a_view_shows_is_exported_in_full_size() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = ["samples", "compared"].map(|name| folder.path().join(format!("{name}.png")));
+    let mut window = toy_heads(paths.clone());
+    let export = |window: &mut Window, path: &std::path::Path| {
+        click(window, "Export this view");
+        wait_until(window, "the export", |app: &App| app.is_settled() && path.exists());
+        image::open(path).unwrap().into_rgba8()
+    };
+    press(&mut window, Modifiers::NONE, Key::Num2);
+    settle(&mut window);
+    let samples = export(&mut window, &paths[0]);
+    assert!(samples.width() > 4 * 128 && samples.height() > 4 * 128, "{:?}", samples.dimensions());
+    press(&mut window, Modifiers::NONE, Key::Num4);
+    drag(&mut window, "Direction 1", 40.0);
+    let compared = export(&mut window, &paths[1]);
+    let shown = super::pixels(&window);
+    let [width, height] = window.state().frame().unwrap().size;
+    let part =
+        |at: (u32, u32)| image::imageops::crop_imm(&compared, at.0, at.1, width as u32, height as u32).to_image();
+    let places = (0..compared.width() - width as u32).flat_map(|x| (0..24).map(move |y| (x, y)));
+    let rgb = |picture: image::RgbaImage| image::DynamicImage::from(picture).into_rgb8().into_raw();
+    assert!(places.into_iter().any(|at| rgb(part(at)) == shown), "B is the picture of the edit, pixel for pixel");
+}

@@ -21,6 +21,14 @@ impl Default for Method {
 }
 
 impl Method {
+    /// How it looks at the weights: "rows normalised".
+    pub fn about(&self) -> &'static str {
+        match self {
+            Method::Sefa { weighting: Weighting::RowNormalised } => "rows normalised",
+            Method::Sefa { weighting: Weighting::Raw } => "raw weights",
+        }
+    }
+
     /// The method that finds a direction again; `None` for one that is no member of a set.
     pub fn of(origin: &Origin) -> Option<Method> {
         match origin {

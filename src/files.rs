@@ -65,6 +65,17 @@ pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
     write_atomically(path, |file| file.write_all(bytes).map_err(|source| WriteError { path: path.into(), source }))
 }
 
+/// A file without a name, for what is to be written to `path` later and is too long for memory. It lies in the same folder, and is
+/// gone when it is closed, however the program ends.
+///
+/// # Errors
+/// As [`write_atomically`], as far as that can be told beforehand.
+pub fn spool(path: &Path) -> Result<File, WriteError> {
+    let failed = |source| WriteError { path: path.into(), source };
+    let (target, _) = target(path).map_err(failed)?;
+    tempfile::tempfile_in(folder_of(&target)).map_err(failed)
+}
+
 /// What is to be replaced: the file itself or the one that a link names, with what is known of it if it exists.
 fn target(path: &Path) -> io::Result<(PathBuf, Option<Metadata>)> {
     let facts = match fs::metadata(path) {
@@ -176,6 +187,19 @@ mod tests {
         assert!(write_bytes(folder.path(), b"new").unwrap_err().source.to_string().contains("folder"));
         #[cfg(unix)]
         assert!(write_bytes(Path::new("/dev/null"), b"new").unwrap_err().source.to_string().contains("device"));
+    }
+
+    #[test]
+    fn a_spool_leaves_nothing_and_says_beforehand_what_cannot_be_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("film");
+        let mut file = spool(&path).unwrap();
+        file.write_all(b"long").unwrap();
+        drop(file);
+        assert!(names_in(folder.path()).is_empty());
+        for path in [folder.path().join("missing/film"), folder.path().to_owned()] {
+            assert_eq!(spool(&path).unwrap_err().path, path);
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::arguments::{DeviceArguments, ReadingArguments};
 use super::progress::Bar;
 use super::tiles::{self, TileReport};
-use super::{arguments, device_line, open_model, operators, print, soak};
+use super::{arguments, bench_sheets, device_line, open_model, operators, print, soak};
 use crate::edit::{Direction, Edit, LayerSet, Move, Origin, Vectors, Weighting};
 use crate::family::Family;
 use crate::generator::{Group, LayerInfo, ModelInfo};
@@ -27,6 +27,7 @@ Examples:
   sefa-studio bench ffhq.pkl --device gpu --frames 100 --json
   sefa-studio bench ffhq.pkl --device gpu --precision f16
   sefa-studio bench --operators --device gpu
+  sefa-studio bench ffhq.pkl --sheets
   sefa-studio bench ffhq.pkl --soak 600
 
 Every frame has another seed, so that nothing comes from the cache. A frame ends when the picture is complete on the device; \
@@ -41,6 +42,9 @@ again, and the same with all stages of each.
 --soak uses the program at random for so many seconds: samples, moves of random groups of layers, comparisons, tiles, exports to \
 memory, the model opened again. It prints the memory of the process at the start and after each tenth of the time. Memory grows \
 until all that is remembered is as large as it may be; from the middle on it should not.
+
+--sheets writes pages of 10 directions and 7 steps on one sample, of the bottom and of the top layers: exact ones and, where the \
+network makes smaller pictures on its way, previews. It compares them with as many whole pictures, one after the other.
 
 GFLOP/s count the multiplications and additions of StyleGAN2's convolutions as written in the paper, two for each weight and \
 pixel, however they are computed. The ceiling is one large convolution on the same device.
@@ -74,6 +78,10 @@ pub struct Arguments {
     /// Use the program at random for so long instead, and tell the memory that it takes
     #[arg(long, value_name = "SECONDS", conflicts_with_all = ["operators", "frames"], value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     soak: Option<u64>,
+
+    /// Measure sheets of directions instead, from the first cell to the file
+    #[arg(long, conflicts_with_all = ["operators", "frames", "soak"])]
+    sheets: bool,
 
     /// Print JSON instead of text
     #[arg(long)]
@@ -127,6 +135,9 @@ pub fn run(arguments: Arguments, device: DeviceArguments) -> anyhow::Result<()> 
     if let Some(seconds) = arguments.soak {
         let duration = Duration::from_secs(seconds);
         return soak::run(&source, &arguments.reading, device, duration, arguments.json);
+    }
+    if arguments.sheets {
+        return bench_sheets::run(&source, &arguments.reading, device, arguments.json);
     }
     let report = measure(&source, &arguments.reading, device, arguments.frames)?;
     match arguments.json {

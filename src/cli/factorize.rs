@@ -114,11 +114,7 @@ pub fn run(arguments: Arguments, device: DeviceArguments) -> anyhow::Result<()> 
 }
 
 fn table(set: &DirectionSet, rows: usize, info: &ModelInfo) -> String {
-    let how = match set.method {
-        Method::Sefa { weighting: Weighting::RowNormalised } => "rows normalised",
-        Method::Sefa { weighting: Weighting::Raw } => "raw weights",
-    };
-    let mut text = format!("{}, layers {}, {how}\n", info.name, set.layers);
+    let mut text = format!("{}, layers {}, {}\n", info.name, set.layers, set.method.about());
     let names: Vec<&str> = set.directions[..rows].iter().map(|direction| info.direction_names.of(direction)).collect();
     let named = if names.iter().any(|name| !name.is_empty()) { "  name" } else { "" };
     let score = set.scores.name();

@@ -4,6 +4,7 @@
 
 mod arguments;
 mod bench;
+mod bench_sheets;
 mod convert;
 #[cfg(feature = "gui")]
 mod edit;
@@ -13,6 +14,7 @@ mod library;
 mod operators;
 mod progress;
 mod render;
+mod sheet;
 mod soak;
 mod tiles;
 
@@ -38,6 +40,7 @@ Examples:
   sefa-studio ffhq.pkl                         open the window with a checkpoint
   sefa-studio render --out frames --seeds 0-9  ten pictures, no window
   sefa-studio factorize ffhq.pkl --layers 0-1  the directions that move pose
+  sefa-studio sheet --layers 0-1 --out s.html  what they do, on one page to share
   sefa-studio info ffhq.pkl                    what is in a file
 
 FILE is a checkpoint, or example:toy-heads or example:faces for a generator inside the program.
@@ -66,6 +69,8 @@ struct Arguments {
 enum Command {
     /// Write pictures as numbered PNG frames
     Render(Box<render::Arguments>),
+    /// Write a sheet of directions: what each does to some samples, as a page or a picture
+    Sheet(Box<sheet::Arguments>),
     /// Print or save the directions of a group of layers
     Factorize(factorize::Arguments),
     /// List, export and import what is known about the directions of a model
@@ -115,6 +120,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.command {
         None => open_window(arguments.file, arguments.fresh, device),
         Some(Command::Render(arguments)) => render::run(*arguments, device),
+        Some(Command::Sheet(arguments)) => sheet::run(*arguments, device),
         Some(Command::Factorize(arguments)) => factorize::run(arguments, device),
         Some(Command::Library(arguments)) => library::run(arguments, device),
         Some(Command::Info(arguments)) => info::run(arguments),

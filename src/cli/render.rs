@@ -19,6 +19,7 @@ use crate::export::{
 };
 use crate::files;
 use crate::generator::ModelInfo;
+use crate::names::DirectionNames;
 use crate::project::Project;
 use crate::render::{Engine, Example, Source};
 
@@ -76,7 +77,7 @@ pub struct Arguments {
 }
 
 #[derive(Args)]
-struct SampleArguments {
+pub(super) struct SampleArguments {
     /// Seeds to draw z from, such as 0,3,10-12 [default: 0]
     #[arg(long)]
     seeds: Option<Numbers>,
@@ -186,41 +187,8 @@ pub fn run(arguments: Arguments, device: DeviceArguments) -> anyhow::Result<()> 
         // Before a model is opened for nothing.
         clear_folder(&arguments)?;
     }
-    let saved = arguments.sample.edit.as_deref().map(Project::load).transpose()?;
-    let source = match (&arguments.file, &saved) {
-        (Some(file), _) => file.clone(),
-        (None, Some(project)) => of_edit(project)?,
-        (None, None) => Source::Example(Example::default()),
-    };
-    // A recipe that is given comes before the one that the edit was made with.
-    let made_with = saved.as_ref().and_then(|project| project.model.recipe.as_ref());
-    let recipe = arguments.reading.recipe.clone();
-    let recipe = recipe.or_else(|| made_with.and_then(|recipe| serde_json::to_string(recipe).ok()));
-    let source = arguments.reading.of(source);
-    let (mut engine, info) = match (open_model(&source, device, recipe.as_deref()), &saved) {
-        (Err(error), Some(project)) if arguments.file.is_none() => {
-            let model = &project.model;
-            return Err(
-                error.context(format!("cannot open {}, which the edit was made with; give it as FILE", model.name))
-            );
-        }
-        (opened, _) => opened?,
-    };
-    arguments.reading.warn_of_no_effect(info.family);
-
-    let (starts, names) = match &saved {
-        Some(project) => (vec![Shot { label: "edit".into(), edit: project.edit.clone() }], project.names.clone()),
-        None => (starts(&arguments.sample, &info)?, info.direction_names.clone()),
-    };
-    for start in &starts {
-        engine.check(&start.edit)?;
-    }
-    if let Some(model) = saved.as_ref().map(|project| &project.model).filter(|model| model.identity != info.identity) {
-        warn(&format!(
-            "the edit was made with another model, {} ({}): the picture will differ",
-            model.name, model.family
-        ));
-    }
+    let Opened { mut engine, info, source, starts, names, saved } =
+        open(arguments.file.clone(), &arguments.reading, &arguments.sample, device)?;
     let sweep = SweepValues::new(&arguments.sweep, &mut engine, &info)?;
     if let (Some(sweep), Some(project)) = (&sweep, &saved) {
         sweep.note_replaced(&project.edit);
@@ -247,6 +215,64 @@ pub fn run(arguments: Arguments, device: DeviceArguments) -> anyhow::Result<()> 
     let plural = if frames == 1 { "frame" } else { "frames" };
     let (folder, device) = (arguments.out.display(), device_line(engine.device()));
     print(&format!("{frames} {plural}{and_sheet} in {folder} ({device})\n"))
+}
+
+/// A model that is open, and what the options ask of it.
+pub(super) struct Opened {
+    pub(super) engine: Engine,
+    pub(super) info: Arc<ModelInfo>,
+    pub(super) source: Source,
+    /// Each edit fits the model.
+    pub(super) starts: Vec<Shot>,
+    /// Of directions, as the model or the edit brings them along.
+    pub(super) names: DirectionNames,
+    /// The edit that was given.
+    pub(super) saved: Option<Project>,
+}
+
+/// Opens the model that is given, or the one of the edit that is given, and finds the samples.
+pub(super) fn open(
+    file: Option<Source>,
+    reading: &ReadingArguments,
+    sample: &SampleArguments,
+    device: DeviceArguments,
+) -> anyhow::Result<Opened> {
+    let saved = sample.edit.as_deref().map(Project::load).transpose()?;
+    let source = match (&file, &saved) {
+        (Some(file), _) => file.clone(),
+        (None, Some(project)) => of_edit(project)?,
+        (None, None) => Source::Example(Example::default()),
+    };
+    // A recipe that is given comes before the one that the edit was made with.
+    let made_with = saved.as_ref().and_then(|project| project.model.recipe.as_ref());
+    let recipe = reading.recipe.clone();
+    let recipe = recipe.or_else(|| made_with.and_then(|recipe| serde_json::to_string(recipe).ok()));
+    let source = reading.of(source);
+    let (mut engine, info) = match (open_model(&source, device, recipe.as_deref()), &saved) {
+        (Err(error), Some(project)) if file.is_none() => {
+            let model = &project.model;
+            return Err(
+                error.context(format!("cannot open {}, which the edit was made with; give it as FILE", model.name))
+            );
+        }
+        (opened, _) => opened?,
+    };
+    reading.warn_of_no_effect(info.family);
+
+    let (starts, names) = match &saved {
+        Some(project) => (vec![Shot { label: "edit".into(), edit: project.edit.clone() }], project.names.clone()),
+        None => (starts(sample, &info)?, info.direction_names.clone()),
+    };
+    for start in &starts {
+        engine.check(&start.edit)?;
+    }
+    if let Some(model) = saved.as_ref().map(|project| &project.model).filter(|model| model.identity != info.identity) {
+        warn(&format!(
+            "the edit was made with another model, {} ({}): the picture will differ",
+            model.name, model.family
+        ));
+    }
+    Ok(Opened { engine, info, source, starts, names, saved })
 }
 
 /// The model that an edit was made with, where it says that it lies. Whoever wrote the edit does not choose what is asked of

@@ -1,6 +1,8 @@
-//! What leaves the program: pictures with their edit inside, contact sheets, arrays, converted weights. And the latent
-//! codes of other tools that come in. Every file is written whole or not at all ([`crate::files`]).
+//! What leaves the program: pictures with their edit inside, contact sheets, sheets of directions, arrays, converted weights.
+//! And the latent codes of other tools that come in. Every file is written whole or not at all ([`crate::files`]).
 
+mod canvas;
+mod direction_sheet;
 mod latents;
 mod npy;
 mod png;
@@ -13,6 +15,7 @@ mod weights;
 use std::io;
 use std::path::PathBuf;
 
+pub use direction_sheet::{MAX_CELL, MAX_STEPS, SheetError, SheetFormat, SheetPlan, SheetRow, SheetRun, render_sheet};
 pub use latents::{Codes, Latents, LatentsError, Space};
 pub use npy::write_npy;
 pub use png::write_png;
@@ -45,6 +48,8 @@ pub enum ExportError {
     Header { path: PathBuf, source: safetensors::SafeTensorError },
     #[error("a thread that encodes and writes stopped unexpectedly")]
     Stopped,
+    #[error(transparent)]
+    Sheet(#[from] SheetError),
     #[error(transparent)]
     Weights(#[from] LayoutError),
     #[error(transparent)]

@@ -15,7 +15,8 @@ pub fn write_png(path: &Path, pixels: &Pixels, project: Option<&Project>) -> Res
     Ok(write_bytes(path, &bytes)?)
 }
 
-fn encode(pixels: &Pixels, project: Option<&Project>) -> Result<Vec<u8>, png::EncodingError> {
+/// The bytes of a PNG file.
+pub(super) fn encode(pixels: &Pixels, project: Option<&Project>) -> Result<Vec<u8>, png::EncodingError> {
     let mut bytes = Vec::new();
     let side = |length: usize| u32::try_from(length).unwrap_or(0); // 0 is refused by the encoder
     let mut encoder = Encoder::new(&mut bytes, side(pixels.width), side(pixels.height));

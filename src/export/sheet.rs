@@ -1,23 +1,12 @@
 //! Contact sheets: many frames side by side, each with a line of text under it.
 
-use image::imageops::{self, FilterType};
-use image::{Rgba, RgbaImage};
-use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_width};
-
+use super::canvas::{Canvas, LETTER, LINE, MAX_PIXELS, MAX_SIDE, TEXT};
 use crate::render::Pixels;
 
-const BACKGROUND: u8 = 24;
-const TEXT: u8 = 220;
 /// Between pictures and around them, in pixels.
 const GAP: usize = 8;
-const LINE: usize = RasterHeight::Size16.val();
-const LETTER: usize = get_raster_width(FontWeight::Regular, RasterHeight::Size16);
 /// Smaller pictures are enlarged towards this width, so that text and picture can be read together.
 const READABLE_WIDTH: usize = 128;
-/// A sheet has at most this many pixels (400 MB as RGB would open in no viewer); larger frames are reduced.
-const MAX_SHEET_PIXELS: usize = 100_000_000;
-/// Pixels of its longer side: viewers that draw with the GPU go no further.
-const MAX_SHEET_SIDE: usize = 16_384;
 /// A sweep of so many steps is one row, and reads as one.
 const ONE_ROW: usize = 16;
 
@@ -58,7 +47,7 @@ pub struct ContactSheet {
     /// Distance from one frame to the next.
     pitch: [usize; 2],
     frames: usize,
-    sheet: Pixels,
+    sheet: Canvas,
 }
 
 impl ContactSheet {
@@ -74,16 +63,13 @@ impl ContactSheet {
         let mut picture = enlarged(size);
         let (mut pitch, mut whole) = layout(picture);
         let mut reduce = 1;
-        let is_too_large =
-            |[width, height]: [usize; 2]| width * height > MAX_SHEET_PIXELS || width.max(height) > MAX_SHEET_SIDE;
+        let is_too_large = |[width, height]: [usize; 2]| width * height > MAX_PIXELS || width.max(height) > MAX_SIDE;
         while is_too_large(whole) && picture[0].max(picture[1]) > 1 {
             reduce += 1;
             picture = size.map(|side| (side / reduce).max(1));
             (pitch, whole) = layout(picture);
         }
-        let data = vec![BACKGROUND; whole[0] * whole[1] * 3];
-        let sheet = Pixels { width: whole[0], height: whole[1], channels: 3, data };
-        ContactSheet { columns, picture, pitch, frames: 0, sheet }
+        ContactSheet { columns, picture, pitch, frames: 0, sheet: Canvas::new(whole) }
     }
 
     /// Adds the next frame: left to right, then the next row.
@@ -91,57 +77,19 @@ impl ContactSheet {
         let left = GAP + self.frames % self.columns * self.pitch[0];
         let top = GAP + self.frames / self.columns * self.pitch[1];
         self.frames += 1;
-        let [width, height] = self.picture;
-        let size = |pixels: usize| u32::try_from(pixels).unwrap_or(u32::MAX);
-        let source = RgbaImage::from_raw(size(frame.width), size(frame.height), frame.to_rgba()).unwrap_or_default();
-        // Enlarged pixels stay squares; where there are too many, each is the mean of those it stands for.
-        let scaled = match width >= frame.width {
-            true => imageops::resize(&source, size(width), size(height), FilterType::Nearest),
-            false => imageops::thumbnail(&source, size(width), size(height)),
-        };
-        for (x, y, &Rgba([red, green, blue, alpha])) in scaled.enumerate_pixels() {
-            let rgb = [red, green, blue].map(|value| mix(BACKGROUND, value, alpha));
-            self.set(left + x as usize, top + y as usize, rgb);
-        }
-        for (index, letter) in label.chars().enumerate() {
-            self.draw_letter(letter, left + index * LETTER, top + height);
-        }
+        self.sheet.draw_picture(frame, self.picture, [left, top]);
+        self.sheet.draw_text(label, [left, top + self.picture[1]], TEXT);
     }
 
     /// The finished sheet, RGB.
     pub fn into_pixels(self) -> Pixels {
-        self.sheet
+        self.sheet.into_pixels()
     }
-
-    fn set(&mut self, x: usize, y: usize, rgb: [u8; 3]) {
-        // Frames beyond those announced, and labels longer than announced, fall off the sheet.
-        let offset = (y * self.sheet.width + x) * 3;
-        if x < self.sheet.width
-            && let Some(pixel) = self.sheet.data.get_mut(offset..offset + 3)
-        {
-            pixel.copy_from_slice(&rgb);
-        }
-    }
-
-    fn draw_letter(&mut self, letter: char, left: usize, top: usize) {
-        let raster = |c| get_raster(c, FontWeight::Regular, RasterHeight::Size16);
-        let Some(glyph) = raster(letter).or_else(|| raster('?')) else { return };
-        for (y, row) in glyph.rows().enumerate() {
-            for (x, &coverage) in row.iter().enumerate() {
-                let value = mix(BACKGROUND, TEXT, coverage);
-                self.set(left + x, top + y, [value; 3]);
-            }
-        }
-    }
-}
-
-fn mix(from: u8, to: u8, amount: u8) -> u8 {
-    let amount = u32::from(amount);
-    ((u32::from(from) * (255 - amount) + u32::from(to) * amount + 127) / 255) as u8
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::canvas::BACKGROUND;
     use super::*;
 
     fn plain(side: usize, value: u8) -> Pixels {
@@ -168,7 +116,7 @@ mod tests {
         assert_eq!(ContactSheet::new(1, 1, [32, 32], 0).picture, [128, 128]);
         assert_eq!(ContactSheet::new(1, 1, [1024, 1024], 0).picture, [1024, 1024]);
         let reduced = ContactSheet::new(500, 7, [1024, 1024], 12);
-        assert!(reduced.picture[0] < 1024 && reduced.sheet.width * reduced.sheet.height <= MAX_SHEET_PIXELS);
+        assert!(reduced.picture[0] < 1024 && reduced.sheet.pixels.width * reduced.sheet.pixels.height <= MAX_PIXELS);
     }
 
     #[test]
@@ -185,9 +133,9 @@ mod tests {
             assert!(width.max(height) <= 3 * width.min(height), "{steps} steps on {width} x {height}");
         }
         for size in [[32, 32], [256, 256], [1024, 1024], [512, 1024], [4096, 16]] {
-            let sheet = ContactSheet::new(2000, sheet_columns(2000, 1, size), size, "+10.00".len()).sheet;
+            let sheet = ContactSheet::new(2000, sheet_columns(2000, 1, size), size, "+10.00".len()).into_pixels();
             let (longer, shorter) = (sheet.width.max(sheet.height), sheet.width.min(sheet.height));
-            assert!(longer <= MAX_SHEET_SIDE, "{size:?}: {longer}");
+            assert!(longer <= MAX_SIDE, "{size:?}: {longer}");
             assert!(longer < 3 * shorter, "{size:?}: {} x {}", sheet.width, sheet.height);
         }
     }

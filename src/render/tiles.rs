@@ -5,7 +5,7 @@ use std::panic::resume_unwind;
 use burn::tensor::Tensor;
 
 use super::model::Loaded;
-use super::trace::{StageInput, Trace};
+use super::trace::{Owner, StageInput, Trace};
 use super::{Engine, Pixels, RenderError, ViewId};
 use crate::edit::{Edit, NoiseMode};
 use crate::generator::{Activation, read_back};
@@ -81,6 +81,60 @@ impl Engine {
         from: Option<ViewId>,
         exact: bool,
     ) -> Result<Vec<(usize, TileResult)>, RenderError> {
+        self.pass_from(edits, side, from.map(Owner::View), exact)
+    }
+
+    /// As [`Engine::first_tiles`], from the picture of `base`, which no view has to show: of its stages those run here, once, that
+    /// the first tile shares with it. For sheets, which are many tiles that differ from one sample.
+    ///
+    /// # Errors
+    /// As [`Engine::first_tiles`]. If it is interrupted before the pass, what ran of `base` is kept, one stage at least.
+    pub fn first_tiles_beside(
+        &mut self,
+        base: &Edit,
+        edits: &[&Edit],
+        side: usize,
+        exact: bool,
+    ) -> Result<Vec<(usize, TileResult)>, RenderError> {
+        if let Some(first) = edits.first() {
+            self.run_shared(base, first)?;
+        }
+        self.pass_from(edits, side, Some(Owner::Private), exact)
+    }
+
+    /// Runs the stages of `base` whose inputs are those of `other` too, in the trace of what is on no screen.
+    fn run_shared(&mut self, base: &Edit, other: &Edit) -> Result<(), RenderError> {
+        let model = self.model.as_mut().ok_or(RenderError::NoModel)?;
+        // What does not fit is told by the pass.
+        if model.check(base).is_err() || model.check(other).is_err() {
+            return Ok(());
+        }
+        let mut inputs = model.inputs(&[base, other])?;
+        let (Some(other), Some(base)) = (inputs.pop(), inputs.pop()) else { return Ok(()) };
+        let shared = base.iter().zip(&other).take_while(|(base, other)| base == other).count();
+        let (trace, ran) = self.traces.resume(Owner::Private, &base);
+        let is_whole = shared == base.len();
+        for (stage, input) in base.into_iter().enumerate().take(shared).skip(ran) {
+            trace.run(model, input);
+            if stage + 1 < shared && (self.is_interrupted)() {
+                self.traces.trim();
+                return Err(RenderError::Interrupted);
+            }
+        }
+        if is_whole {
+            trace.drop_last_features();
+        }
+        self.traces.trim();
+        Ok(())
+    }
+
+    fn pass_from(
+        &mut self,
+        edits: &[&Edit],
+        side: usize,
+        from: Option<Owner>,
+        exact: bool,
+    ) -> Result<Vec<(usize, TileResult)>, RenderError> {
         let together = self.tiles_together();
         let model = self.model.as_mut().ok_or(RenderError::NoModel)?;
         let Some(first) = edits.first() else { return Ok(Vec::new()) };
@@ -91,7 +145,7 @@ impl Engine {
         let (places, fitting): (Vec<usize>, Vec<&Edit>) = looked_at.map(|at| (at, edits[at])).unzip();
         let inputs = model.inputs(&fitting)?;
         let inputs = places.into_iter().zip(inputs.iter().map(Vec::as_slice));
-        let mut batch = Batch::first_of(inputs, from.and_then(|view| self.traces.of_view(view)), together);
+        let mut batch = Batch::first_of(inputs, from.and_then(|owner| self.traces.of(owner)), together);
         if !is_cpu(model.device()) {
             batch.truncate_to_power_of_two();
         }
@@ -262,7 +316,7 @@ fn into_tiles(
 }
 
 /// Height and width of a tile: the larger of them `side`, unless the picture is smaller already.
-fn tile_size([height, width]: [usize; 2], side: usize) -> [usize; 2] {
+pub fn tile_size([height, width]: [usize; 2], side: usize) -> [usize; 2] {
     let larger = height.max(width);
     let side = side.clamp(1, larger);
     [height, width].map(|length| ((2 * length * side + larger) / (2 * larger)).max(1))

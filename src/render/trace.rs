@@ -110,9 +110,9 @@ impl Traces {
         (trace, stages)
     }
 
-    /// What `view` shows, if that is remembered.
-    pub(super) fn of_view(&self, view: ViewId) -> Option<&Trace> {
-        self.0.peek(&Owner::View(view))
+    /// What `owner` shows, if that is remembered.
+    pub(super) fn of(&self, owner: Owner) -> Option<&Trace> {
+        self.0.peek(&owner)
     }
 
     /// The trace of `owner`, empty.

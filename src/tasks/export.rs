@@ -1,10 +1,12 @@
-//! Exports: a picture, or a sequence of pictures.
+//! Exports: a picture, a sequence of pictures, a sheet of directions.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{Outcome, Step, Task, TaskError};
-use crate::export::{ContactSheet, FrameSink, Sequence, SequenceStep, Shot, Sweep, ThreadSink};
+use crate::export::{
+    ContactSheet, ExportError, FrameSink, Sequence, SequenceStep, SheetPlan, SheetRun, Shot, Sweep, ThreadSink,
+};
 use crate::generator::ModelInfo;
 use crate::project::Project;
 use crate::render::Engine;
@@ -21,7 +23,7 @@ pub struct Export {
 impl Export {
     /// The picture of a project's edit, as a PNG that carries the project.
     pub fn picture(project: Project, path: PathBuf) -> Self {
-        let name = format!("Exporting {}", path.file_name().unwrap_or_default().to_string_lossy());
+        let name = exporting(&path);
         let shot = Shot { label: String::new(), edit: project.edit.clone() };
         let sinks: Vec<Box<dyn FrameSink>> = vec![Box::new(ThreadSink::png(path))];
         Export { name, sequence: Sequence::new(project, std::iter::once(shot), 1, sinks) }
@@ -41,6 +43,34 @@ impl Export {
     pub fn sweep(project: Project, sweep: &Sweep, info: &ModelInfo) -> Self {
         Export { name: format!("Exporting {} frames", sweep.frames), sequence: sweep.sequence(project, info) }
     }
+}
+
+/// Renders a sheet of directions, several cells a step; another thread encodes and writes it.
+pub struct DirectionSheet(SheetRun);
+
+impl DirectionSheet {
+    /// # Errors
+    /// The plan makes no sheet for this model, or there can be no such file.
+    pub fn new(plan: SheetPlan, info: &ModelInfo) -> Result<Self, ExportError> {
+        SheetRun::new(plan, info).map(DirectionSheet)
+    }
+}
+
+impl Task for DirectionSheet {
+    fn name(&self) -> String {
+        exporting(self.0.path())
+    }
+
+    fn step(&mut self, engine: &mut Engine) -> Result<Step, TaskError> {
+        Ok(match self.0.step(engine, PATIENCE)? {
+            SequenceStep::Finished => Step::Done(Outcome::Written(self.0.path().to_owned())),
+            SequenceStep::Rendered | SequenceStep::Waiting => Step::More(self.0.progress()),
+        })
+    }
+}
+
+fn exporting(path: &Path) -> String {
+    format!("Exporting {}", path.file_name().unwrap_or_default().to_string_lossy())
 }
 
 impl Task for Export {

@@ -7,7 +7,7 @@ mod export;
 
 use std::path::PathBuf;
 
-pub use export::Export;
+pub use export::{DirectionSheet, Export};
 
 use crate::export::ExportError;
 use crate::progress::Progress;

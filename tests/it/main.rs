@@ -21,6 +21,7 @@ mod screen;
 #[cfg(feature = "gui")]
 mod scripted;
 mod seeds;
+mod sheet;
 mod structure;
 mod support;
 mod tiles;

@@ -1,0 +1,82 @@
+"use strict";
+const tables = [...document.querySelectorAll("table")];
+const tabs = [...document.querySelectorAll("nav button")];
+
+// The pictures are in the first table only; the other one gets its own when it is first shown.
+function show(id) {
+  for (const cell of document.querySelectorAll(`#${id} td[data-of]`)) {
+    const picture = document.getElementById(cell.dataset.of);
+    if (picture) {
+      const copy = picture.cloneNode();
+      copy.removeAttribute("id");
+      cell.append(copy);
+    } else {
+      cell.className = "nothing";
+      cell.textContent = "not finite";
+    }
+    cell.removeAttribute("data-of");
+  }
+  for (const table of tables) table.hidden = table.id !== id;
+  for (const tab of tabs) tab.setAttribute("aria-pressed", String(tab.value === id));
+}
+for (const tab of tabs) tab.addEventListener("click", () => show(tab.value));
+document.querySelector("nav").hidden = false;
+
+// Directions without a name come after those that have one.
+const collator = new Intl.Collator(undefined, { numeric: true, sensitivity: "base" });
+function compare(a, b, key, way) {
+  const [x, y] = [a.dataset[key], b.dataset[key]];
+  if (x === "" || y === "") return (x === "") - (y === "");
+  return way * (key === "name" ? collator.compare(x, y) : x - y);
+}
+
+// Groups of rows by what is the same in each, rows within each group by what is not.
+function sort(table, key, way) {
+  const groups = [...table.tBodies];
+  if (groups[0].dataset[key] !== undefined) {
+    table.append(...groups.sort((a, b) => compare(a, b, key, way)));
+    return;
+  }
+  for (const group of groups) {
+    const heads = [...group.rows[0].querySelectorAll(".group")];
+    const rows = [...group.rows].sort((a, b) => compare(a, b, key, way));
+    group.append(...rows);
+    rows[0].prepend(...heads);
+  }
+}
+for (const table of tables) {
+  const heads = [...table.querySelectorAll("th[data-key]")];
+  for (const head of heads) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.append(...head.childNodes);
+    head.append(button);
+    button.addEventListener("click", () => {
+      const first = head.dataset.key === "score" ? "descending" : "ascending";
+      const other = first === "descending" ? "ascending" : "descending";
+      const order = head.getAttribute("aria-sort") === first ? other : first;
+      for (const each of heads) each.removeAttribute("aria-sort");
+      head.setAttribute("aria-sort", order);
+      sort(table, head.dataset.key, order === "ascending" ? 1 : -1);
+    });
+  }
+}
+
+// A picture by itself; arrow keys go along its row.
+const dialog = document.querySelector("dialog");
+let cell = null;
+function enlarge(next) {
+  const picture = next && next.querySelector("img");
+  if (!picture) return;
+  cell = next;
+  dialog.querySelector("img").src = picture.src;
+  dialog.querySelector("img").alt = picture.alt;
+  dialog.querySelector("p").textContent = picture.alt;
+  if (!dialog.open) dialog.showModal();
+}
+document.querySelector("main").addEventListener("click", (event) => enlarge(event.target.closest("td")));
+dialog.addEventListener("click", () => dialog.close());
+dialog.addEventListener("keydown", (event) => {
+  if (event.key === "ArrowLeft") enlarge(cell.previousElementSibling);
+  if (event.key === "ArrowRight") enlarge(cell.nextElementSibling);
+});

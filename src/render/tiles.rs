@@ -85,7 +85,7 @@ impl Engine {
     }
 
     /// As [`Engine::first_tiles`], from the picture of `base`, which no view has to show: of its stages those run here, once, that
-    /// the first tile shares with it. For sheets, which are many tiles that differ from one sample.
+    /// the tiles share with it. For sheets, which are many tiles that differ from one sample.
     ///
     /// # Errors
     /// As [`Engine::first_tiles`]. If it is interrupted before the pass, what ran of `base` is kept, one stage at least.
@@ -96,32 +96,34 @@ impl Engine {
         side: usize,
         exact: bool,
     ) -> Result<Vec<(usize, TileResult)>, RenderError> {
-        if let Some(first) = edits.first() {
-            self.run_shared(base, first)?;
-        }
+        // If the first one is of `base` itself, which shares all, the next one tells what the others share.
+        self.run_shared(base, &edits[..edits.len().min(2)])?;
         self.pass_from(edits, side, Some(Owner::Private), exact)
     }
 
-    /// Runs the stages of `base` whose inputs are those of `other` too, in the trace of what is on no screen.
-    fn run_shared(&mut self, base: &Edit, other: &Edit) -> Result<(), RenderError> {
+    /// Runs the stages of `base` whose inputs are those of the first of `others` too that is not the same picture, in the trace of
+    /// what is on no screen.
+    fn run_shared(&mut self, base: &Edit, others: &[&Edit]) -> Result<(), RenderError> {
         let model = self.model.as_mut().ok_or(RenderError::NoModel)?;
+        let edits: Vec<&Edit> = std::iter::once(base).chain(others.iter().copied()).collect();
         // What does not fit is told by the pass.
-        if model.check(base).is_err() || model.check(other).is_err() {
+        if edits.iter().any(|edit| model.check(edit).is_err()) {
             return Ok(());
         }
-        let mut inputs = model.inputs(&[base, other])?;
-        let (Some(other), Some(base)) = (inputs.pop(), inputs.pop()) else { return Ok(()) };
-        let shared = base.iter().zip(&other).take_while(|(base, other)| base == other).count();
-        let (trace, ran) = self.traces.resume(Owner::Private, &base);
-        let is_whole = shared == base.len();
-        for (stage, input) in base.into_iter().enumerate().take(shared).skip(ran) {
-            trace.run(model, input);
+        let inputs = model.inputs(&edits)?;
+        let Some((base, others)) = inputs.split_first() else { return Ok(()) };
+        let agreement = |other: &Vec<StageInput>| base.iter().zip(other).take_while(|(a, b)| a == b).count();
+        let shared = others.iter().map(agreement).find(|&stages| stages < base.len());
+        let shared = shared.unwrap_or(if others.is_empty() { 0 } else { base.len() });
+        let (trace, ran) = self.traces.resume(Owner::Private, base);
+        for (stage, input) in base.iter().enumerate().take(shared).skip(ran) {
+            trace.run(model, input.clone());
             if stage + 1 < shared && (self.is_interrupted)() {
                 self.traces.trim();
                 return Err(RenderError::Interrupted);
             }
         }
-        if is_whole {
+        if shared == base.len() {
             trace.drop_last_features();
         }
         self.traces.trim();

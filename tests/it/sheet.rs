@@ -234,7 +234,8 @@ fn whatever_files_say_is_text_and_nothing_comes_from_outside() {
     let tags = parse(&page);
     let known = [
         "html", "head", "meta", "title", "style", "body", "header", "h1", "nav", "button", "p", "code", "main",
-        "table", "thead", "tbody", "tr", "th", "td", "img", "bdi", "small", "span", "dialog", "footer", "script",
+        "table", "thead", "tbody", "tr", "th", "td", "img", "bdi", "div", "small", "span", "dialog", "footer",
+        "script",
     ];
     for tag in &tags {
         assert!(known.contains(&tag.name.as_str()), "{tag:?}");

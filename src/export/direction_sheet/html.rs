@@ -194,32 +194,31 @@ fn keys(sheet: &Sheet, row: usize) -> String {
 
 /// The header cell of a sample, over several rows or one.
 fn sample_header(sheet: &Sheet, sample: usize, rows: Option<usize>) -> String {
-    let name = escape(&shown(&sheet.plan.samples[sample].label)).into_owned();
-    format!("<th class=\"sample{}<bdi>{name}</bdi></th>\n", spanning(rows))
+    let name = shown(&sheet.plan.samples[sample].label);
+    header("sample", &format!("<bdi>{}</bdi>", escape(&name)), rows)
 }
 
+/// The header cells of a direction, over several rows or one.
 fn direction_headers(sheet: &Sheet, row: usize, rows: Option<usize>) -> String {
     let direction = &sheet.plan.rows[row];
-    let span = spanning(rows);
     let star = if direction.is_starred { "<span class=\"star\" title=\"starred\">\u{2605}</span> " } else { "" };
     let range = match sheet.range {
         None => format!(" <small>a = {}</small>", length(direction.range)),
         Some(_) => String::new(),
     };
-    let (title, score) = (direction.title(), direction.score().unwrap_or_default());
-    format!(
-        "<th class=\"number{span}{}</th>\n<th class=\"name{span}{star}<bdi>{}</bdi>{range}</th>\n<th class=\"score{span}{}</th>\n",
-        row + 1,
-        escape(&title),
-        minus(&score)
-    )
+    let name = format!("{star}<bdi>{}</bdi>{range}", escape(&direction.title()));
+    let score = direction.score().unwrap_or_default();
+    let cells = [("number", (row + 1).to_string()), ("name", name), ("score", minus(&score).into_owned())];
+    cells.iter().map(|(class, content)| header(class, content, rows)).collect()
 }
 
-/// The end of a header's class and tag.
-fn spanning(rows: Option<usize>) -> String {
+/// What heads several rows stays in sight as long as one of them is.
+fn header(class: &str, content: &str, rows: Option<usize>) -> String {
     match rows {
-        Some(rows) => format!(" group\" scope=\"rowgroup\" rowspan=\"{rows}\">"),
-        None => "\" scope=\"row\">".into(),
+        Some(rows) => {
+            format!("<th class=\"{class} group\" scope=\"rowgroup\" rowspan=\"{rows}\"><div>{content}</div></th>\n")
+        }
+        None => format!("<th class=\"{class}\" scope=\"row\">{content}</th>\n"),
     }
 }
 

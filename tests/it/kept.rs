@@ -62,7 +62,7 @@ fn preferences_last_and_two_windows_keep_both_of_theirs() {
     drop((first, second));
     let third = window(home.path());
     assert!(kept("\"theme\": \"Light\""), "a start changes nothing");
-    assert!(third.query_by_label_contains("Drag a slider.").is_none());
+    assert!(third.query_by_label_contains("Drag a slider").is_none());
 }
 
 #[test]

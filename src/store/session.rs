@@ -115,7 +115,7 @@ impl Sessions {
     ///
     /// # Errors
     /// The folder cannot be written.
-    pub fn begin(&self) -> io::Result<SessionFile> {
+    pub fn begin(&self) -> Result<SessionFile, WriteError> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         loop {
             let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -124,7 +124,7 @@ impl Sessions {
                 Ok(Some(lock)) => Some(lock),
                 Ok(None) => continue,
                 Err(error) if error.kind() == io::ErrorKind::Unsupported => None,
-                Err(error) => return Err(error),
+                Err(source) => return Err(WriteError { path, source }),
             };
             if !path.exists() {
                 return Ok(SessionFile { path, lock });
@@ -339,6 +339,14 @@ mod tests {
         let path = file.path().to_owned();
         drop(file);
         assert_eq!(sessions.take(&path).unwrap().unwrap().1, session(1));
+    }
+
+    #[test]
+    fn a_session_that_cannot_begin_names_its_file() {
+        let no_folder = tempfile::NamedTempFile::new().unwrap();
+        let folders = Folders::below(no_folder.path());
+        let error = Sessions::new(&folders).begin().err().unwrap();
+        assert!(error.to_string().contains(&folders.sessions().display().to_string()), "{error}");
     }
 
     #[test]

@@ -204,7 +204,9 @@ impl Command {
             Command::SaveEdit => "Writes the edit as a small JSON file that opens again; asks where, the first time",
             Command::SaveEditAs => "Writes the edit to another file, which is saved to from then on",
             Command::Export => "Writes a PNG that carries the edit",
-            Command::ExportView => "Writes the samples, the sheet or the comparison as one picture, in full size",
+            Command::ExportView => {
+                "Writes the samples or the comparison as one picture in full size, the sheet as a page for browsers or a picture"
+            }
             Command::ExportSweep => "Writes a series of pictures along one move",
             Command::Quit => "Closes the window",
             Command::Undo => "Takes back the last change",

@@ -106,6 +106,9 @@ fn show(question: &Question) -> Option<PathBuf> {
             .add_filter("All files", &["*"])
             .pick_file(),
         Ask::SaveEdit => dialog.add_filter("Edit", &["json"]).set_file_name(&question.name).save_file(),
+        Ask::View(Look::Directions) => {
+            dialog.add_filter("Page or PNG picture", &["html", "png"]).set_file_name(&question.name).save_file()
+        }
         Ask::Export | Ask::View(_) => {
             dialog.add_filter("PNG picture", &["png"]).set_file_name(&question.name).save_file()
         }

@@ -13,14 +13,20 @@ use super::exchange::FileEvent;
 use super::file_name::{proposed, with_suffix};
 use super::looks::Look;
 use super::open::PathPrompt;
+use super::semantics::visible;
+use super::titles::edit_title;
 use crate::edit::Edit;
-use crate::export::{self, Older};
+use crate::export::{self, Older, SheetFormat, SheetPlan, SheetRow, Shot};
 use crate::failure::Failure;
 use crate::files;
+use crate::generator::ModelInfo;
 use crate::names::DirectionNames;
 use crate::project::Project;
 use crate::render::Source;
-use crate::tasks::Export;
+use crate::tasks::{DirectionSheet, Export};
+
+/// Larger side of a cell of an exported sheet, in pixels.
+const EXPORTED_CELL: usize = 192;
 
 /// When the window closes, if it was asked to while exports run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,6 +50,7 @@ impl App {
         let name = self.model().map_or_else(String::new, |info| proposed(info, &self.document));
         let name = match ask {
             Ask::Export => format!("{name}.png"),
+            Ask::View(Look::Directions) => format!("{name}-directions.html"),
             Ask::View(look) => format!("{name}-{}.png", look.title().to_lowercase()),
             Ask::SaveEdit => match self.keeping.place.path.as_deref().and_then(Path::file_name) {
                 Some(own) => own.to_string_lossy().into_owned(),
@@ -72,6 +79,8 @@ impl App {
         let chosen = std::path::absolute(&path).unwrap_or(path);
         let path = match ask {
             Ask::SaveEdit => with_suffix(chosen.clone(), "json"),
+            Ask::View(Look::Directions) if SheetFormat::of(&chosen).is_some() => chosen.clone(),
+            Ask::View(Look::Directions) => with_suffix(chosen.clone(), "html"),
             Ask::Export | Ask::View(_) => with_suffix(chosen.clone(), "png"),
             Ask::Open | Ask::SweepFolder => chosen.clone(),
         };
@@ -118,9 +127,43 @@ impl App {
         let (shots, columns) = match look {
             Look::Samples => (self.looks.samples.shots(&info, &project.edit), self.looks.samples.columns()),
             Look::Compare => (self.compared_shots(&project.edit), 2),
-            Look::Picture | Look::Directions => return self.run(Export::picture(project, path)),
+            Look::Picture => return self.run(Export::picture(project, path)),
+            Look::Directions => return self.export_sheet(&info, path),
         };
         self.run(Export::contact_sheet(project, shots, columns, &info, path));
+    }
+
+    /// The directions that the list shows, on the present sample.
+    fn export_sheet(&mut self, info: &ModelInfo, path: PathBuf) {
+        let Some(model) = &self.model else { return };
+        let Some(set) = &model.directions.set else { return };
+        let rows = visible(&self.document, set, model.directions.shows_hidden);
+        let row = |index: usize| {
+            let direction = set.directions[index].clone();
+            let known = self.document.known(&direction);
+            SheetRow {
+                name: self.document.name_of(&direction).to_owned(),
+                score: set.scores.values().get(index).copied(),
+                range: known.range.unwrap_or(info.slider_range),
+                is_starred: known.star,
+                direction,
+            }
+        };
+        let sample = Shot { label: edit_title(&self.document.edit), edit: self.document.edit.clone() };
+        let plan = SheetPlan {
+            about: format!("layers {}, {}", set.layers, set.method.about()),
+            samples: vec![sample],
+            rows: rows.into_iter().take(model.directions.rows).map(row).collect(),
+            score_name: set.scores.name().into(),
+            steps: self.looks.sheet.steps(),
+            side: EXPORTED_CELL,
+            previews: false,
+            path,
+        };
+        match DirectionSheet::new(plan, info) {
+            Ok(task) => self.run(task),
+            Err(error) => self.notices.failure = Some(Failure::of(&error)),
+        }
     }
 
     /// Writes the edit. `known`: when the file was written last as far as this window knows; if that was not the last time, the

@@ -72,6 +72,11 @@ struct Row<'a> {
 }
 
 impl SheetView {
+    /// Steps in a row.
+    pub fn steps(&self) -> usize {
+        self.steps
+    }
+
     /// The controls in the bar, from the right.
     pub fn bar_ui(&mut self, ui: &mut Ui) {
         let texts = STEPS.map(|steps| (steps.to_string(), format!("{steps} steps along every direction")));

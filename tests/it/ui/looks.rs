@@ -207,3 +207,21 @@ fn what_a_view_shows_is_exported_in_full_size() {
     let rgb = |picture: image::RgbaImage| image::DynamicImage::from(picture).into_rgb8().into_raw();
     assert!(places.into_iter().any(|at| rgb(part(at)) == shown), "B is the picture of the edit, pixel for pixel");
 }
+
+#[test]
+fn the_sheet_is_exported_as_a_page_and_as_a_picture() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = ["sheet.html", "sheet.png"].map(|name| folder.path().join(name));
+    let mut window = toy_heads(paths.clone());
+    press(&mut window, Modifiers::NONE, Key::Num3);
+    click(&mut window, "3 steps along every direction");
+    settle(&mut window);
+    for path in &paths {
+        click(&mut window, "Export this view");
+        wait_until(&mut window, "the sheet", |app: &App| app.is_settled() && path.exists());
+    }
+    let page = std::fs::read_to_string(&paths[0]).unwrap();
+    assert!(page.contains("hair length") && !page.contains("http://"), "ten directions with their names");
+    let picture = image::open(&paths[1]).unwrap();
+    assert!(picture.width() > 3 * 128 && picture.height() > 10 * 128, "{}x{}", picture.width(), picture.height());
+}

@@ -217,7 +217,7 @@ impl App {
         preferences.keep(writer, &self.preferences, move |error| {
             tracing::error!("{error}");
             // A closed window no longer listens.
-            let _ = files.send(FileEvent::Failed(Failure::of(&error)));
+            let _ = files.send(FileEvent::Told(Failure::of(&error)));
             ctx.request_repaint();
         });
     }

@@ -53,6 +53,8 @@ pub(super) enum FileEvent {
     Chosen(Ask, PathBuf, Taken),
     RecentDocuments(Vec<RecentDocument>),
     Failed(Failure),
+    /// Something that was kept without anybody asking could not be; what the user asked for stays in sight.
+    Told(Failure),
 }
 
 /// Wakes the window from another thread.
@@ -105,6 +107,8 @@ impl App {
                 FileEvent::Chosen(ask, path, taken) => self.write_to(ask, path, taken, ctx),
                 FileEvent::RecentDocuments(documents) => self.keeping.recent = documents,
                 FileEvent::Failed(failure) => self.notices.failure = Some(failure),
+                FileEvent::Told(failure) if self.notices.told.contains(&failure) => {}
+                FileEvent::Told(failure) => self.notices.told.push(failure),
             }
         }
     }

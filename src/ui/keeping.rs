@@ -204,11 +204,11 @@ impl App {
         };
         let (files, ctx, is_failing) = (self.files.0.clone(), ctx.clone(), self.keeping.is_failing.clone());
         let failed = move |failure: Failure| {
-            tracing::error!("{}: {}", failure.headline, failure.causes.join(": "));
-            // A disk that is full stays so for a while.
+            // A disk that is full stays so for a while, and is tried every two seconds.
             if !is_failing.swap(true, Ordering::Relaxed) {
+                tracing::error!("{}: {}", failure.headline, failure.causes.join(": "));
                 // A closed window no longer listens.
-                let _ = files.send(FileEvent::Failed(failure.under("The document cannot be kept for the next start")));
+                let _ = files.send(FileEvent::Told(failure.under("The document cannot be kept for the next start")));
                 ctx.request_repaint();
             }
         };
@@ -266,7 +266,9 @@ impl App {
     fn is_as_written(&self) -> bool {
         let (Some(written), Some(model)) = (&self.keeping.written, &self.model) else { return false };
         let path = &self.keeping.place.path;
-        written.document.is_same_work(&self.document)
+        // One that could not be written is tried again until it is.
+        !self.keeping.is_failing.load(Ordering::Relaxed)
+            && written.document.is_same_work(&self.document)
             && written.source == model.source
             && written.path == *path
             && written.is_saved != self.is_unsaved()

@@ -126,6 +126,41 @@ fn what_was_edited_is_there_at_the_next_start_however_the_window_ended() {
     wait_until(&mut third, "the document of before", |app| app.document().edit == left);
 }
 
+/// A disk that was full for a while.
+#[test]
+#[cfg(unix)]
+fn what_could_not_be_kept_is_kept_as_soon_as_it_can_be() {
+    let home = tempfile::tempdir().unwrap();
+    let unwritable = home.path().join("no folder/edit.json");
+    let folders = Some(Folders::below(home.path()));
+    let mut window = start_window(HEADS, [unwritable], folders, true);
+    wait_until(&mut window, "the first picture", |app| app.model().is_some());
+    settle(&mut window);
+    drag(&mut window, "Direction 1", 20.0);
+    wait_until_kept(&mut window, home.path());
+    let (folder, away) = (Folders::below(home.path()).sessions(), home.path().join("away"));
+    fs::rename(&folder, &away).unwrap();
+    fs::write(&folder, "no folder").unwrap();
+    press(&mut window, Modifiers::NONE, Key::ArrowRight);
+    wait_until(&mut window, "the failure", |app| {
+        app.failure().is_some_and(|failure| failure.headline.contains("cannot be kept for the next start"))
+    });
+    // What the user asks for is said before that.
+    press(&mut window, Modifiers::COMMAND, Key::S);
+    wait_until(&mut window, "the failure of the save", |app| {
+        app.failure().is_some_and(|failure| failure.headline.starts_with("cannot write"))
+    });
+    window.run_steps(200);
+    assert!(window.state().failure().unwrap().headline.starts_with("cannot write"));
+    click(&mut window, "Dismiss");
+    click(&mut window, "Dismiss");
+    window.run_steps(200);
+    assert_eq!(window.state().failure(), None, "said once");
+    fs::remove_file(&folder).unwrap();
+    fs::rename(&away, &folder).unwrap();
+    wait_until_kept(&mut window, home.path());
+}
+
 #[test]
 fn an_example_that_was_only_looked_at_leaves_nothing() {
     let home = tempfile::tempdir().unwrap();

@@ -23,6 +23,7 @@ impl Lock {
             fs::create_dir_all(folder)?;
         }
         loop {
+            refuse_what_waits(path)?;
             let file = File::options().write(true).create(true).truncate(false).open(path)?;
             match file.try_lock() {
                 Ok(()) if is_at(&file, path) => return Ok(Some(Lock { _file: file })),
@@ -36,7 +37,9 @@ impl Lock {
 
     /// True if somebody holds it. Asking keeps nobody else who asks from it.
     pub fn is_held(path: &Path) -> bool {
-        File::open(path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+        refuse_what_waits(path)
+            .and_then(|()| File::open(path))
+            .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 
     /// Takes the lock, waiting so long for another to let go of it.
@@ -54,6 +57,16 @@ impl Lock {
             }
             thread::sleep(Duration::from_millis(5));
         }
+    }
+}
+
+/// Fails where something stands that is no file: opening a pipe would wait for somebody at its other end.
+pub(super) fn refuse_what_waits(path: &Path) -> io::Result<()> {
+    match fs::metadata(path) {
+        Ok(facts) if !facts.is_file() => {
+            Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{} is no file", path.display())))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -88,5 +101,15 @@ mod tests {
         drop(lock);
         assert!(!Lock::is_held(&path) && !Lock::is_held(&folder.path().join("none")));
         assert!(Lock::try_take(&path).unwrap().is_some());
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_pipe_in_the_place_of_a_lock_keeps_nobody_waiting() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.lock");
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        assert!(!Lock::is_held(&path));
+        assert!(Lock::try_take(&path).unwrap_err().to_string().contains("no file"));
     }
 }

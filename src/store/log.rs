@@ -12,6 +12,8 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::prelude::*;
 
+use super::lock::refuse_what_waits;
+
 /// The present file; the one before it ends in `.old.log`.
 pub const FILE: &str = "sefa-studio.log";
 const OLD_FILE: &str = "sefa-studio.old.log";
@@ -68,6 +70,7 @@ impl LogFile {
 }
 
 fn append(path: &Path) -> io::Result<File> {
+    refuse_what_waits(path)?;
     File::options().append(true).create(true).open(path)
 }
 

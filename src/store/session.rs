@@ -149,8 +149,9 @@ impl Sessions {
         const PATIENCE: Duration = Duration::from_millis(100);
         let lock = match Lock::take(&lock_of(path), PATIENCE) {
             Ok(lock) => Some(lock),
-            Err(error) if error.kind() == io::ErrorKind::Unsupported => None,
-            Err(_) => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            Err(error) if has_no_locks(&error) => None,
+            Err(source) => return Err(StoreError::Read { path: path.into(), source }),
         };
         let session = read_with(path, VERSION, MAX_BYTES, |_, json| Session::from_json(path, json))?;
         Ok(session.map(|session| (SessionFile { path: path.into(), lock }, session)))
@@ -233,6 +234,12 @@ impl SessionFile {
         let _ = fs::remove_file(lock_of(&self.path));
         drop(self.lock);
     }
+}
+
+/// True if locks cannot be had: the file system has none, or nothing can be written, and then no other window writes it either.
+fn has_no_locks(error: &io::Error) -> bool {
+    use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem, Unsupported};
+    matches!(error.kind(), Unsupported | ReadOnlyFilesystem | PermissionDenied)
 }
 
 fn lock_of(session: &Path) -> PathBuf {
@@ -326,6 +333,44 @@ mod tests {
         assert!(
             matches!(&told[..], [StoreError::Broken { aside, .. }] if fs::read(aside).unwrap().len() == whole.len() / 2)
         );
+    }
+
+    #[test]
+    fn a_session_that_cannot_begin_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("data"), "no folder").unwrap();
+        let error = Sessions::new(&Folders::below(folder.path())).begin().unwrap_err();
+        assert!(error.to_string().contains("sessions"), "{error}");
+    }
+
+    #[test]
+    fn a_session_whose_lock_cannot_be_taken_is_said_and_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let sessions = Sessions::new(&Folders::below(folder.path()));
+        let path = written(&sessions, 1).path().to_owned();
+        fs::remove_file(lock_of(&path)).unwrap();
+        fs::create_dir(lock_of(&path)).unwrap();
+        let (taken, told) = sessions.take_newest();
+        assert!(taken.is_none() && matches!(&told[..], [StoreError::Read { .. }]), "{told:?}");
+        assert!(path.exists());
+    }
+
+    /// Where nothing can be written, documents are still opened.
+    #[test]
+    #[cfg(unix)]
+    fn a_session_in_a_read_only_folder_comes_back() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let sessions = Sessions::new(&Folders::below(folder.path()));
+        let path = written(&sessions, 1).path().to_owned();
+        fs::remove_file(lock_of(&path)).unwrap();
+        let allow = |mode| fs::set_permissions(&sessions.folder, fs::Permissions::from_mode(mode)).unwrap();
+        allow(0o555);
+        let (taken, told) = sessions.take_newest();
+        allow(0o755);
+        // The system lets its administrator write everywhere; then the lock is there as ever.
+        let (file, session) = taken.unwrap();
+        assert!(told.is_empty() && session == super::tests::session(1) && file.path() == path);
     }
 
     #[test]

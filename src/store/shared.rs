@@ -41,8 +41,11 @@ impl<T: Default + Serialize + DeserializeOwned> SharedFile<T> {
             Ok(Some(Decoded { value, json, dropped })) => {
                 file.base = plain(&value);
                 let told = file.keep_copy(&dropped);
-                if told.as_ref().is_some_and(StoreError::is_set_aside) {
-                    file.clean(&json);
+                match &told {
+                    Some(error) if error.is_set_aside() => file.clean(&json),
+                    // Writing it would lose what could not be read.
+                    Some(_) => file.path = None,
+                    None => {}
                 }
                 (file, value, told)
             }
@@ -69,7 +72,14 @@ impl<T: Default + Serialize + DeserializeOwned> SharedFile<T> {
         // Where there are no locks, a window that writes at this moment is not seen.
         let _lock = Lock::take(&path.with_file_name(format!(".{name}.lock")), PATIENCE);
         let theirs = match self.read() {
-            Ok(held) => held.map(|held| Value::Object(held.json)),
+            Ok(Some(held)) => match self.keep_copy(&held.dropped) {
+                Some(error) if !error.is_set_aside() => {
+                    self.path = None;
+                    return Err(error);
+                }
+                _ => Some(Value::Object(held.json)),
+            },
+            Ok(None) => None,
             Err(error) if error.is_set_aside() => None,
             Err(error) => {
                 self.path = None;
@@ -110,7 +120,11 @@ impl<T: Default + Serialize + DeserializeOwned> SharedFile<T> {
         let aside = aside(&path);
         Some(match fs::copy(&path, &aside) {
             Ok(_) => StoreError::Partly { path, aside, dropped: dropped.to_vec() },
-            Err(source) => StoreError::Stuck { path, damage: Damage::Content(dropped.join(", ")), source },
+            Err(source) => {
+                // Half of it, on a disk that is full.
+                let _ = fs::remove_file(&aside);
+                StoreError::Stuck { path, damage: Damage::Content(dropped.join(", ")), source }
+            }
         })
     }
 }
@@ -195,6 +209,37 @@ mod tests {
         file.save(&value).unwrap();
         let written = fs::read_to_string(&path).unwrap();
         assert!(written.contains("of a later program") && written.contains("dark"), "{written}");
+    }
+
+    /// No name for the copy is free to be made: that of the file is the longest that there may be.
+    #[test]
+    #[cfg(unix)]
+    fn what_cannot_be_read_and_not_be_copied_is_never_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x".repeat(250));
+        let content = r#"{"version": 1, "theme": 7, "names": {"a": 1}}"#;
+        fs::write(&path, content).unwrap();
+        let (mut file, mut value, told) = SharedFile::<Thing>::open(path.clone(), 1, 10_000);
+        let told = told.unwrap();
+        assert!(matches!(told, StoreError::Stuck { .. }) && told.to_string().contains("left as it is"), "{told}");
+        value.names.insert("b".into(), 2);
+        file.save(&value).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), content);
+    }
+
+    #[test]
+    fn what_became_damaged_meanwhile_is_kept_before_it_is_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("thing.json");
+        let (mut file, mut value) = open(&path);
+        let content = r#"{"version": 1, "theme": 7}"#;
+        fs::write(&path, content).unwrap();
+        value.names.insert("b".into(), 2);
+        file.save(&value).unwrap();
+        assert_eq!(open(&path).1.names, value.names);
+        let mut entries = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+        let aside = entries.find(|path| path.to_string_lossy().contains(".broken-")).expect("a copy");
+        assert_eq!(fs::read_to_string(aside).unwrap(), content);
     }
 
     #[test]

@@ -38,7 +38,8 @@ fn small(picture: &ColorImage) -> Option<Pixels> {
 
 /// Reads a small picture; `None` if there is none.
 pub fn read(path: &Path) -> Option<ColorImage> {
-    let file = File::open(path).ok().filter(|file| file.metadata().is_ok_and(|facts| facts.is_file()))?;
+    // Asked before opening, because opening a pipe would wait for somebody to write.
+    let file = fs::metadata(path).is_ok_and(|facts| facts.is_file()).then(|| File::open(path).ok()).flatten()?;
     let mut bytes = Vec::new();
     BufReader::new(file).take(MAX_BYTES).read_to_end(&mut bytes).ok()?;
     let mut reader = ImageReader::with_format(std::io::Cursor::new(bytes), ImageFormat::Png);
@@ -76,5 +77,11 @@ mod tests {
         export::write_png(&path, &large, None).unwrap();
         assert!(read(&path).is_none());
         assert!(read(folder.path()).is_none());
+        #[cfg(unix)]
+        {
+            let pipe = folder.path().join("pipe.png");
+            assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+            assert!(read(&pipe).is_none(), "nobody is waited for");
+        }
     }
 }

@@ -76,11 +76,8 @@ impl Dialogs for SystemDialogs {
         let sender = self.sender.clone();
         std::thread::spawn(move || {
             let asked = Instant::now();
-            let answer = match show(&question) {
-                Some(path) => Answer::Path(question.ask, path),
-                None if asked.elapsed() < FASTER_THAN_PEOPLE => Answer::Unavailable(question),
-                None => Answer::Cancelled(question.ask),
-            };
+            let path = show(&question);
+            let answer = answer(question, path, asked.elapsed(), has_dialogs());
             // A closed window no longer listens.
             let _ = sender.send(answer);
             wake();
@@ -90,6 +87,32 @@ impl Dialogs for SystemDialogs {
     fn answers(&mut self) -> Vec<Answer> {
         self.receiver.try_iter().collect()
     }
+}
+
+/// What an answer means. `has_dialogs`: as far as is known this desktop can show some.
+fn answer(question: Question, path: Option<PathBuf>, took: Duration, has_dialogs: bool) -> Answer {
+    match path {
+        Some(path) => Answer::Path(question.ask, path),
+        // On a busy machine even the search for a portal takes longer.
+        None if took < FASTER_THAN_PEOPLE || !has_dialogs => Answer::Unavailable(question),
+        None => Answer::Cancelled(question.ask),
+    }
+}
+
+/// False if nothing is there that could show a dialog: no bus of the session to ask for a portal, and no zenity.
+#[cfg(target_os = "linux")]
+fn has_dialogs() -> bool {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    is_set("DBUS_SESSION_BUS_ADDRESS")
+        || runtime.is_some_and(|folder| folder.join("bus").exists())
+        || std::env::split_paths(&path).any(|folder| folder.join("zenity").exists())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn has_dialogs() -> bool {
+    true
 }
 
 fn show(question: &Question) -> Option<PathBuf> {
@@ -142,5 +165,24 @@ impl Dialogs for ScriptedDialogs {
 
     fn answers(&mut self) -> Vec<Answer> {
         std::mem::take(&mut self.answers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_machine_without_dialogs_is_no_person_who_cancels() {
+        let question = Question { ask: Ask::Export, folder: None, name: "a.png".into() };
+        let of = |took, has_dialogs| answer(question.clone(), None, took, has_dialogs);
+        let (soon, late) = (Duration::from_millis(3), Duration::from_secs(3));
+        for nothing_is_there in [of(soon, true), of(soon, false), of(late, false)] {
+            assert_eq!(nothing_is_there, Answer::Unavailable(question.clone()));
+        }
+        assert_eq!(of(late, true), Answer::Cancelled(Ask::Export));
+        let path = PathBuf::from("b.png");
+        let chosen = answer(question.clone(), Some(path.clone()), soon, false);
+        assert_eq!(chosen, Answer::Path(Ask::Export, path));
     }
 }

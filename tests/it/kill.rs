@@ -1,6 +1,8 @@
 //! The real program, killed at random moments while it edits, saves and exports: whatever it wrote is whole, and what it had open
 //! comes back. `SEFA_STUDIO_KILLS` says how often (`.ci/kill-session` a hundred times).
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fs;
 use std::hash::{BuildHasher, Hasher};
 use std::io::Cursor;
@@ -32,6 +34,8 @@ struct Stage {
     home: PathBuf,
     /// Where the program runs, and where it saves and exports.
     out: PathBuf,
+    /// The longest that was waited for each thing.
+    waits: RefCell<BTreeMap<String, Duration>>,
 }
 
 impl Stage {
@@ -40,12 +44,12 @@ impl Stage {
         let mut program = Command::new(env!("CARGO_BIN_EXE_sefa-studio"));
         program.current_dir(&self.out).env("DISPLAY", &self.display).env("SEFA_STUDIO_HOME", &self.home);
         // Without a bus there are no dialogs of the system, and paths are typed into the window.
-        program.env_remove("WAYLAND_DISPLAY").env_remove("DBUS_SESSION_BUS_ADDRESS");
+        program.env_remove("WAYLAND_DISPLAY").env_remove("DBUS_SESSION_BUS_ADDRESS").env("XDG_RUNTIME_DIR", &self.home);
         let said = self.out.with_file_name("stderr");
         program.args(["--device", "cpu"]).stderr(fs::File::create(&said).unwrap());
         let mut program = Running(program.spawn().unwrap());
         let mut window = String::new();
-        wait_for("the window", &mut || {
+        self.wait_for("the window", &mut || {
             let ended = program.0.try_wait().unwrap();
             assert_eq!(ended, None, "the program ended: {}", fs::read_to_string(&said).unwrap());
             window = self.xdotool("search --onlyvisible --name layers");
@@ -53,6 +57,13 @@ impl Stage {
         });
         self.xdotool(&format!("windowfocus --sync {window}"));
         program
+    }
+
+    fn wait_for(&self, what: &str, done: &mut dyn FnMut() -> bool) {
+        let took = wait_for(what, done);
+        let mut waits = self.waits.borrow_mut();
+        let longest = waits.entry(what.into()).or_default();
+        *longest = took.max(*longest);
     }
 
     fn xdotool(&self, arguments: &str) -> String {
@@ -66,8 +77,8 @@ impl Stage {
         let before = self.files(extension);
         let mut written = None;
         let mut tries = 0;
-        wait_for(extension, &mut || {
-            // On a busy machine the search for a dialog of the system may look as if somebody had cancelled it.
+        self.wait_for(&format!("a new {extension} file after {keys}"), &mut || {
+            // Keys that come before the window listens are lost.
             if tries % 20 == 0 {
                 self.xdotool(&format!("key {keys}"));
             }
@@ -82,6 +93,11 @@ impl Stage {
     fn files(&self, extension: &str) -> Vec<PathBuf> {
         let entries = fs::read_dir(&self.out).unwrap().map(|entry| entry.unwrap().path());
         entries.filter(|path| path.extension().is_some_and(|own| own == extension)).collect()
+    }
+
+    fn sessions(&self) -> Vec<PathBuf> {
+        let files = files_below(&Folders::below(&self.home).sessions()).into_iter();
+        files.filter(|path| path.extension().is_some_and(|own| own == "json")).collect()
     }
 
     /// Does what comes to mind, until the program is gone.
@@ -166,7 +182,7 @@ fn killed_at_any_moment_the_program_leaves_whole_files_and_comes_back() {
     let folder = tempfile::tempdir().unwrap();
     let (home, out) = (folder.path().join("home"), folder.path().join("out"));
     fs::create_dir_all(&out).unwrap();
-    let stage = Stage { display, home, out };
+    let stage = Stage { display, home, out, waits: RefCell::default() };
     let mut dice = Dice(seed);
     let (mut left, mut restored, mut unfinished, mut pictures, mut savings) = (None::<Session>, 0, 0, 0, 0);
     for round in 0..kills {
@@ -180,6 +196,10 @@ fn killed_at_any_moment_the_program_leaves_whole_files_and_comes_back() {
             // Killed before there was anything to keep: its names are free again.
             stage.files("json").iter().for_each(|path| fs::remove_file(path).unwrap());
             savings += usize::from(stage.write_file("ctrl+s", "json").exists());
+            if round > 0 {
+                // Chance would have it that every round ends before a document is kept.
+                stage.wait_for("the document on the disk", &mut || !stage.sessions().is_empty());
+            }
         }
         let program = Arc::new(Mutex::new(program));
         let moment = Duration::from_millis(dice.roll(5000));
@@ -206,5 +226,6 @@ fn killed_at_any_moment_the_program_leaves_whole_files_and_comes_back() {
     println!(
         "{kills} kills: {restored} restored, {pictures} pictures and {savings} first saves whole, {unfinished} unfinished files under names of their own"
     );
+    println!("waited at most {:.1?}", stage.waits.borrow());
     assert!(restored + 2 >= kills, "{restored} of {kills} came back");
 }

@@ -6,6 +6,7 @@
 mod direction;
 mod layers;
 mod seed;
+mod shelf;
 mod style;
 
 use std::str::FromStr;
@@ -17,6 +18,7 @@ pub(crate) use direction::enabled_by_default;
 pub use direction::{Direction, Move, Origin, Vectors, Weighting};
 pub use layers::LayerSet;
 pub use seed::{Seed, SeedKind};
+pub use shelf::{Kept, MAX_KEPT, MAX_NAME, Shelf, ShelfFull};
 pub use style::Style;
 
 /// A picture's recipe: where it starts in latent space, and how far it was moved along which directions.

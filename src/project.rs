@@ -1,9 +1,10 @@
-//! The project file: an [`Edit`] with the model it belongs to and the names of its directions.
+//! The project file: an [`Edit`] with the model it belongs to, the names of its directions, and the edits that were kept beside it.
 //!
 //! The same JSON is written to `.json` files and into the text chunk of exported pictures.
 
 mod newer;
 mod picture;
+mod shelf;
 mod v1;
 
 use std::borrow::Cow;
@@ -13,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::edit::Edit;
+use crate::edit::{Edit, Shelf};
 use crate::generator::ModelInfo;
 use crate::names::DirectionNames;
 use crate::recipe::Recipe;
@@ -23,7 +24,7 @@ pub use picture::{embedded_project, is_png};
 /// Newest format this program knows; every older one stays readable.
 pub const VERSION: u32 = 3;
 
-/// The one before styles: written where there are none, so that earlier programs open what they can show.
+/// The one before styles and shelves: written where there are none, so that earlier programs open what they can show.
 const BEFORE_STYLES: u32 = 2;
 
 /// Name and version of this program, as files tell it.
@@ -59,6 +60,8 @@ pub struct Project {
     pub edit: Edit,
     /// Names that its author had for directions of the model, moved or not.
     pub names: DirectionNames,
+    /// Other edits of the model that were kept.
+    pub shelf: Shelf,
 }
 
 /// Which model an edit was made with.
@@ -95,6 +98,7 @@ pub enum ProjectError {
 }
 
 impl Project {
+    /// With an empty shelf.
     pub fn new(info: &ModelInfo, source: String, edit: Edit, names: DirectionNames) -> Self {
         let model = ModelIdentity {
             identity: info.identity.clone(),
@@ -103,7 +107,7 @@ impl Project {
             source,
             recipe: info.recipe.clone(),
         };
-        Project { model, edit, names }
+        Project { model, edit, names, shelf: Shelf::default() }
     }
 
     /// Reads a `.json` project, or the one inside an exported PNG (told apart by content).
@@ -144,20 +148,30 @@ impl Project {
 
     /// The oldest format that holds all of it.
     fn version(&self) -> u32 {
-        if self.edit.sample.styles.is_empty() { BEFORE_STYLES } else { VERSION }
+        let is_old = self.edit.sample.styles.is_empty() && self.shelf.is_empty();
+        if is_old { BEFORE_STYLES } else { VERSION }
     }
 
-    /// Pretty JSON, ends in a newline.
+    /// Pretty JSON but for the shelf, ends in a newline.
     pub fn to_json(&self) -> String {
-        let Project { model, edit, names } = self;
+        let Project { model, edit, names, shelf } = self;
         let stored = Stored {
             version: self.version(),
             program: Some(PROGRAM.into()),
             model: Cow::Borrowed(model),
             edit: Cow::Borrowed(edit),
             names: Cow::Borrowed(names),
+            shelf: Shelf::default(),
         };
-        let mut json = serde_json::to_string_pretty(&stored).expect("a project holds no map with keys other than text");
+        const TEXT: &str = "a project holds no map with keys other than text";
+        let mut json = serde_json::to_string_pretty(&stored).expect(TEXT);
+        if !shelf.is_empty() {
+            // Before the brace that closes the project.
+            json.truncate(json.len() - "\n}".len());
+            json.push_str(",\n  \"shelf\": ");
+            json.push_str(&shelf::to_json(shelf).expect(TEXT));
+            json.push_str("\n}");
+        }
         json.push('\n');
         json
     }
@@ -175,6 +189,9 @@ struct Stored<'a> {
     edit: Cow<'a, Edit>,
     #[serde(default, skip_serializing_if = "no_names")]
     names: Cow<'a, DirectionNames>,
+    /// Written by itself.
+    #[serde(default, skip_serializing, deserialize_with = "shelf::deserialize")]
+    shelf: Shelf,
 }
 
 fn no_names(names: &DirectionNames) -> bool {
@@ -182,7 +199,7 @@ fn no_names(names: &DirectionNames) -> bool {
 }
 
 impl From<Stored<'_>> for Project {
-    fn from(Stored { model, edit, names, .. }: Stored<'_>) -> Self {
-        Project { model: model.into_owned(), edit: edit.into_owned(), names: names.into_owned() }
+    fn from(Stored { model, edit, names, shelf, .. }: Stored<'_>) -> Self {
+        Project { model: model.into_owned(), edit: edit.into_owned(), names: names.into_owned(), shelf }
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::sink::{FrameSink, SequenceFrame};
 use super::{ContactSheet, ExportError, SHEET, ThreadSink, sheet_columns};
-use crate::edit::{Direction, Edit};
+use crate::edit::{Direction, Edit, Shelf};
 use crate::generator::ModelInfo;
 use crate::progress::{Progress, Report};
 use crate::project::Project;
@@ -99,12 +99,15 @@ pub enum SequenceStep {
 
 impl<'a> Sequence<'a> {
     /// `frames` pictures into all `sinks`; what is shown of the result at the end is the last one's.
+    ///
+    /// A picture carries its own edit; what was kept beside that is no part of it.
     pub fn new(
         project: Project,
         shots: impl Iterator<Item = Shot> + Send + 'a,
         frames: usize,
         sinks: Vec<Box<dyn FrameSink>>,
     ) -> Self {
+        let project = Project { shelf: Shelf::default(), ..project };
         Sequence { project, shots: Box::new(shots), frames, next: None, rendered: 0, sinks }
     }
 

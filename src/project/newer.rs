@@ -8,12 +8,14 @@ use serde_json::Value;
 use super::ProjectError;
 
 /// The fields of the present version, by where they are. Only what holds nothing but named fields is listed.
-const KNOWN: [(&str, &[&str]); 6] = [
-    ("", &["version", "program", "model", "edit", "names"]),
+const KNOWN: [(&str, &[&str]); 8] = [
+    ("", &["version", "program", "model", "edit", "names", "shelf"]),
     ("model", &["identity", "name", "family", "source", "recipe"]),
     ("edit", &["sample", "truncation", "noise", "moves"]),
     ("edit.sample", &["code", "class", "mix", "styles"]),
     ("edit.sample.styles", &["layers", "code", "class", "mix", "enabled"]),
+    ("shelf", &["directions", "kept"]),
+    ("shelf.kept", &["edit", "name"]),
     ("edit.moves", &["value", "enabled", "name", "direction"]),
 ];
 
@@ -46,7 +48,7 @@ fn about(content: &Value) -> String {
     about
 }
 
-/// Fields that the present version does not have, such as "edit.shelf".
+/// Fields that the present version does not have, such as "edit.mood".
 fn unknown_fields(content: &Value) -> BTreeSet<String> {
     let mut unknown = BTreeSet::new();
     for (place, fields) in KNOWN {

@@ -42,7 +42,8 @@ impl From<Project> for super::Project {
     fn from(Project { model, edit, names }: Project) -> Self {
         let Edit { sample, truncation, noise, moves } = edit;
         let moves = moves.into_iter().map(Into::into).collect();
-        super::Project { model, edit: edit::Edit { sample, truncation, noise, moves }, names }
+        let edit = edit::Edit { sample, truncation, noise, moves };
+        super::Project { model, edit, names, shelf: edit::Shelf::default() }
     }
 }
 

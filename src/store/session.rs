@@ -222,6 +222,9 @@ impl SessionFile {
     pub fn write(&self, session: &Session) -> Result<(), WriteError> {
         let failed = |source| WriteError { path: self.path.clone(), source };
         let json = session.to_json().map_err(|error| failed(error.into()))?;
+        if json.len() as u64 > MAX_BYTES {
+            return Err(failed(io::Error::other(format!("{} bytes, expected at most {MAX_BYTES}", json.len()))));
+        }
         if let Err(damage) = Session::from_json(&self.path, &json) {
             return Err(failed(io::Error::other(format!("it could not be read again: {damage}"))));
         }
@@ -256,7 +259,7 @@ fn closed(path: &Path) -> Option<Closed> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::edit::{Code, Edit, Seed};
+    use crate::edit::{Code, Edit, Seed, Shelf};
     use crate::names::DirectionNames;
     use crate::project::ModelIdentity;
     use serde_json::json;
@@ -272,7 +275,7 @@ mod tests {
             source: "example:toy-heads".into(),
             recipe: None,
         };
-        let project = Project { model, edit, names: DirectionNames::default() };
+        let project = Project { model, edit, names: DirectionNames::default(), shelf: Shelf::default() };
         Session { project, path: Some("a/b.json".into()), is_saved: false, view: json!({"layers": "0-1"}) }
     }
 

@@ -39,6 +39,14 @@ impl Export {
         Export { name, sequence: Sequence::new(project, shots.into_iter(), frames, sinks) }
     }
 
+    /// These pictures, as numbered PNG files in a folder, each with the project that makes it again.
+    pub fn pictures(project: Project, shots: Vec<Shot>, folder: &Path) -> Self {
+        let sinks: Vec<Box<dyn FrameSink>> = vec![Box::new(ThreadSink::numbered_png(folder, false))];
+        let frames = shots.len();
+        let name = format!("Exporting {frames} pictures");
+        Export { name, sequence: Sequence::new(project, shots.into_iter(), frames, sinks) }
+    }
+
     /// The frames of a sweep along one move of a project.
     pub fn sweep(project: Project, sweep: &Sweep, info: &ModelInfo) -> Self {
         Export { name: format!("Exporting {} frames", sweep.frames), sequence: sweep.sequence(project, info) }

@@ -25,6 +25,7 @@ use super::preferences::Preferences;
 use super::running::{Running, Work};
 use super::saving::Quitting;
 use super::semantics::ShownDirections;
+use super::shelf::ShelfView;
 use super::strips::Strips;
 use super::style;
 use super::surface::{PicturePipeline, Surface};
@@ -74,6 +75,7 @@ pub struct App {
     /// Thumbnails of directions.
     pub(super) strips: Strips,
     pub(super) looks: Looks,
+    pub(super) shelf: ShelfView,
     /// How the picture lies in its area.
     pub(super) placement: Placement,
     pub(super) preferences: Preferences,
@@ -142,6 +144,7 @@ impl App {
             tiles: Tiles::default(),
             strips: Strips::default(),
             looks: Looks::default(),
+            shelf: ShelfView::default(),
             placement: Placement::default(),
             preferences,
             keeping: Keeping::new(services.folders.as_ref(), kept_preferences)?,

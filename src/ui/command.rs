@@ -16,6 +16,7 @@ pub enum Command {
     Export,
     ExportView,
     ExportSweep,
+    ExportShelf,
     Quit,
     Undo,
     Redo,
@@ -26,6 +27,7 @@ pub enum Command {
     MixStyle,
     ResetMoves,
     CopyPicture,
+    Keep,
     Look(Look),
     Select(Group),
     Fit,
@@ -36,6 +38,7 @@ pub enum Command {
     ClearComparison,
     SwapCompared,
     HidePanels,
+    Shelf,
     Strips,
     HalfPrecision,
     SwapChannels,
@@ -83,6 +86,7 @@ impl Menu {
                 Some(C::Export),
                 Some(C::ExportView),
                 Some(C::ExportSweep),
+                Some(C::ExportShelf),
                 None,
                 Some(C::Quit),
             ],
@@ -98,6 +102,7 @@ impl Menu {
                 Some(C::MixStyle),
                 Some(C::ResetMoves),
                 None,
+                Some(C::Keep),
                 Some(C::CopyPicture),
             ],
             Menu::View => &[
@@ -124,6 +129,7 @@ impl Menu {
                 Some(C::Bilinear),
                 None,
                 Some(C::HidePanels),
+                Some(C::Shelf),
                 Some(C::Strips),
                 Some(C::HalfPrecision),
                 Some(C::Reading),
@@ -161,6 +167,7 @@ impl Command {
             Command::Export => "Export picture…",
             Command::ExportView => "Export this view…",
             Command::ExportSweep => "Export sweep…",
+            Command::ExportShelf => "Export shelf…",
             Command::Quit => "Quit",
             Command::Undo => "Undo",
             Command::Redo => "Redo",
@@ -170,6 +177,7 @@ impl Command {
             Command::RerollNoise => "New random noise",
             Command::MixStyle => "Mix in another style",
             Command::ResetMoves => "Reset all moves",
+            Command::Keep => "Keep on the shelf",
             Command::CopyPicture => "Copy picture",
             Command::Select(Group::Bottom) => "Bottom layers",
             Command::Select(Group::Middle) => "Middle layers",
@@ -184,6 +192,7 @@ impl Command {
             Command::ClearComparison => "Compare with the unedited sample",
             Command::SwapCompared => "Swap with the comparison",
             Command::HidePanels => "Hide panels",
+            Command::Shelf => "Shelf",
             Command::Strips => "Thumbnails under directions",
             Command::HalfPrecision => "Half precision on the GPU",
             Command::SwapChannels => "Read as blue, green, red",
@@ -208,6 +217,7 @@ impl Command {
                 "Writes the samples or the comparison as one picture in full size, the sheet as a page for browsers or a picture"
             }
             Command::ExportSweep => "Writes a series of pictures along one move",
+            Command::ExportShelf => "Writes the kept pictures as a series of PNGs, each of which carries its edit",
             Command::Quit => "Closes the window",
             Command::Undo => "Takes back the last change",
             Command::Redo => "Makes the change again",
@@ -217,6 +227,7 @@ impl Command {
             Command::RerollNoise => "Another draw of the per-pixel noise",
             Command::MixStyle => "Takes the codes of the layers that Semantics shows from a random seed",
             Command::ResetMoves => "Removes every move and style",
+            Command::Keep => "Puts the picture as it is now on the shelf, from where a click brings it back",
             Command::CopyPicture => "Puts the picture on the clipboard",
             Command::Select(_) => "Shows the directions of these layers; moves made elsewhere stay active",
             Command::Look(Look::Picture) => "One picture, as large as there is room",
@@ -232,6 +243,7 @@ impl Command {
             Command::ClearComparison => "Space then shows the sample without moves",
             Command::SwapCompared => "The comparison becomes the edit, and the edit the comparison",
             Command::HidePanels => "Leaves only the picture",
+            Command::Shelf => "The strip of kept pictures under the picture",
             Command::Strips => "Small pictures along every direction; pointing at one shows its own without this",
             Command::HalfPrecision => {
                 "Stores weights and maps in 16 bits (f16): half the memory, matrix units where the GPU has them, pictures that differ invisibly. The CPU keeps 32 bits"
@@ -276,6 +288,7 @@ impl Command {
             Command::RerollNoise => const { &[plain(NONE, Key::N)] },
             Command::MixStyle => const { &[plain(NONE, Key::M)] },
             Command::ResetMoves => const { &[plain(CTRL_SHIFT, Key::Delete)] },
+            Command::Keep => const { &[plain(NONE, Key::K)] },
             Command::CopyPicture => const { &[plain(CTRL_SHIFT, Key::C)] },
             Command::Select(Group::Bottom) => const { &[plain(CTRL, Key::Num1)] },
             Command::Select(Group::Middle) => const { &[plain(CTRL, Key::Num2)] },
@@ -290,12 +303,14 @@ impl Command {
             Command::ZoomIn => const { &[plain(NONE, Key::Plus), plain(NONE, Key::Equals)] },
             Command::ZoomOut => const { &[plain(NONE, Key::Minus)] },
             Command::SetComparison => const { &[plain(NONE, Key::C)] },
+            Command::Shelf => const { &[plain(NONE, Key::B)] },
             Command::HidePanels => const { &[plain(NONE, Key::H)] },
             Command::Strips => const { &[plain(NONE, Key::T)] },
             Command::ToggleTheme => const { &[global(CTRL, Key::Comma)] },
             Command::Palette => const { &[global(CTRL, Key::P)] },
             Command::Shortcuts => const { &[global(NONE, Key::F1)] },
             Command::OpenExample(_)
+            | Command::ExportShelf
             | Command::ClearComparison
             | Command::SwapCompared
             | Command::HalfPrecision

@@ -16,6 +16,7 @@ pub enum Ask {
     /// What a view shows, as one picture.
     View(Look),
     SweepFolder,
+    ShelfFolder,
 }
 
 impl Ask {
@@ -26,7 +27,13 @@ impl Ask {
             Ask::Export => "Export the picture",
             Ask::View(_) => "Export what is shown",
             Ask::SweepFolder => "Folder for the series",
+            Ask::ShelfFolder => "Folder for the pictures of the shelf",
         }
+    }
+
+    /// True if a folder is asked for, where numbered files will lie.
+    pub fn is_series(self) -> bool {
+        matches!(self, Ask::SweepFolder | Ask::ShelfFolder)
     }
 }
 
@@ -135,7 +142,7 @@ fn show(question: &Question) -> Option<PathBuf> {
         Ask::Export | Ask::View(_) => {
             dialog.add_filter("PNG picture", &["png"]).set_file_name(&question.name).save_file()
         }
-        Ask::SweepFolder => dialog.pick_folder(),
+        Ask::SweepFolder | Ask::ShelfFolder => dialog.pick_folder(),
     }
 }
 

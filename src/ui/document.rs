@@ -3,10 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::directions::{DirectionSet, Method};
-use crate::edit::{Direction, Edit, LayerSet};
+use crate::edit::{Direction, Edit, Kept, LayerSet, Shelf};
 use crate::library::{self, Knowledge, Library};
 use crate::names::DirectionNames;
 
@@ -30,13 +28,14 @@ impl Selection {
 }
 
 /// Everything that undo brings back.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Document {
     pub edit: Edit,
     /// Names that came with the model or the edit: shown where the user has none.
     pub names: DirectionNames,
+    /// Edits that were kept.
+    pub shelf: Shelf,
     /// What the user knows about the model's directions; kept in a file of its own.
-    #[serde(skip)]
     pub library: Arc<Library>,
 }
 
@@ -66,7 +65,7 @@ impl Document {
 
     /// True if both are one for whoever saves them; what the user knows is kept by itself.
     pub fn is_same_work(&self, other: &Document) -> bool {
-        self.edit == other.edit && self.names == other.names
+        self.edit == other.edit && self.names == other.names && self.shelf == other.shelf
     }
 
     /// What the user knows about a direction.
@@ -94,14 +93,33 @@ impl Document {
         }
     }
 
-    /// The edit and the names as files hold them: each move with the name that is shown, so that others see the same.
-    pub fn for_files(&self) -> (Edit, DirectionNames) {
-        let mut edit = self.edit.clone();
-        for step in &mut edit.moves {
-            self.name_of(&step.direction).clone_into(&mut step.name);
+    /// As files hold it: each move with the name that is shown, so that others see the same.
+    pub fn for_files(&self) -> FiledDocument {
+        let kept = |kept: &Arc<Kept>| Kept { edit: self.with_names(&kept.edit), name: kept.name.clone() };
+        FiledDocument {
+            edit: self.with_names(&self.edit),
+            names: self.library.names_over(&self.names),
+            shelf: self.shelf.iter().map(kept).collect(),
         }
-        (edit, self.library.names_over(&self.names))
     }
+
+    fn with_names(&self, edit: &Edit) -> Edit {
+        let mut edit = edit.clone();
+        for step in &mut edit.moves {
+            let name = self.name_of(&step.direction);
+            if !name.is_empty() {
+                name.clone_into(&mut step.name);
+            }
+        }
+        edit
+    }
+}
+
+/// What a file holds of a document.
+pub struct FiledDocument {
+    pub edit: Edit,
+    pub names: DirectionNames,
+    pub shelf: Shelf,
 }
 
 /// Angle between two directions in degrees, 0..=90, over the layers that both move: opposite directions are the same
@@ -282,7 +300,7 @@ mod tests {
         assert_eq!(document.name_of(&direction), "of the edit");
         document.learn(&direction, |known| known.name = "mine".into());
         assert_eq!(document.name_of(&direction), "mine");
-        let (edit, names) = document.for_files();
+        let FiledDocument { edit, names, .. } = document.for_files();
         assert_eq!((edit.moves[0].name.as_str(), names.of(&direction)), ("mine", "mine"));
         document.rename(&direction, "");
         assert_eq!(document.name_of(&direction), "of the model");

@@ -277,7 +277,8 @@ impl App {
             Source::File(_) | Source::Network { .. } | Source::Told { .. } => 0,
         };
         tracing::info!("opened {source}: {} {}", info.family, info.identity);
-        let document = Document { edit: info.start(seed), names: info.direction_names.clone(), library };
+        let names = info.direction_names.clone();
+        let document = Document { edit: info.start(seed), names, library, ..Document::default() };
         if source.file().is_some() {
             self.say(About::Opened(info.clone()), ctx);
         }

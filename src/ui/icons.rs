@@ -17,6 +17,7 @@ pub enum Icon {
     Shield,
     Warning,
     Star,
+    Plus,
 }
 
 /// A square button with a sign; `name` is its accessible name.
@@ -53,6 +54,10 @@ pub fn paint(painter: &Painter, icon: Icon, centre: Pos2, colour: egui::Color32)
         Icon::Cross => {
             line(&[(-3.5, -3.5), (3.5, 3.5)]);
             line(&[(-3.5, 3.5), (3.5, -3.5)]);
+        }
+        Icon::Plus => {
+            line(&[(-4.5, 0.0), (4.5, 0.0)]);
+            line(&[(0.0, -4.5), (0.0, 4.5)]);
         }
         Icon::Dice => {
             let square = Rect::from_center_size(centre, vec2(12.0, 12.0));

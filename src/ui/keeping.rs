@@ -349,14 +349,15 @@ impl App {
 
 fn describe(sessions: &Sessions, closed: Closed, ctx: &Context) -> Option<RecentDocument> {
     let Session { project, path, .. } = sessions.look_at(&closed.path)?;
-    let Project { model, edit, .. } = &project;
+    let Project { model, edit, shelf, .. } = &project;
+    let kept = if shelf.is_empty() { String::new() } else { format!(" · {} kept", shelf.len()) };
     let file = path.as_ref().and_then(|path| path.file_name()).map(|name| format!("{} · ", name.to_string_lossy()));
     let facts = format!("{}{}", file.unwrap_or_default(), ago(Some(closed.saved_at)));
     let picture = thumbnail::read(&sessions.thumbnail(&closed.path));
     let thumbnail = picture.map(|picture| ctx.load_texture("thumbnail", picture, TextureOptions::LINEAR));
     Some(RecentDocument {
         path: closed.path,
-        title: format!("{} · {}", model.name, edit_title(edit)),
+        title: format!("{} · {}{kept}", model.name, edit_title(edit)),
         facts,
         thumbnail,
     })

@@ -136,6 +136,7 @@ impl App {
         let Some(model) = &self.model else { return self.picture_ui(ui, comparing, commands) };
         let (info, directions) = (model.info.clone(), model.directions.set.clone());
         let shows_hidden = model.directions.shows_hidden;
+        self.shelf_ui(ui, commands);
         let answer = looks_bar_ui(ui, &mut self.looks, &self.document.edit, commands);
         if answer.draw {
             self.looks.samples.show_drawn(draw);

@@ -50,7 +50,7 @@ pub struct Looks {
 /// Width of one look in the bar.
 const SEGMENT: f32 = 76.0;
 /// Height of the bar.
-const HEIGHT: f32 = 30.0;
+pub const HEIGHT: f32 = 30.0;
 /// Narrower (points), it takes two lines.
 const ROOM: f32 = 640.0;
 

@@ -46,6 +46,8 @@ mod saving;
 mod segments;
 mod semantics;
 mod sheet;
+mod shelf;
+mod shelving;
 mod shortcuts;
 mod slider;
 mod spectrum;

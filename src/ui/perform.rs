@@ -19,6 +19,7 @@ use super::reading::FormAnswer;
 use super::running::Purpose;
 use super::samples::seed_kind;
 use super::sweep::SweepDialog;
+use super::titles::kept_title;
 use super::waiting::{EditFrom, WaitingEdit};
 use crate::edit::{Code, NoiseMode, Sample, Seed};
 use crate::failure::Failure;
@@ -116,7 +117,7 @@ impl App {
 
     /// Makes an edit the present document, if it fits the model.
     pub(super) fn adopt(&mut self, waiting: WaitingEdit, info: &ModelInfo, ctx: &Context) {
-        if let Err(problem) = info.check(&waiting.project.edit) {
+        if let Err(problem) = check(&waiting.project, info) {
             let headline = format!("The edit {} does not fit the model {}", waiting.from, info.name);
             self.notices.failure = Some(Failure { headline, causes: vec![problem] });
             return;
@@ -124,7 +125,8 @@ impl App {
         self.notices.failure = None;
         self.leave_document(ctx);
         let names = waiting.project.names.over(&info.direction_names);
-        let document = Document { edit: waiting.project.edit, names, library: self.document.library.clone() };
+        let Project { edit, shelf, .. } = waiting.project;
+        let document = Document { edit, names, shelf, library: self.document.library.clone() };
         if let (Some(model), Some(first)) = (&mut self.model, document.edit.moves.first()) {
             model.directions.selection.go_to(&first.direction);
         }
@@ -170,6 +172,7 @@ impl App {
             Command::MixStyle => !model.info.mixes_styles(),
             Command::ResetMoves => edit.is_bare(),
             Command::ExportSweep => edit.moves.is_empty(),
+            Command::ExportShelf => self.document.shelf.is_empty(),
             Command::RerollNoise => !model.info.has_noise || edit.noise.mode != NoiseMode::Random,
             Command::Select(group) => model.info.group(group).is_none(),
             Command::ClearComparison => model.reference.is_none(),
@@ -186,6 +189,7 @@ impl App {
     pub(super) fn is_on(&self, command: Command) -> Option<bool> {
         let info = self.model();
         match command {
+            Command::Shelf => Some(self.preferences.shelf),
             Command::Strips => Some(self.preferences.strips),
             Command::HalfPrecision => Some(self.device.precision == Precision::F16),
             Command::SwapChannels => Some(info.is_some_and(|info| info.channel_order == ChannelOrder::Bgr)),
@@ -215,6 +219,7 @@ impl App {
                 let range = self.model().map_or(1.0, |info| info.slider_range);
                 self.overlays.sweep = SweepDialog::new(&self.document.edit, range);
             }
+            Command::ExportShelf => self.ask(Ask::ShelfFolder, ctx),
             Command::Quit => ctx.send_viewport_cmd(ViewportCommand::Close),
             Command::Undo => self.history.undo(&mut self.document),
             Command::Redo => self.history.redo(&mut self.document),
@@ -224,6 +229,7 @@ impl App {
             Command::RerollNoise => self.document.edit.noise.seed = draw(),
             Command::MixStyle => self.mix_style(),
             Command::ResetMoves => self.document.edit.clear(),
+            Command::Keep => self.keep(self.document.edit.clone()),
             Command::CopyPicture => {
                 if let Some(surface) = self.views.surface(ViewId::PICTURE) {
                     surface.copy(ctx, self.picture_pipeline.as_ref());
@@ -249,6 +255,7 @@ impl App {
                     self.document.edit = other;
                 }
             }
+            Command::Shelf => self.preferences.shelf = !self.preferences.shelf,
             Command::Strips => self.preferences.strips = !self.preferences.strips,
             Command::HidePanels => self.panels_hidden = !self.panels_hidden,
             Command::HalfPrecision => {
@@ -318,6 +325,15 @@ impl App {
             model.reference = pinned.then(|| self.document.edit.clone());
         }
     }
+}
+
+/// Why a project does not fit a model, if it does not.
+fn check(project: &Project, info: &ModelInfo) -> Result<(), String> {
+    info.check(&project.edit)?;
+    let mut kept = project.shelf.iter().enumerate();
+    kept.try_for_each(|(at, kept)| {
+        info.check(&kept.edit).map_err(|problem| format!("{}: {problem}", kept_title(at, kept)))
+    })
 }
 
 /// A fresh number of at most six digits: enough seeds to look at, few enough digits to remember.

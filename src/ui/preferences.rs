@@ -34,6 +34,8 @@ pub struct Preferences {
     pub recipes: BTreeMap<String, Recipe>,
     /// Thumbnails under every direction, not only beside the one that is pointed at.
     pub strips: bool,
+    /// The strip of kept pictures under the picture.
+    pub shelf: bool,
     /// The first slider was dragged, so the hint has done its work.
     pub has_dragged: bool,
 }
@@ -48,6 +50,7 @@ impl Default for Preferences {
             names: BTreeMap::new(),
             recipes: BTreeMap::new(),
             strips: false,
+            shelf: true,
             has_dragged: false,
         }
     }

@@ -8,20 +8,19 @@ use egui::{Context, ViewportCommand};
 use super::app::App;
 use super::asking::{Asking, Chosen, Taken};
 use super::dialogs::{Answer, Ask, Question};
-use super::document::Document;
+use super::document::{Document, FiledDocument};
 use super::exchange::FileEvent;
 use super::file_name::{proposed, with_suffix};
 use super::looks::Look;
 use super::open::PathPrompt;
 use super::semantics::visible;
-use super::titles::edit_title;
-use crate::edit::Edit;
+use super::titles::{edit_title, kept_title};
+use crate::edit::Kept;
 use crate::export::{self, Older, SheetFormat, SheetPlan, SheetRow, Shot};
 use crate::failure::Failure;
 use crate::files;
 use crate::generator::ModelInfo;
-use crate::names::DirectionNames;
-use crate::project::Project;
+use crate::project::{self, Project};
 use crate::render::Source;
 use crate::tasks::{DirectionSheet, Export};
 
@@ -56,7 +55,7 @@ impl App {
                 Some(own) => own.to_string_lossy().into_owned(),
                 None => format!("{name}.json"),
             },
-            Ask::Open | Ask::SweepFolder => String::new(),
+            Ask::Open | Ask::SweepFolder | Ask::ShelfFolder => String::new(),
         };
         let ctx = ctx.clone();
         let question = Question { ask, folder: self.preferences.folder(), name };
@@ -82,14 +81,14 @@ impl App {
             Ask::View(Look::Directions) if SheetFormat::of(&chosen).is_some() => chosen.clone(),
             Ask::View(Look::Directions) => with_suffix(chosen.clone(), "html"),
             Ask::Export | Ask::View(_) => with_suffix(chosen.clone(), "png"),
-            Ask::Open | Ask::SweepFolder => chosen.clone(),
+            Ask::Open | Ask::SweepFolder | Ask::ShelfFolder => chosen.clone(),
         };
-        let folder = if ask == Ask::SweepFolder { Some(path.as_path()) } else { path.parent() };
+        let folder = if ask.is_series() { Some(path.as_path()) } else { path.parent() };
         self.preferences.set_folder(folder.map(Into::into));
         // What was asked about is the name without the suffix.
         let was_asked = was_asked && path == chosen;
         self.on_thread(ctx, move || {
-            let folder = if ask == Ask::SweepFolder { path.as_path() } else { path.parent().unwrap_or(&path) };
+            let folder = if ask.is_series() { path.as_path() } else { path.parent().unwrap_or(&path) };
             files::remove_leftovers(folder);
             match taken(ask, &path) {
                 Ok(Taken::File) if was_asked => FileEvent::Chosen(ask, path, Taken::Free),
@@ -116,6 +115,10 @@ impl App {
                 {
                     self.run(Export::sweep(*project, &dialog.sweep(path), &info));
                 }
+            }
+            Ask::ShelfFolder => {
+                let shots = project.shelf.iter().enumerate().map(|(at, kept)| shot(at, kept)).collect();
+                self.run(Export::pictures(*project, shots, &path));
             }
             Ask::Open => {}
         }
@@ -177,9 +180,9 @@ impl App {
             let event = if is_changed {
                 FileEvent::Chosen(Ask::SaveEdit, path, Taken::Changed)
             } else {
-                match files::write_bytes(&path, project.to_json().as_bytes()) {
+                match write_project(&path, &project) {
                     Ok(()) => FileEvent::Saved { modified: modified(&path), path, document },
-                    Err(error) => FileEvent::Failed(Failure::of(&error)),
+                    Err(failure) => FileEvent::Failed(failure),
                 }
             };
             // A closed window no longer listens.
@@ -242,24 +245,41 @@ impl App {
 
     /// The edit with its model and the names that are shown, for others.
     pub(super) fn project(&self) -> Option<Box<Project>> {
-        let (edit, names) = self.document.for_files();
-        self.project_of(edit, names)
+        self.project_of(self.document.for_files())
     }
 
     /// The same for the next start: with the names that were brought along, because the user's own are in the library.
     pub(super) fn project_to_keep(&self) -> Option<Box<Project>> {
-        self.project_of(self.document.edit.clone(), self.document.names.clone())
+        let Document { edit, names, shelf, library: _ } = self.document.clone();
+        self.project_of(FiledDocument { edit, names, shelf })
     }
 
-    fn project_of(&self, edit: Edit, names: DirectionNames) -> Option<Box<Project>> {
+    fn project_of(&self, document: FiledDocument) -> Option<Box<Project>> {
         let model = self.model.as_ref()?;
-        Some(Box::new(Project::new(&model.info, model.source.absolute().to_string(), edit, names)))
+        let FiledDocument { edit, names, shelf } = document;
+        let project = Project::new(&model.info, model.source.absolute().to_string(), edit, names);
+        Some(Box::new(Project { shelf, ..project }))
     }
+}
+
+/// A kept picture, to be exported.
+fn shot(at: usize, kept: &Kept) -> Shot {
+    Shot { label: kept_title(at, kept), edit: kept.edit.clone() }
+}
+
+/// One that could not be opened again is not written.
+fn write_project(path: &Path, project: &Project) -> Result<(), Failure> {
+    let json = project.to_json();
+    if json.len() as u64 > project::MAX_BYTES {
+        let why = format!("The edit has {} bytes, expected at most {}", json.len(), project::MAX_BYTES);
+        return Err(Failure::new(why).under(format!("Cannot write {}", path.display())));
+    }
+    files::write_bytes(path, json.as_bytes()).map_err(|error| Failure::of(&error))
 }
 
 /// What stands where something is to be written.
 fn taken(ask: Ask, path: &Path) -> Result<Taken, Failure> {
-    if ask == Ask::SweepFolder {
+    if ask.is_series() {
         let files = export::files_of_series(path).map_err(|error| Failure::of(&error))?;
         return Ok(if files.is_empty() { Taken::Free } else { Taken::Series(files.len()) });
     }

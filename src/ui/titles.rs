@@ -1,6 +1,6 @@
 //! What an edit is called that nobody named.
 
-use crate::edit::{Code, Edit, Move};
+use crate::edit::{Code, Edit, Kept, Move};
 
 /// "seed 17 · 1 style · 2 moves"
 pub fn edit_title(edit: &Edit) -> String {
@@ -16,6 +16,16 @@ pub fn code_title(code: &Code) -> String {
         Code::Seed(seed) => format!("seed {}", seed.number),
         _ => "code from file".to_owned(),
     }
+}
+
+/// "Kept 3, smile"
+pub fn kept_title(at: usize, kept: &Kept) -> String {
+    format!("Kept {}, {}", at + 1, name_of(kept))
+}
+
+/// The name of a kept edit, or what it is called without one.
+pub fn name_of(kept: &Kept) -> String {
+    if kept.name.is_empty() { edit_title(&kept.edit) } else { kept.name.clone() }
 }
 
 /// "2 moves"; nothing of none.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use sefa_studio::directions::DirectionSet;
-use sefa_studio::edit::{Code, Direction, Edit, LayerSet, Move, Sample, Weighting};
+use sefa_studio::edit::{Code, Direction, Edit, LayerSet, Move, Sample, Shelf, Weighting};
 use sefa_studio::export::{self, ExportError, FrameSink, Sequence, Shot, Sweep, ThreadSink};
 use sefa_studio::generator::ModelInfo;
 use sefa_studio::gpu::RenderDevice;
@@ -39,6 +39,7 @@ fn project() -> Project {
             ..Edit::default()
         },
         names,
+        shelf: Shelf::default(),
     }
 }
 

@@ -162,6 +162,28 @@ fn what_could_not_be_kept_is_kept_as_soon_as_it_can_be() {
 }
 
 #[test]
+fn kept_pictures_are_there_at_the_next_start_however_the_window_ended() {
+    let home = tempfile::tempdir().unwrap();
+    let mut first = next_window(home.path());
+    drag(&mut first, "Direction 1", 20.0);
+    press(&mut first, Modifiers::NONE, Key::M);
+    press(&mut first, Modifiers::NONE, Key::K);
+    press(&mut first, Modifiers::NONE, Key::ArrowRight);
+    press(&mut first, Modifiers::NONE, Key::K);
+    let left = first.state().document().shelf.clone();
+    let holds_it = |path: &PathBuf| sessions(home.path()).look_at(path).is_some_and(|kept| kept.project.shelf == left);
+    wait_until(&mut first, "the shelf on the disk", |_| documents(home.path()).iter().any(holds_it));
+    drop(first);
+    let mut second = next_window(home.path());
+    assert_eq!((second.state().document().shelf.clone(), left.len()), (left, 2));
+    click(&mut second, "Start fresh");
+    wait_until(&mut second, "a new document", |app| app.document().shelf.is_empty());
+    settle(&mut second);
+    open_recent(&mut second, "· 2 kept");
+    wait_until(&mut second, "the shelf of before", |app| app.document().shelf.len() == 2);
+}
+
+#[test]
 fn an_example_that_was_only_looked_at_leaves_nothing() {
     let home = tempfile::tempdir().unwrap();
     let mut window = next_window(home.path());

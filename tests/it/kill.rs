@@ -118,7 +118,7 @@ impl Stage {
                     thread::sleep(Duration::from_millis(200));
                     self.xdotool("key Return");
                 }
-                _ => drop(self.xdotool("key Escape Right n")),
+                _ => drop(self.xdotool("key Escape Right n k m")),
             }
         }
     }

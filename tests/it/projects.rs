@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use sefa_studio::edit::{ClassMix, Code, Edit, Noise, NoiseMode, Origin, Seed, SeedKind, Truncation, Weighting};
+use sefa_studio::edit::{ClassMix, Code, Edit, Kept, Noise, NoiseMode, Origin, Seed, SeedKind, Truncation, Weighting};
 use sefa_studio::gpu::RenderDevice;
 use sefa_studio::progress;
 use sefa_studio::project::{PROGRAM, Project, ProjectError, VERSION};
@@ -59,7 +59,7 @@ fn files_of_version_1_open_to_the_edit_inside_their_pictures() {
         let project = open(&file("v1", &format!("{name}.json")));
         assert_eq!(project.edit, open(&file("v1", &format!("{name}.png"))).edit, "{name}");
     }
-    let Project { edit, names, model } = open(&file("v1", "two_groups.json"));
+    let Project { edit, names, model, .. } = open(&file("v1", "two_groups.json"));
     assert_eq!((model.name.as_str(), model.source.as_str()), ("Toy heads", "example:toy-heads"));
     assert_eq!(edit.sample.code, Code::Seed(Seed { number: 7, kind: SeedKind::Numpy }));
     assert_eq!(edit.truncation, Truncation { psi: 0.7, cutoff: Some(8) });
@@ -127,6 +127,49 @@ fn a_file_says_the_oldest_version_that_holds_it() {
 }
 
 #[test]
+fn a_shelf_is_saved_with_every_direction_once_and_hostile_ones_are_refused() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("edit.json");
+    let mut project = open(&file("v3", "shelf.json"));
+    let names: Vec<&str> = project.shelf.iter().map(|kept| kept.name.as_str()).collect();
+    assert_eq!(names, ["best", "", "größer"]);
+    let moves: Vec<usize> = project.shelf.iter().map(|kept| kept.edit.moves.len()).collect();
+    assert_eq!(moves, [0, 1, 2]);
+    let direction = |at: usize| project.shelf.get(at).unwrap().edit.moves[0].direction.clone();
+    assert!(std::sync::Arc::ptr_eq(&direction(1), &direction(2)), "one direction is one");
+    assert_eq!(project.shelf.get(2).unwrap().edit.sample.styles.len(), 1);
+    assert_eq!(project.to_json(), fs::read_to_string(file("v3", "shelf.json")).unwrap());
+
+    // A thousand edits along one direction take little.
+    let moved = project.shelf.get(1).unwrap().edit.clone();
+    let many = (0..1000).map(|n| {
+        let mut edit = moved.clone();
+        edit.moves[0].value = n as f32 / 7.0;
+        Kept { edit, name: format!("number {n}") }
+    });
+    project.shelf = many.collect();
+    fs::write(&path, project.to_json()).unwrap();
+    assert_eq!(open(&path), project);
+    assert!(fs::metadata(&path).unwrap().len() < 400_000);
+
+    let shelf = |kept: usize, direction: usize, extra: &str| {
+        let edit = r#"{"sample":{"code":{"seed":1}},"truncation":{"psi":1},"noise":{"mode":"const"},"moves":"#;
+        let moves = format!(r#"[{{"value":1,"direction":{direction}}}]"#);
+        let kept = vec![format!(r#"{{"edit":{edit}{moves}}}{extra}}}"#); kept].join(",");
+        let directions = r#"[{"layers":"0","vectors":{"one":[1]},"origin":"mixed"}]"#;
+        let json = open(&file("v3", "styles.json")).to_json();
+        let json = json.trim_end().strip_suffix('}').unwrap();
+        fs::write(&path, format!(r#"{json}, "shelf": {{"directions": {directions}, "kept": [{kept}]}}}}"#)).unwrap();
+        let error = Project::load(&path).map(|project| project.shelf.len());
+        error.map_err(|error| std::error::Error::source(&error).unwrap().to_string())
+    };
+    assert_eq!(shelf(1000, 0, ""), Ok(1000));
+    assert!(shelf(1001, 0, "").unwrap_err().contains("a shelf of 1001 edits, expected at most 1000"));
+    assert!(shelf(1, 3, "").unwrap_err().contains("a move along direction 3 of the shelf, which has 1"));
+    assert!(shelf(1, 0, r#","mood":1"#).unwrap_err().contains("unknown field `mood`"));
+}
+
+#[test]
 fn a_newer_version_is_named_with_what_wrote_it_and_what_is_unknown() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("edit.json");
@@ -164,7 +207,7 @@ fn keys(count: usize) -> String {
 fn every_field_that_is_written_is_known() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("edit.json");
-    for (version, name) in [("v1", "two_groups"), ("v1", "classes"), ("v3", "styles")] {
+    for (version, name) in [("v1", "two_groups"), ("v1", "classes"), ("v3", "styles"), ("v3", "shelf")] {
         let json = open(&file(version, &format!("{name}.json"))).to_json();
         let newer = ["2", "3"]
             .iter()

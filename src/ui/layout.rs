@@ -18,6 +18,7 @@ use super::picture::{Caption, picture_ui};
 use super::reading::{self, BarAnswer, reading_bar_ui, reading_ui};
 use super::running::Running;
 use super::sample::sample_ui;
+use super::samples::{seed_kind, with_seed};
 use super::semantics::semantics_ui;
 use super::sheet::Sheet;
 use super::shortcuts::shortcuts_ui;
@@ -26,7 +27,7 @@ use super::strips::Thumbnails;
 use super::style;
 use super::sweep::{SweepDialog, sweep_ui};
 use super::titles::{code_title, edit_title};
-use crate::edit::{Code, Edit};
+use crate::edit::{Code, Edit, Seed};
 use crate::export::Shot;
 use crate::render::{Example, Source, ViewId};
 
@@ -145,7 +146,14 @@ impl App {
         match self.looks.look {
             Look::Picture => self.picture_ui(ui, comparing, commands),
             Look::Samples => {
-                taken = self.looks.samples.show(ui, &info, &self.document.edit, &mut self.tiles).or(taken);
+                let clicked = self.looks.samples.show(ui, &info, &self.document.edit, &mut self.tiles);
+                match clicked.filter(|_| ui.input(|input| input.modifiers.shift)) {
+                    Some(number) => {
+                        let seed = Seed { number, kind: seed_kind(&self.document.edit, &info) };
+                        self.keep(with_seed(&self.document.edit, seed));
+                    }
+                    None => taken = clicked.or(taken),
+                }
             }
             Look::Directions => {
                 if let Some(set) = &directions {

@@ -221,7 +221,7 @@ pub fn seed_kind(edit: &Edit, info: &ModelInfo) -> SeedKind {
 }
 
 /// The same edit of another sample.
-fn with_seed(edit: &Edit, seed: Seed) -> Edit {
+pub fn with_seed(edit: &Edit, seed: Seed) -> Edit {
     Edit { sample: Sample { code: Code::Seed(seed), ..edit.sample.clone() }, ..edit.clone() }
 }
 

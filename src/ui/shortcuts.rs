@@ -10,7 +10,7 @@ use super::icons::{Icon, icon_button};
 use super::style;
 
 /// What the pointer and unlisted keys do.
-const GESTURES: [(&str, &str); 13] = [
+const GESTURES: [(&str, &str); 14] = [
     ("Space", "Compare, while held"),
     ("Wheel on a slider", "Step; Shift fine, Ctrl coarse"),
     ("Arrows on a slider", "Step; Shift fine, Ctrl coarse"),
@@ -21,6 +21,7 @@ const GESTURES: [(&str, &str); 13] = [
     ("Tab, Shift+Tab", "Next, previous control"),
     ("Wheel on the picture", "Zoom at the pointer"),
     ("Drag the picture", "Pan; double-click fits"),
+    ("Shift+click on a sample", "Keep it on the shelf"),
     ("Arrows, Enter, F2, Delete", "On the shelf: go, restore, name, remove"),
     ("Drop a file", "Open it"),
     ("Ctrl+Plus, Minus, 0", "Size of the whole window's text"),

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use egui::accesskit::Role;
-use egui::{Key, Modifiers, PointerButton, vec2};
+use egui::{Key, Modifiers, vec2};
 use egui_kittest::kittest::{NodeT, Queryable};
 use sefa_studio::edit::{Code, Edit, Kept, Seed, Shelf, Style};
 use sefa_studio::project::Project;
@@ -44,14 +44,7 @@ fn focus(window: &mut Window, at: usize) {
 
 /// Opens the menu of a kept picture with the other mouse button, and chooses.
 fn choose(window: &mut Window, kept: &str, entry: &str) {
-    let at = window.get_by_label_contains(kept).rect().center();
-    window.hover_at(at);
-    window.step();
-    for pressed in [true, false] {
-        let (pos, modifiers) = (at, Modifiers::NONE);
-        window.event(egui::Event::PointerButton { pos, button: PointerButton::Secondary, pressed, modifiers });
-        window.step();
-    }
+    window.get_by_label_contains(kept).click_secondary();
     window.run_steps(2);
     click(window, entry);
 }
@@ -85,6 +78,19 @@ fn what_is_kept_comes_back_with_a_click_and_undo_takes_each_back() {
         press(&mut window, Modifiers::COMMAND, Key::Y);
     }
     assert_eq!((shown(&window).len(), edit(&window)), (2, first.0));
+}
+
+#[test]
+fn a_sample_of_the_grid_is_kept_with_shift_and_not_taken() {
+    let mut window = toy_heads([]);
+    drag(&mut window, "Direction 1", 20.0);
+    let before = edit(&window);
+    press(&mut window, Modifiers::NONE, Key::Num2);
+    let number = seed(&before) / 16 * 16 + 3;
+    window.get_by_label(&format!("Seed {number}")).click_modifiers(Modifiers::SHIFT);
+    settle(&mut window);
+    assert_eq!((kept(&window), edit(&window)), (vec![number], before.clone()));
+    assert_eq!(window.state().document().shelf.get(0).unwrap().edit.moves, before.moves, "with the present moves");
 }
 
 #[test]

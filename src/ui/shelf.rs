@@ -77,6 +77,8 @@ pub enum What {
     CopyMoves,
     Rename(String),
     Remove,
+    /// It and all others, as a series of files.
+    ExportAll,
     /// Gives it the place `to` among all.
     Shift {
         to: usize,
@@ -276,7 +278,12 @@ impl ShelfView {
         if response.drag_started() {
             self.dragged = Some(at);
         }
-        let asked = self.menu_ui(&response, asks_menu, at, &title, facts);
+        let (asked, is_left) = self.menu_ui(&response, asks_menu, at, &title, facts);
+        if is_left {
+            // The keyboard is where it was before the menu.
+            self.cursor = at;
+            strip.request_focus();
+        }
         let hint = "Click to restore, drag to another place, right-click for more";
         let clicked = response.on_hover_text(format!("{title}\n{hint}")).clicked();
         if clicked {
@@ -320,20 +327,30 @@ impl ShelfView {
         typed.map(What::Rename)
     }
 
-    /// The menu of a picture, by the other mouse button or the keyboard.
-    fn menu_ui(&mut self, response: &Response, asked: bool, at: usize, title: &str, facts: &Facts<'_>) -> Option<What> {
+    /// The menu of a picture, by the other mouse button or the keyboard. Also returns true if it was closed by a choice or by Escape.
+    fn menu_ui(
+        &mut self,
+        response: &Response,
+        asked: bool,
+        at: usize,
+        title: &str,
+        facts: &Facts<'_>,
+    ) -> (Option<What>, bool) {
+        let id = Popup::default_response_id(response);
+        let was_open = Popup::is_id_open(&response.ctx, id);
         let open = (asked || response.secondary_clicked()).then_some(SetOpenCommand::Bool(true));
         let mut chosen = None;
         let menu = Popup::menu(response).open_memory(open).accessible_name(format!("What to do with {title}"));
         menu.show(|ui| {
             let mixes = facts.info.mixes_styles();
             let style = format!("Take its style into {}", facts.layers);
-            let entries: [(&str, &str, bool, Option<What>); 6] = [
+            let entries: [(&str, &str, bool, Option<What>); 7] = [
                 ("Restore", "Makes it the present edit", true, Some(What::Restore)),
                 ("Set as comparison", "Space then shows it, and Compare has it as A", true, Some(What::Compare)),
                 (&style, "The layers that Semantics shows take their codes from it", mixes, Some(What::TakeStyle)),
                 ("Copy its moves", "Adds its moves to the present edit", true, Some(What::CopyMoves)),
                 ("Rename…", "Gives it a name (F2)", true, None),
+                ("Export all…", "Writes the pictures of the shelf as a series", true, Some(What::ExportAll)),
                 ("Remove", "Takes it off the shelf (Delete)", true, Some(What::Remove)),
             ];
             for (place, (text, hint, enabled, what)) in entries.into_iter().enumerate() {
@@ -349,7 +366,9 @@ impl ShelfView {
                 }
             }
         });
-        chosen
+        let escaped = was_open && response.ctx.input(|input| input.key_pressed(Key::Escape));
+        let is_left = chosen.is_some() || escaped && !Popup::is_id_open(&response.ctx, id);
+        (chosen, is_left)
     }
 
     /// The place that a dragged picture would have, and its end.

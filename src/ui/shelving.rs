@@ -5,7 +5,7 @@ use egui::Ui;
 use super::app::App;
 use super::command::Command;
 use super::looks;
-use super::shelf::{self, Act, Facts};
+use super::shelf::{self, Act, Facts, What};
 use super::style;
 use crate::edit::{Edit, Kept};
 use crate::failure::Failure;
@@ -26,8 +26,10 @@ impl App {
             layers: &model.directions.selection.layers,
             is_high: left >= LEAST_PICTURE && !self.document.shelf.is_empty(),
         };
-        if let Some(act) = self.shelf.show(ui, &facts, &mut self.tiles, commands) {
-            self.act(act);
+        match self.shelf.show(ui, &facts, &mut self.tiles, commands) {
+            Some(Act { what: What::ExportAll, .. }) => commands.push(Command::ExportShelf),
+            Some(act) => self.act(act),
+            None => {}
         }
     }
 
@@ -52,28 +54,29 @@ impl App {
         self.history.settle(&self.document);
         let edit = &mut self.document.edit;
         match what {
-            shelf::What::Restore => {
+            What::Restore => {
                 kept.edit.clone_into(edit);
                 self.refused_seed = None;
             }
-            shelf::What::Compare => {
+            What::Compare => {
                 if let Some(model) = &mut self.model {
                     model.reference = Some(kept.edit.clone());
                 }
             }
-            shelf::What::TakeStyle => {
+            What::TakeStyle => {
                 if let Some(model) = &self.model {
                     edit.sample.take_style(&model.directions.selection.layers, &kept.edit.sample);
                 }
             }
-            shelf::What::CopyMoves => {
+            What::CopyMoves => {
                 for step in &kept.edit.moves {
                     *edit.set_along(&step.direction, step.value) = step.clone();
                 }
             }
-            shelf::What::Rename(name) => self.document.shelf.rename(at, &name),
-            shelf::What::Remove => self.document.shelf.remove(at),
-            shelf::What::Shift { to } => self.document.shelf.shift(at, to),
+            What::Rename(name) => self.document.shelf.rename(at, &name),
+            What::ExportAll => {}
+            What::Remove => self.document.shelf.remove(at),
+            What::Shift { to } => self.document.shelf.shift(at, to),
         }
         self.history.settle(&self.document);
     }

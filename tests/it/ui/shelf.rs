@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use egui::accesskit::Role;
 use egui::{Key, Modifiers, vec2};
+use egui_kittest::Node;
 use egui_kittest::kittest::{NodeT, Queryable};
 use sefa_studio::edit::{Code, Edit, Kept, Seed, Shelf, Style};
 use sefa_studio::project::Project;
@@ -17,6 +18,14 @@ use super::{Window, click, drag, edit, pixels, press, seed, settle, slider, toy_
 fn shown(window: &Window) -> Vec<String> {
     let options = window.query_all_by_role(Role::ListBoxOption);
     options.filter_map(|node| node.accesskit_node().label()).collect()
+}
+
+/// The kept picture whose name begins so.
+#[track_caller]
+fn option<'w>(window: &'w Window, name: &str) -> Node<'w> {
+    let mut options = window.query_all_by_role(Role::ListBoxOption);
+    let found = options.find(|node| node.accesskit_node().label().is_some_and(|label| label.starts_with(name)));
+    found.unwrap_or_else(|| panic!("no {name:?} on the shelf"))
 }
 
 /// The seeds of what is on the shelf.
@@ -44,7 +53,7 @@ fn focus(window: &mut Window, at: usize) {
 
 /// Opens the menu of a kept picture with the other mouse button, and chooses.
 fn choose(window: &mut Window, kept: &str, entry: &str) {
-    window.get_by_label_contains(kept).click_secondary();
+    option(window, kept).click_secondary();
     window.run_steps(2);
     click(window, entry);
 }
@@ -173,7 +182,7 @@ fn the_menu_takes_styles_and_moves_and_compares() {
     let moved = edit(&window);
     press(&mut window, Modifiers::NONE, Key::K);
     press(&mut window, Modifiers::COMMAND | Modifiers::SHIFT, Key::Delete);
-    press(&mut window, Modifiers::NONE, Key::ArrowRight);
+    click(&mut window, "Next seed");
     drag(&mut window, "Direction 1", 20.0);
     click(&mut window, "Middle");
     let plain = edit(&window);
@@ -209,7 +218,7 @@ fn the_picture_keeps_its_room() {
         // The line of the caption and the margins are no picture.
         (area.height() - 46.0).min(area.width() - 24.0)
     };
-    let height = |window: &Window| window.get_by_label_contains("Kept 1").rect().height();
+    let height = |window: &Window| option(window, "Kept 1").rect().height();
     assert!(side(&window) >= 512.0 && height(&window) > 64.0, "{} with {}", side(&window), height(&window));
     let before = side(&window);
     press(&mut window, Modifiers::NONE, Key::B);
@@ -245,14 +254,14 @@ fn a_saved_shelf_opens_again_and_pictures_carry_only_themselves() {
     press(&mut window, Modifiers::COMMAND, Key::S);
     wait_until(&mut window, "the file", |app| !app.is_unsaved());
     let (edit, names) = (edit(&window), shown(&window));
-    click(&mut window, "Export shelf");
+    choose(&mut window, "Kept 1, ", "Export all…");
     wait_until(&mut window, "the last picture", |app: &App| series.join("frame_0002.png").exists() && app.is_settled());
     let seeds: Vec<u64> = kept(&window);
     for (n, number) in seeds.iter().enumerate() {
         let picture = Project::load(&series.join(format!("frame_000{n}.png"))).unwrap();
         assert_eq!((seed(&picture.edit), picture.edit.moves.len(), picture.shelf.len()), (*number, 1, 0));
     }
-    press(&mut window, Modifiers::NONE, Key::End);
+    focus(&mut window, 2);
     press(&mut window, Modifiers::NONE, Key::Delete);
     assert!(window.state().is_unsaved(), "the shelf is part of the document");
     press(&mut window, Modifiers::COMMAND, Key::Z);

@@ -175,7 +175,8 @@ impl App {
             return Some(Duration::from_secs_f64(DELAY - (now - since)));
         }
         self.write_session(ctx);
-        None
+        // A window at rest has no further frame in which to try again.
+        self.keeping.is_failing.load(Ordering::Relaxed).then(|| Duration::from_secs_f64(DELAY))
     }
 
     /// The window closes: what is worth to be kept is.

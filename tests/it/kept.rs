@@ -156,6 +156,12 @@ fn what_could_not_be_kept_is_kept_as_soon_as_it_can_be() {
     click(&mut window, "Dismiss");
     window.run_steps(200);
     assert_eq!(window.state().failure(), None, "said once");
+    // A window in which nothing happens tries again too.
+    for _ in 0..200 {
+        window.step();
+        let delay = window.output().viewport_output[&egui::ViewportId::ROOT].repaint_delay;
+        assert!(delay <= Duration::from_secs(2), "the next frame comes in {delay:?}");
+    }
     fs::remove_file(&folder).unwrap();
     fs::rename(&away, &folder).unwrap();
     wait_until_kept(&mut window, home.path());

@@ -28,6 +28,16 @@ pub enum Look {
 impl Look {
     pub const ALL: [Look; 4] = [Look::Picture, Look::Samples, Look::Directions, Look::Compare];
 
+    /// Its accessible name: "Compare" is a button of the menu bar.
+    fn name(self) -> &'static str {
+        match self {
+            Look::Picture => "View: picture",
+            Look::Samples => "View: samples",
+            Look::Directions => "View: directions",
+            Look::Compare => "View: comparison",
+        }
+    }
+
     pub fn title(self) -> &'static str {
         match self {
             Look::Picture => "Picture",
@@ -83,7 +93,7 @@ fn choice_ui(ui: &mut Ui, present: Look, commands: &mut Vec<Command>) {
     let hints = Look::ALL.map(|look| Command::Look(look).hint(ui.ctx()));
     let segment = |(&look, tooltip)| Segment {
         text: Look::title(look),
-        name: Look::title(look),
+        name: Look::name(look),
         tooltip,
         enabled: true,
         on: look == present,

@@ -117,7 +117,11 @@ impl Queue {
     /// What was begun and is not done. It is dropped if something newer has come in its place.
     pub fn give_back(&mut self, work: Work) {
         let is_cancelled = self.end(work.id);
-        let is_replaced = self.waiting.iter().any(|newer| replaces(&newer.job, &work.job));
+        let is_replaced = self.waiting.iter().any(|other| other.id > work.id && replaces(&other.job, &work.job));
+        // An older one may have been given back before.
+        self.drop_waiting(|other| {
+            (other.id < work.id && replaces(&work.job, &other.job)).then_some(EventKind::Superseded)
+        });
         match work.job {
             _ if is_cancelled => self.answer(work.id, EventKind::Cancelled),
             _ if is_replaced => self.answer(work.id, EventKind::Superseded),

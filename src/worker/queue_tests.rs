@@ -532,3 +532,18 @@ proptest! {
         prop_assert!(watched.begun_opens.iter().all(|begun| asked.any(|id| id == begun)));
     }
 }
+
+#[test]
+fn of_two_that_are_given_back_the_newer_one_stays() {
+    let mut queue = Queue::default();
+    let (model, ids) = (ModelId::opened_by(JobId::fresh()), [JobId::fresh(), JobId::fresh()]);
+    queue.open = Some(model);
+    let mut taken = Vec::new();
+    for id in ids {
+        queue.push(id, render(model, ViewId::PICTURE, 0));
+        taken.push(queue.next().unwrap());
+    }
+    taken.into_iter().for_each(|work| queue.give_back(work));
+    let answers: Vec<JobId> = queue.take_answers().into_iter().map(|answer| answer.job).collect();
+    assert_eq!((answers, queue.next().unwrap().id), (vec![ids[0]], ids[1]));
+}

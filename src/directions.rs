@@ -4,7 +4,8 @@
 
 use std::sync::Arc;
 
-use crate::edit::{Direction, LayerSet, Origin, Weighting};
+use crate::edit::{Direction, LayerSet, Origin, Vectors, Weighting};
+use crate::pca::Components;
 use crate::sefa::Basis;
 
 /// How a set of directions is found, besides the layers that it is of.
@@ -12,6 +13,8 @@ use crate::sefa::Basis;
 pub enum Method {
     /// Eigenvectors of the weights (`sefa`).
     Sefa { weighting: Weighting },
+    /// Principal components of codes that are drawn (`pca`), the same for all layers.
+    Pca { samples: usize, seed: u64 },
 }
 
 impl Default for Method {
@@ -21,11 +24,16 @@ impl Default for Method {
 }
 
 impl Method {
-    /// How it looks at the weights: "rows normalised".
-    pub fn about(&self) -> &'static str {
+    /// Codes that are drawn for principal components where nobody says how many.
+    pub const PCA_SAMPLES: usize = 100_000;
+    pub const PCA: Method = Method::Pca { samples: Method::PCA_SAMPLES, seed: 0 };
+
+    /// How it looks at the network: "rows normalised".
+    pub fn about(&self) -> String {
         match self {
-            Method::Sefa { weighting: Weighting::RowNormalised } => "rows normalised",
-            Method::Sefa { weighting: Weighting::Raw } => "raw weights",
+            Method::Sefa { weighting: Weighting::RowNormalised } => "rows normalised".into(),
+            Method::Sefa { weighting: Weighting::Raw } => "raw weights".into(),
+            Method::Pca { samples, seed } => format!("PCA of {samples} codes of seed {seed}"),
         }
     }
 
@@ -33,6 +41,7 @@ impl Method {
     pub fn of(origin: &Origin) -> Option<Method> {
         match origin {
             Origin::Sefa { weighting, .. } => Some(Method::Sefa { weighting: *weighting }),
+            Origin::Pca { samples, seed, .. } => Some(Method::Pca { samples: *samples, seed: *seed }),
             _ => None,
         }
     }
@@ -96,6 +105,22 @@ impl DirectionSet {
 
     pub fn is_empty(&self) -> bool {
         self.directions.is_empty()
+    }
+}
+
+impl DirectionSet {
+    /// Principal components of so many codes of a seed, as moves of some layers; one unit is one standard deviation. Where codes
+    /// do not differ at all, there is no direction.
+    pub fn of_components(components: &Components, samples: usize, seed: u64, layers: LayerSet) -> Self {
+        let direction = |index: usize| {
+            let sigma = components.sigma(index) as f32;
+            let vectors = Vectors::One(components.vector(index).iter().map(|x| x * sigma).collect());
+            Direction { layers: layers.clone(), vectors, origin: Origin::Pca { samples, seed, index } }
+        };
+        let differing = (0..components.len()).take_while(|&index| components.sigma(index) as f32 > 0.0);
+        let directions: Vec<_> = differing.map(|index| Arc::new(direction(index))).collect();
+        let scores = Scores::Variances(components.variances[..directions.len()].to_vec());
+        DirectionSet { method: Method::Pca { samples, seed }, directions, scores, layers }
     }
 }
 

@@ -23,7 +23,7 @@
 //!
 //! Dependencies point one way: `main -> cli, ui -> worker -> tasks -> export, render -> generator -> layout -> checkpoint`. The table
 //! in `tests/it/structure.rs` names every arrow between modules and fails with file and line on any other; what is pure
-//! ([`edit`], [`recipe`], [`latent`], [`sefa`]) lies at the bottom. egui appears only in `ui` and burn only in [`generator`], [`ops`],
+//! ([`edit`], [`recipe`], [`latent`], [`eigen`], [`sefa`], [`pca`]) lies at the bottom. egui appears only in `ui` and burn only in [`generator`], [`ops`],
 //! [`render`] and [`gpu`], which is tested there too.
 //!
 //! A generator is a list of stages that know which latent layers they read. Every view has a trace: what each stage made of its
@@ -45,6 +45,7 @@ pub mod classes;
 pub mod cli;
 pub mod directions;
 pub mod edit;
+pub mod eigen;
 pub mod export;
 pub mod failure;
 pub mod family;
@@ -57,6 +58,7 @@ pub mod library;
 pub mod limits;
 pub mod names;
 pub mod ops;
+pub mod pca;
 pub mod progress;
 pub mod project;
 pub mod recipe;

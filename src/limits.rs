@@ -107,7 +107,7 @@ pub const fn statistics(file_len: u64) -> u64 {
     grown(35_000_000_000, 250_000, file_len, 400_000_000_000)
 }
 
-/// Numbers in the largest tensor while the mean w is estimated.
+/// Numbers in the largest tensor while z are mapped to w.
 pub const ESTIMATE: usize = 4 << 20;
 
 #[cfg(test)]

@@ -10,12 +10,13 @@ use super::arguments::{DeviceArguments, ReadingArguments};
 use super::progress::Bar;
 use super::tiles::{self, TileReport};
 use super::{arguments, bench_sheets, device_line, open_model, operators, print, soak};
+use crate::directions::Method;
 use crate::edit::{Direction, Edit, LayerSet, Move, Origin, Vectors, Weighting};
 use crate::family::Family;
 use crate::generator::{Group, LayerInfo, ModelInfo};
 use crate::ops::{After, Conv};
 use crate::progress::Progress;
-use crate::render::{Engine, Example, Source};
+use crate::render::{CodeSource, Engine, Example, Source};
 use crate::size::Size;
 
 /// Passes of tiles to take the median of.
@@ -114,6 +115,8 @@ struct Report {
     factorize_ms: f64,
     /// Some of these layers after that; `None` if the model has but one group.
     factorize_again_ms: Option<f64>,
+    /// Principal components of 100 000 codes.
+    pca_ms: f64,
     /// A large convolution on the same device.
     ceiling_gflops: f64,
     /// `None` where the system does not tell.
@@ -181,6 +184,10 @@ fn measure(
     let other = [Group::Top, Group::Middle, Group::Bottom].into_iter().filter_map(|group| info.group(group));
     let other = other.into_iter().find(|layers| *layers != all);
     let factorize_again_ms = other.map(|layers| factorization_time(&mut engine, &layers)).transpose()?;
+    let start = Instant::now();
+    let codes = CodeSource::Drawn { samples: Method::PCA_SAMPLES, seed: 0 };
+    engine.components(codes, &mut Bar::new().report())?;
+    let pca_ms = milliseconds(start.elapsed());
     // Before the ceiling, which the model has no part in.
     let peak_rss_mb = peak_rss_mb();
 
@@ -199,6 +206,7 @@ fn measure(
         tiles,
         factorize_ms,
         factorize_again_ms,
+        pca_ms,
         ceiling_gflops: ceiling_gflops(&mut engine, &info)?,
         peak_rss_mb,
     })
@@ -378,6 +386,7 @@ impl Report {
         if let Some(again) = self.factorize_again_ms {
             line("factorise other layers", again, "ms", None);
         }
+        line("PCA of 100 000 codes", self.pca_ms, "ms", None);
         if let Some(peak) = self.peak_rss_mb {
             line("peak memory", peak, "MB", None);
         }

@@ -1,31 +1,39 @@
 //! `factorize`: the directions of a group of layers, as a table or a file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use anyhow::Context;
-use clap::Args;
+use anyhow::{Context, bail};
+use clap::{Args, ValueEnum};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
-use serde::Serialize;
+use serde_json::{Map, Value, json};
 
 use super::arguments::{self, DeviceArguments, LayerChoice, ReadingArguments};
-use super::{open_model, print};
-use crate::directions::{DirectionSet, Method};
-use crate::edit::{LayerSet, Weighting};
-use crate::export;
+use super::progress::Bar;
+use super::{note, open_model, print};
+use crate::directions::{DirectionSet, Method, Scores};
+use crate::edit::{Code, Direction, LayerSet, Weighting};
+use crate::export::{self, Codes, Latents};
 use crate::files;
 use crate::generator::ModelInfo;
-use crate::render::{Example, Source};
+use crate::pca::Components;
+use crate::render::{CodeSource, Engine, Example, Source};
 
 const EXAMPLES: &str = "\
 Examples:
   sefa-studio factorize --layers bottom                 the ten strongest directions of layers 0-1
   sefa-studio factorize ffhq.pkl --layers 2-5,7 --json  all of them, as JSON
   sefa-studio factorize ffhq.pkl --out directions.safetensors --top 50
+  sefa-studio factorize ffhq.pkl --method pca           the principal components of 100000 codes (GANSpace)
+  sefa-studio factorize ffhq.pkl --method pca --samples 1000000 --seed 3 --out pca.npy
 
 A direction is a unit vector in the space of the latent code; its eigenvalue says how much it changes the styles of the \
-chosen layers. Files hold `eigenvalues` [k], descending, and `directions` [k, dim]; npy holds the directions alone.";
+chosen layers, its variance how much codes that are drawn differ along it. Files hold `eigenvalues` or `variances` [k], \
+descending, and `directions` [k, dim]; those of PCA also the `mean` of the codes. npy holds the directions alone.
+
+Principal components are those of w, or of z where there is no w, and are the same for all layers. Codes of conditional \
+networks are of each class in turn. The same seed gives the same numbers, bit for bit, on the same device.";
 
 /// Rows of the printed table, if not asked otherwise.
 const TABLE_ROWS: usize = 10;
@@ -56,9 +64,38 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     out: Option<OutputFile>,
 
-    /// Factorise the weights as stored, their rows not normalised
+    /// sefa: of the weights; pca: principal components of codes
+    #[arg(long, value_enum, default_value = "sefa")]
+    method: MethodChoice,
+
+    /// SeFa: factorise the weights as stored, their rows not normalised
     #[arg(long)]
     raw_weights: bool,
+
+    /// PCA: codes to draw [default: 100000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MAX_SAMPLES), conflicts_with = "latents")]
+    samples: Option<u32>,
+
+    /// PCA: seed to draw them from [default: 0]
+    #[arg(long, value_name = "SEED", conflicts_with = "latents")]
+    seed: Option<u64>,
+
+    /// PCA: codes to take instead, z or w, in any file that `render --latents` reads
+    #[arg(long, value_name = "FILE")]
+    latents: Option<PathBuf>,
+
+    /// Which array of that file
+    #[arg(long, value_name = "NAME", requires = "latents")]
+    latents_key: Option<String>,
+}
+
+/// Codes of one call: twenty times as many as the paper of GANSpace drew.
+const MAX_SAMPLES: i64 = 10_000_000;
+
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+enum MethodChoice {
+    Sefa,
+    Pca,
 }
 
 /// A file whose name says its format.
@@ -92,101 +129,199 @@ impl FromStr for OutputFile {
 }
 
 pub fn run(arguments: Arguments, device: DeviceArguments) -> anyhow::Result<()> {
+    refuse_other_method(&arguments)?;
     let recipe = arguments.reading.recipe.clone();
-    let source = arguments.reading.of(arguments.file.unwrap_or(Source::Example(Example::default())));
+    let source = arguments.reading.of(arguments.file.clone().unwrap_or(Source::Example(Example::default())));
     let (mut engine, info) = open_model(&source, device, recipe.as_deref())?;
     let layers = arguments.layers.resolve(&info)?;
-    let weighting = if arguments.raw_weights { Weighting::Raw } else { Weighting::RowNormalised };
-    let set = DirectionSet::from(&*engine.factorize(&layers, weighting)?);
-    let top = arguments.top.map_or(set.len(), |top| set.len().min(top as usize));
+    let found = match arguments.method {
+        MethodChoice::Sefa => {
+            let weighting = if arguments.raw_weights { Weighting::Raw } else { Weighting::RowNormalised };
+            Found::sefa(DirectionSet::from(&*engine.factorize(&layers, weighting)?), weighting, &info)
+        }
+        MethodChoice::Pca => pca(&arguments, &mut engine, layers, &info)?,
+    };
+    let top = arguments.top.map_or(found.vectors.len(), |top| found.vectors.len().min(top as usize));
     if let Some(file) = &arguments.out {
-        save(file, &set, top, &info)?;
+        found.save(file, top)?;
     }
     if arguments.json {
-        return print(&to_json(&set, top, &info)?);
+        return print(&found.to_json(top)?);
     }
-    let rows = arguments.top.map_or(TABLE_ROWS.min(set.len()), |_| top);
-    let mut text = table(&set, rows, &info);
+    let mut text = found.table(arguments.top.map_or(TABLE_ROWS.min(top), |_| top), &info);
     if let Some(file) = &arguments.out {
         text.push_str(&format!("{top} directions in {}\n", file.path.display()));
     }
     print(&text)
 }
 
-fn table(set: &DirectionSet, rows: usize, info: &ModelInfo) -> String {
-    let mut text = format!("{}, layers {}, {}\n", info.name, set.layers, set.method.about());
-    let names: Vec<&str> = set.directions[..rows].iter().map(|direction| info.direction_names.of(direction)).collect();
-    let named = if names.iter().any(|name| !name.is_empty()) { "  name" } else { "" };
-    let score = set.scores.name();
-    text.push_str(&format!("{:>9} {score:>12} {:>8} {:>11}{named}\n", "direction", "share", "cumulative"));
-    let mut cumulative = 0.0;
-    for (index, (name, score)) in names.iter().zip(set.scores.values()).enumerate() {
-        let share = set.scores.share(index).unwrap_or_default();
-        cumulative += share;
-        let (share, cumulative) = (100.0 * share, 100.0 * cumulative);
-        let gap = if name.is_empty() { "" } else { "  " };
-        text.push_str(&format!("{index:>9} {score:>12.5} {share:>6.2} % {cumulative:>9.2} %{gap}{name}\n"));
+/// Options that mean nothing to the method are a misunderstanding.
+fn refuse_other_method(arguments: &Arguments) -> anyhow::Result<()> {
+    let is_pca = arguments.method == MethodChoice::Pca;
+    let given = [
+        ("--raw-weights", arguments.raw_weights, !is_pca, "sefa"),
+        ("--samples", arguments.samples.is_some(), is_pca, "pca"),
+        ("--seed", arguments.seed.is_some(), is_pca, "pca"),
+        ("--latents", arguments.latents.is_some(), is_pca, "pca"),
+    ];
+    match given.into_iter().find(|(_, is_given, has_meaning, _)| *is_given && !has_meaning) {
+        Some((option, _, _, method)) => bail!("{option} is an option of --method {method}"),
+        None => Ok(()),
     }
-    if rows < set.len() {
-        text.push_str(&format!("... {rows} of {} directions; --top K shows more\n", set.len()));
-    }
-    text
 }
 
-/// What JSON output holds; safetensors has the texts as metadata.
-#[derive(Serialize)]
-struct Directions<'a> {
-    model: &'a str,
-    identity: &'a str,
-    layers: &'a LayerSet,
-    weighting: Weighting,
-    eigenvalues: &'a [f64],
-    directions: Vec<&'a [f32]>,
-}
-
-fn to_json(set: &DirectionSet, top: usize, info: &ModelInfo) -> serde_json::Result<String> {
-    let Method::Sefa { weighting } = set.method;
-    let directions = Directions {
-        model: &info.name,
-        identity: &info.identity,
-        layers: &set.layers,
-        weighting,
-        eigenvalues: &set.scores.values()[..top],
-        directions: vectors(set, top).collect(),
+fn pca(arguments: &Arguments, engine: &mut Engine, layers: LayerSet, info: &ModelInfo) -> anyhow::Result<Found> {
+    if info.w_dim.is_none() {
+        note(
+            "the codes of this model are z, drawn alike in every direction: their components are chance. What GANSpace does for such \
+             models, components of the first layer's outputs led back to z, has a closed form: --method sefa --raw-weights",
+        );
+    }
+    let (source, from) = match &arguments.latents {
+        Some(file) => given_codes(file, arguments.latents_key.as_deref(), info)?,
+        None => {
+            let samples = arguments.samples.map_or(Method::PCA_SAMPLES, |samples| samples as usize);
+            let seed = arguments.seed.unwrap_or_default();
+            (CodeSource::Drawn { samples, seed }, json!({ "samples": samples, "seed": seed }))
+        }
     };
-    Ok(serde_json::to_string(&directions)? + "\n")
+    let mut bar = Bar::new();
+    let components = engine.components(source, &mut bar.report())?;
+    drop(bar);
+    Ok(Found::pca(&components, &layers, from, info))
 }
 
-/// The vectors of the first directions, each the same in all layers.
-fn vectors(set: &DirectionSet, top: usize) -> impl Iterator<Item = &[f32]> {
-    set.directions[..top].iter().filter_map(|direction| direction.vector_of(set.layers.first()))
-}
-
-fn save(file: &OutputFile, set: &DirectionSet, top: usize, info: &ModelInfo) -> anyhow::Result<()> {
-    let directions: Vec<f32> = vectors(set, top).flatten().copied().collect();
-    let dim = directions.len() / top;
-    match file.format {
-        Format::Json => files::write_bytes(&file.path, to_json(set, top, info)?.as_bytes())?,
-        Format::Npy => export::write_npy(&file.path, &[top, dim], &directions)?,
-        Format::Safetensors => {
-            let eigenvalues: Vec<u8> =
-                set.scores.values()[..top].iter().flat_map(|value| value.to_le_bytes()).collect();
-            let directions: Vec<u8> = directions.iter().flat_map(|value| value.to_le_bytes()).collect();
-            let tensors = [
-                ("eigenvalues", TensorView::new(Dtype::F64, vec![top], &eigenvalues)?),
-                ("directions", TensorView::new(Dtype::F32, vec![top, dim], &directions)?),
-            ];
-            let Method::Sefa { weighting } = set.method;
-            let about = [
-                ("model", info.name.clone()),
-                ("identity", info.identity.clone()),
-                ("layers", set.layers.to_string()),
-                ("weighting", weighting.name().to_owned()),
-            ];
-            let about = about.map(|(key, text)| (key.to_owned(), text)).into_iter().collect();
-            let bytes = safetensors::serialize(tensors, Some(about)).context("cannot encode the directions")?;
-            files::write_bytes(&file.path, &bytes)?;
+/// Codes of a file, and what to say of them.
+fn given_codes(file: &Path, key: Option<&str>, info: &ModelInfo) -> anyhow::Result<(CodeSource, Value)> {
+    let Codes { codes, reading, doubt } = Latents::read(file, key)?.into_codes(None, info)?;
+    note(&reading);
+    doubt.iter().for_each(|doubt| super::warn(doubt));
+    let about = json!({ "samples": codes.len(), "latents": file.to_string_lossy() });
+    let (mut z, mut w) = (Vec::new(), Vec::new());
+    for code in codes {
+        match code {
+            Code::Z(code) => z.push(code),
+            Code::W(code) => w.push(code),
+            Code::WPlus(_) | Code::Seed(_) => {
+                bail!("{}: expected codes in z or w, found one w per layer (w+)", file.display())
+            }
         }
     }
-    Ok(())
+    Ok((if w.is_empty() { CodeSource::Z(z) } else { CodeSource::Codes(w) }, about))
+}
+
+/// Directions, as a table or a file shows them.
+struct Found {
+    /// "layers 0-1, rows normalised"
+    about: String,
+    /// What files say besides.
+    facts: Map<String, Value>,
+    /// "eigenvalues" or "variances"
+    scores_key: &'static str,
+    scores: Scores,
+    /// Unit vectors.
+    vectors: Vec<Vec<f32>>,
+    names: Vec<String>,
+    mean: Option<Vec<f32>>,
+}
+
+impl Found {
+    fn sefa(set: DirectionSet, weighting: Weighting, info: &ModelInfo) -> Self {
+        let names = set.directions.iter().map(|direction| info.direction_names.of(direction).to_owned()).collect();
+        let vector = |direction: &Direction| direction.vector_of(set.layers.first()).map(<[f32]>::to_vec);
+        let mut facts = facts(info, &set.layers, "sefa");
+        facts.insert("weighting".into(), weighting.name().into());
+        Found {
+            about: format!("layers {}, {}", set.layers, set.method.about()),
+            facts,
+            scores_key: "eigenvalues",
+            vectors: set.directions.iter().filter_map(|direction| vector(direction)).collect(),
+            scores: set.scores,
+            names,
+            mean: None,
+        }
+    }
+
+    fn pca(components: &Components, layers: &LayerSet, from: Value, info: &ModelInfo) -> Self {
+        let mut facts = facts(info, layers, "pca");
+        let about = format!("layers {layers}, PCA of {} codes", from["samples"]);
+        if let Value::Object(from) = from {
+            facts.extend(from);
+        }
+        Found {
+            about,
+            facts,
+            scores_key: "variances",
+            scores: Scores::Variances(components.variances.clone()),
+            vectors: (0..components.len()).map(|index| components.vector(index).to_vec()).collect(),
+            names: vec![String::new(); components.len()],
+            mean: Some(components.mean.clone()),
+        }
+    }
+
+    fn table(&self, rows: usize, info: &ModelInfo) -> String {
+        let mut text = format!("{}, {}\n", info.name, self.about);
+        let names = &self.names[..rows];
+        let named = if names.iter().any(|name| !name.is_empty()) { "  name" } else { "" };
+        let score = self.scores.name();
+        text.push_str(&format!("{:>9} {score:>12} {:>8} {:>11}{named}\n", "direction", "share", "cumulative"));
+        let mut cumulative = 0.0;
+        for (index, (name, score)) in names.iter().zip(self.scores.values()).enumerate() {
+            let share = self.scores.share(index).unwrap_or_default();
+            cumulative += share;
+            let (share, cumulative) = (100.0 * share, 100.0 * cumulative);
+            let gap = if name.is_empty() { "" } else { "  " };
+            text.push_str(&format!("{index:>9} {score:>12.5} {share:>6.2} % {cumulative:>9.2} %{gap}{name}\n"));
+        }
+        if rows < self.vectors.len() {
+            text.push_str(&format!("... {rows} of {} directions; --top K shows more\n", self.vectors.len()));
+        }
+        text
+    }
+
+    fn to_json(&self, top: usize) -> serde_json::Result<String> {
+        let mut all = self.facts.clone();
+        all.insert(self.scores_key.into(), json!(self.scores.values()[..top]));
+        if let Some(mean) = &self.mean {
+            all.insert("mean".into(), json!(mean));
+        }
+        all.insert("directions".into(), json!(self.vectors[..top]));
+        Ok(serde_json::to_string(&all)? + "\n")
+    }
+
+    fn save(&self, file: &OutputFile, top: usize) -> anyhow::Result<()> {
+        let directions = self.vectors[..top].concat();
+        let dim = directions.len() / top;
+        match file.format {
+            Format::Json => files::write_bytes(&file.path, self.to_json(top)?.as_bytes())?,
+            Format::Npy => export::write_npy(&file.path, &[top, dim], &directions)?,
+            Format::Safetensors => {
+                let scores: Vec<u8> = self.scores.values()[..top].iter().flat_map(|x| x.to_le_bytes()).collect();
+                let [directions, mean] = [&directions, self.mean.as_deref().unwrap_or_default()]
+                    .map(|values| values.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>());
+                let mut tensors = vec![
+                    (self.scores_key, TensorView::new(Dtype::F64, vec![top], &scores)?),
+                    ("directions", TensorView::new(Dtype::F32, vec![top, dim], &directions)?),
+                ];
+                if self.mean.is_some() {
+                    tensors.push(("mean", TensorView::new(Dtype::F32, vec![dim], &mean)?));
+                }
+                let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                let about = self.facts.iter().map(|(key, value)| (key.clone(), text(value))).collect();
+                let bytes = safetensors::serialize(tensors, Some(about)).context("cannot encode the directions")?;
+                files::write_bytes(&file.path, &bytes)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn facts(info: &ModelInfo, layers: &LayerSet, method: &str) -> Map<String, Value> {
+    let facts = [
+        ("model", info.name.clone()),
+        ("identity", info.identity.clone()),
+        ("layers", layers.to_string()),
+        ("method", method.to_owned()),
+    ];
+    facts.into_iter().map(|(key, text)| (key.to_owned(), text.into())).collect()
 }

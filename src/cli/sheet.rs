@@ -172,7 +172,7 @@ fn rows(
         SheetRow {
             name: name.to_owned(),
             score: set.scores.values().get(index).copied(),
-            range: arguments.range.or(known.range).unwrap_or(info.slider_range),
+            range: arguments.range.or(known.range).unwrap_or(direction.customary_range(info.slider_range)),
             is_starred: known.star,
             direction,
         }

@@ -34,7 +34,8 @@ pub enum Vectors {
 pub enum Origin {
     /// Eigenvector `index` of the weights of its layers, 0 = largest eigenvalue (`sefa`).
     Sefa { weighting: Weighting, index: usize },
-    /// Principal component `index` of codes drawn from the mapping network, 0 = largest variance (GANSpace).
+    /// Principal component `index` of codes drawn from the mapping network, 0 = largest variance (GANSpace). Its vector is one
+    /// standard deviation long.
     Pca { samples: usize, seed: u64, index: usize },
     /// The normal of a plane between two kinds of pictures (InterFaceGAN).
     Boundary { name: String },
@@ -75,6 +76,13 @@ impl Direction {
         Direction { layers, vectors: Vectors::One(vector), origin: Origin::Sefa { weighting, index } }
     }
 
+    /// Half-width of its slider where nobody chose one: so many standard deviations of a principal component, else `latent`, as far
+    /// as is customary for the model.
+    pub fn customary_range(&self, latent: f32) -> f32 {
+        const SIGMAS: f32 = 3.0;
+        if matches!(self.origin, Origin::Pca { .. }) { SIGMAS } else { latent }
+    }
+
     /// What one unit of distance adds to the code of a layer; `None` for a layer that is not moved.
     pub fn vector_of(&self, layer: usize) -> Option<&[f32]> {
         let at = self.layers.as_slice().binary_search(&layer).ok()?;
@@ -91,7 +99,8 @@ impl Direction {
     }
 
     fn is_same_within_layers(&self, other: &Direction) -> bool {
-        matches!(self.origin, Origin::Sefa { .. }) && self.origin == other.origin || self.vectors == other.vectors
+        let is_found_again = matches!(self.origin, Origin::Sefa { .. } | Origin::Pca { .. });
+        is_found_again && self.origin == other.origin || self.vectors == other.vectors
     }
 }
 

@@ -135,14 +135,26 @@ pub(super) struct Mapping {
 impl Mapping {
     /// z, `[z_dim]` each -> w, `[w_dim]` each
     pub(super) fn w(&self, z: &[&[f32]], labels: &[&Label]) -> Result<Vec<Vec<f32>>, ReadBackError> {
-        let n = z.len();
-        let z = tensor(z.concat(), [n, self.config.z_dim], &self.device);
-        let label = self.config.classes().map(|classes| {
-            let rows = labels.iter().flat_map(|label| label.one_hot(classes)).collect();
-            tensor(rows, [n, classes], &self.device)
-        });
-        let w = read_back(self.forward(z, label))?;
-        Ok(w.chunks_exact(self.config.w_dim).map(<[f32]>::to_vec).collect())
+        let piece = self.together();
+        let mut codes = Vec::with_capacity(z.len());
+        for (z, labels) in z.chunks(piece).zip(labels.chunks(piece)) {
+            let n = z.len();
+            let z = tensor(z.concat(), [n, self.config.z_dim], &self.device);
+            let label = self.config.classes().map(|classes| {
+                let rows = labels.iter().flat_map(|label| label.one_hot(classes)).collect();
+                tensor(rows, [n, classes], &self.device)
+            });
+            let w = read_back(self.forward(z, label))?;
+            codes.extend(w.chunks_exact(self.config.w_dim).map(<[f32]>::to_vec));
+        }
+        Ok(codes)
+    }
+
+    /// Codes that are mapped at a time, because a layer between z and w may be of any width.
+    fn together(&self) -> usize {
+        let widths = self.config.layers.iter().flatten().copied();
+        let widest = widths.chain(self.config.classes()).max().unwrap_or(1).max(1);
+        (limits::ESTIMATE / widest).max(1)
     }
 
     /// z `[N, z_dim]`, label `[N, classes]` -> w `[N, w_dim]`
@@ -189,10 +201,7 @@ impl Mapping {
         const SAMPLES: usize = 4096;
         let z_dim = self.config.z_dim;
         let z = latent::z_from_seed(0, SAMPLES * z_dim);
-        // In pieces, because a layer between z and w may be of any width.
-        let widths = self.config.layers.iter().flatten().copied();
-        let widest = widths.chain(self.config.classes()).max().unwrap_or(1).max(1);
-        let piece = (limits::ESTIMATE / widest).clamp(1, SAMPLES);
+        let piece = self.together().min(SAMPLES);
         let mut sum = vec![0.0; self.config.w_dim];
         for (i, z) in z.chunks(piece * z_dim).enumerate() {
             let count = z.len() / z_dim;

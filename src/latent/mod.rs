@@ -15,6 +15,9 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use crate::edit::{Move, Seed, SeedKind, Truncation};
 use crate::recipe::Prior;
 
+/// The first of the independent sequences of a seed that z of many belong to; those before are z itself and noise.
+const MANY: u64 = 1 << 32;
+
 /// z of a seed from a distribution. Uniform numbers are this program's own, whatever the tool.
 pub fn draw(prior: Prior, seed: Seed, dim: usize) -> Vec<f32> {
     match prior {
@@ -22,7 +25,19 @@ pub fn draw(prior: Prior, seed: Seed, dim: usize) -> Vec<f32> {
         Prior::TruncatedNormal { limit: 2.0 } => z_of_seed(seed, dim, true),
         Prior::TruncatedNormal { limit } => normals(seed.number, 0).filter(|x| x.abs() <= limit).take(dim).collect(),
         Prior::Uniform { low, high } => {
-            uniforms(seed.number).map(|x| low + (high - low) * x as f32).take(dim).collect()
+            uniforms(seed.number, 0).map(|x| low + (high - low) * x as f32).take(dim).collect()
+        }
+    }
+}
+
+/// z number `number` of as many as one likes that belong to a seed, for statistics. Each is the same whichever others are drawn.
+pub fn draw_of_many(prior: Prior, seed: u64, number: usize, dim: usize) -> Vec<f32> {
+    let stream = MANY + number as u64;
+    match prior {
+        Prior::Normal => normal(seed, stream, dim),
+        Prior::TruncatedNormal { limit } => normals(seed, stream).filter(|x| x.abs() <= limit).take(dim).collect(),
+        Prior::Uniform { low, high } => {
+            uniforms(seed, stream).map(|x| low + (high - low) * x as f32).take(dim).collect()
         }
     }
 }
@@ -62,18 +77,17 @@ fn normal(seed: u64, stream: u64, count: usize) -> Vec<f32> {
     normals(seed, stream).take(count).collect()
 }
 
-/// Numbers in (0, 1].
-fn uniforms(seed: u64) -> impl Iterator<Item = f64> {
+/// Numbers in (0, 1]: never 0, whose logarithm is infinite. `stream` gives independent sequences of one seed.
+fn uniforms(seed: u64, stream: u64) -> impl Iterator<Item = f64> {
     let mut random = ChaCha12Rng::seed_from_u64(seed);
+    random.set_stream(stream);
     std::iter::repeat_with(move || ((random.next_u64() >> 11) + 1) as f64 / (1u64 << 53) as f64)
 }
 
-/// Standard normal numbers by the Box-Muller transform; `stream` gives independent sequences of one seed.
+/// Standard normal numbers by the Box-Muller transform.
 fn normals(seed: u64, stream: u64) -> impl Iterator<Item = f32> {
-    let mut random = ChaCha12Rng::seed_from_u64(seed);
-    random.set_stream(stream);
-    // 53 random bits in (0, 1]: never 0, whose logarithm is infinite.
-    let mut uniform = move || ((random.next_u64() >> 11) + 1) as f64 / (1u64 << 53) as f64;
+    let mut uniforms = uniforms(seed, stream);
+    let mut uniform = move || uniforms.next().unwrap_or(1.0);
     std::iter::repeat_with(move || {
         let radius = libm::sqrt(-2.0 * libm::log(uniform()));
         let angle = TAU * uniform();
@@ -143,6 +157,27 @@ mod tests {
         let whole = z_from_seed(7, 100);
         let kept: Vec<f32> = whole.into_iter().filter(|x| x.abs() <= 2.0).collect();
         assert_eq!(values[..kept.len()], kept);
+    }
+
+    #[test]
+    fn z_of_many_are_of_their_prior_and_independent_of_each_other() {
+        let (low, high) = (-0.5, 2.0);
+        let priors = [Prior::Normal, Prior::TruncatedNormal { limit: 1.0 }, Prior::Uniform { low, high }];
+        for prior in priors {
+            let all: Vec<Vec<f32>> = (0..2000).map(|number| draw_of_many(prior, 3, number, 8)).collect();
+            assert_eq!(all[7], draw_of_many(prior, 3, 7, 8));
+            assert_ne!(all[7], draw_of_many(prior, 4, 7, 8));
+            assert_ne!(all[0], draw(prior, Seed::studio(3), 8));
+            let mean = all.iter().flatten().map(|&x| f64::from(x)).sum::<f64>() / 16e3;
+            let expected = if matches!(prior, Prior::Uniform { .. }) { 0.75 } else { 0.0 };
+            assert!((mean - expected).abs() < 0.03, "{prior:?}: {mean}");
+            let together =
+                all.windows(2).map(|pair| f64::from((pair[0][0] - expected as f32) * (pair[1][0] - expected as f32)));
+            assert!((together.sum::<f64>() / 2e3).abs() < 0.08, "{prior:?}");
+            if let Prior::TruncatedNormal { limit } = prior {
+                assert!(all.iter().flatten().all(|x| x.abs() <= limit));
+            }
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::edit::{Edit, LayerSet, Weighting};
 use crate::generator::{self, Generator, LoadError, ModelInfo, ReadBackError};
 use crate::gpu::{Precision, RenderDevice};
 use crate::layout::{GIVEN_RECIPE, LayoutError};
+use crate::pca::PcaError;
 use crate::progress::{Cancelled, Progress, Report};
 use crate::sefa::{Basis, SefaError};
 
@@ -30,6 +31,8 @@ pub enum RenderError {
     Misfit { model: String, problem: String },
     #[error(transparent)]
     Sefa(#[from] SefaError),
+    #[error(transparent)]
+    Pca(#[from] PcaError),
     #[error(transparent)]
     ReadBack(#[from] ReadBackError),
     #[error(transparent)]

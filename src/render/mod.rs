@@ -1,5 +1,6 @@
 //! Edit -> picture: the engine, what it remembers, and the pictures that leave it.
 
+mod components;
 mod engine;
 mod model;
 mod picture;
@@ -10,6 +11,7 @@ mod tile_cache;
 mod tiles;
 mod trace;
 
+pub use components::{CodeSource, ComponentSearch};
 pub use engine::{Engine, RenderError, StageTime};
 pub use picture::{Frame, FrameImage, Picture, Pixels};
 pub use screen::{Screen, picture_texture};

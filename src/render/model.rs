@@ -13,7 +13,7 @@ use super::RenderError;
 use super::recent::Recent;
 use super::trace::StageInput;
 use crate::edit::{Code, Edit, LayerSet, Noise, NoiseMode, Seed, Truncation, Weighting};
-use crate::generator::{Activation, Conditions, Generator, Label, ModelInfo, NoiseInput, Stage};
+use crate::generator::{Activation, Conditions, Generator, Label, ModelInfo, Network, NoiseInput, Stage};
 use crate::latent;
 use crate::ops::Gram;
 use crate::sefa::{self, Basis, Product, SefaError, StyleRows};
@@ -105,6 +105,10 @@ impl Loaded {
 
     pub(super) fn info(&self) -> &Arc<ModelInfo> {
         &self.generator.info
+    }
+
+    pub(super) fn network(&self) -> &dyn Network {
+        &*self.generator.network
     }
 
     pub(super) fn stages(&self) -> &[Stage] {

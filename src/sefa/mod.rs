@@ -4,11 +4,8 @@
 //! those outputs most are the eigenvectors of `A^T A` with the largest eigenvalues. The released code gives every row unit
 //! length first; rosinality's variant does not ([`Weighting`]).
 
-use faer::dyn_stack::{MemBuffer, MemStack};
-use faer::linalg::evd::{ComputeEigenvectors, SelfAdjointEvdParams, self_adjoint_evd, self_adjoint_evd_scratch};
-use faer::{Auto, Col, Mat, MatRef, Spec};
-
 use crate::edit::{LayerSet, Weighting};
+use crate::eigen::{self, Eigen, NoConvergence};
 
 /// Style weights of one layer, as stored in the checkpoint.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,8 +33,8 @@ pub enum SefaError {
     NoRows(LayerSet),
     #[error("style weights of width {found} among others of width {expected}")]
     Width { expected: usize, found: usize },
-    #[error("the eigenvalues of a {0}x{0} matrix did not converge")]
-    NoConvergence(usize),
+    #[error(transparent)]
+    NoConvergence(#[from] NoConvergence),
 }
 
 impl Basis {
@@ -104,37 +101,10 @@ fn square_sum(row: &[f32]) -> f64 {
     rest.iter().map(|&x| f64::from(x) * f64::from(x)).chain(sums).sum()
 }
 
-/// Eigenvectors of `product`, by falling eigenvalue.
-///
-/// The sign of an eigenvector is arbitrary; here the component of largest magnitude (the first of equals) is positive, so
-/// that a saved slider means the same on every machine.
+/// Eigenvectors of `product`, by falling eigenvalue; their signs are those of [`eigen`].
 pub fn factorize(layers: LayerSet, weighting: Weighting, product: &Product) -> Result<Basis, SefaError> {
-    let dim = product.dim;
-    let (values, vectors) = eigen(&product.lower, dim).ok_or(SefaError::NoConvergence(dim))?;
-    // faer sorts ascending; rounding can leave the smallest a hair below zero.
-    let eigenvalues = (0..dim).rev().map(|k| values[k].max(0.0)).collect();
-    let mut directions = Vec::with_capacity(dim * dim);
-    for column in vectors.col_iter().rev() {
-        let peak = column.iter().copied().fold(0.0_f64, |peak, x| if x.abs() > peak.abs() { x } else { peak });
-        directions.extend(column.iter().map(|&x| (x * peak.signum()) as f32));
-    }
-    Ok(Basis { layers, weighting, eigenvalues, directions })
-}
-
-/// Ascending eigenvalues and their vectors, one a column, of a symmetric matrix `[dim, dim]` given by its lower triangle,
-/// column-major. `None` if they do not converge.
-fn eigen(matrix: &[f64], dim: usize) -> Option<(Col<f64>, Mat<f64>)> {
-    let par = faer::get_global_parallelism();
-    let mut parameters: SelfAdjointEvdParams = <SelfAdjointEvdParams as Auto<f64>>::auto();
-    // At the widths of latent codes, handing each step of the reduction to threads takes longer than the step.
-    parameters.tridiag.par_threshold = usize::MAX;
-    let parameters = Spec::new(parameters);
-    let mut memory = MemBuffer::new(self_adjoint_evd_scratch::<f64>(dim, ComputeEigenvectors::Yes, par, parameters));
-    let (mut values, mut vectors) = (Col::zeros(dim), Mat::zeros(dim, dim));
-    let matrix = MatRef::from_column_major_slice(matrix, dim, dim);
-    let (to, stack) = (values.as_diagonal_mut(), MemStack::new(&mut memory));
-    self_adjoint_evd(matrix, to, Some(vectors.as_mut()), par, stack, parameters).ok()?;
-    Some((values, vectors))
+    let Eigen { values, vectors } = eigen::symmetric(&product.lower, product.dim)?;
+    Ok(Basis { layers, weighting, eigenvalues: values, directions: vectors })
 }
 
 #[cfg(test)]

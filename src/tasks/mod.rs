@@ -1,15 +1,19 @@
-//! Long work in steps: exports today; videos, studies and searches belong here too.
+//! Long work in steps: exports and principal components today; videos, studies and searches belong here too.
 //!
 //! A task never keeps the engine for long: between two steps whoever runs it does what is more urgent, so that a slider
 //! answers within one frame whatever runs. Encoding and writing happen on other threads.
 
+mod components;
 mod export;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
+pub use components::PrincipalComponents;
 pub use export::{DirectionSheet, Export};
 
 use crate::export::ExportError;
+use crate::pca::Components;
 use crate::progress::Progress;
 use crate::render::{Engine, RenderError};
 
@@ -39,6 +43,8 @@ pub enum Step {
 pub enum Outcome {
     /// A file, or the folder or the first of several.
     Written(PathBuf),
+    /// Of so many codes of a seed.
+    Components { samples: usize, seed: u64, components: Arc<Components> },
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -33,10 +33,12 @@ use super::tiles::Tiles;
 use super::views::Views;
 use super::waiting::WaitingEdit;
 use super::wheel;
+use crate::directions::Method;
 use crate::edit::Edit;
 use crate::failure::Failure;
 use crate::generator::ModelInfo;
 use crate::gpu::Precision;
+use crate::pca::Components;
 use crate::render::{Source, ViewId};
 use crate::store::{Folders, log};
 use crate::worker::{Background, DeviceFacts, JobId, ModelId, StartBackground};
@@ -104,12 +106,22 @@ pub(super) struct OpenModel {
     pub info: Arc<ModelInfo>,
     pub source: Source,
     pub directions: ShownDirections,
-    /// The factorisation last asked for.
+    /// The directions last asked for.
     pub asked: Option<AskedDirections>,
+    pub components: ModelComponents,
     /// What Space shows instead of the unedited sample.
     pub reference: Option<Edit>,
     /// The bar of how the file was read was closed.
     pub reading_seen: bool,
+}
+
+/// The principal components of a model's codes.
+#[derive(Default)]
+pub(super) struct ModelComponents {
+    /// Those that were found last, by their method.
+    pub found: Option<(Method, Arc<Components>)>,
+    /// The task that looks for others.
+    pub searching: Option<(JobId, Method)>,
 }
 
 pub(super) struct AskedDirections {

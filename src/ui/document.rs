@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::directions::{DirectionSet, Method};
 use crate::edit::{Direction, Edit, Kept, LayerSet, Shelf};
+use crate::generator::ModelInfo;
 use crate::library::{self, Knowledge, Library};
 use crate::names::DirectionNames;
 
@@ -71,6 +72,11 @@ impl Document {
     /// What the user knows about a direction.
     pub fn known(&self, direction: &Direction) -> &Knowledge {
         self.library.of(direction)
+    }
+
+    /// How far the slider of a direction goes to either side.
+    pub fn range_of(&self, direction: &Direction, info: &ModelInfo) -> f32 {
+        self.known(direction).range.unwrap_or(direction.customary_range(info.slider_range))
     }
 
     /// Changes what the user knows about a direction.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use egui::Context;
 
-use super::app::{App, AskedDirections, OpenModel};
+use super::app::{App, ModelComponents, OpenModel};
 use super::asking::Taken;
 use super::dialogs::Ask;
 use super::document::{Document, History, Selection};
@@ -34,8 +34,6 @@ use crate::store::{Session, SessionFile};
 use crate::tasks::{Outcome, Task};
 use crate::worker::{Event, EventKind, Job, JobId, ModelId};
 
-/// Directions of an earlier selection look old after this many seconds; before that they would only flicker.
-const STALE_AFTER: f64 = 0.1;
 /// A dozen frames a second are enough for sliders to keep up with the hand until a picture comes.
 const FRAME_WITHOUT_PICTURE: Duration = Duration::from_millis(80);
 
@@ -142,9 +140,14 @@ impl App {
             }
             EventKind::Rendered { view, frame } => self.views.show(job, view, frame, self.picture_pipeline.as_ref()),
             EventKind::Tiles { made, left } => self.tiles.take(job, made, left),
-            EventKind::Done(Outcome::Written(path)) => {
+            EventKind::Done(outcome) => {
                 self.work.tasks.retain(|task| task.job != job);
-                self.say(About::Exported(path), ctx);
+                match outcome {
+                    Outcome::Written(path) => self.say(About::Exported(path), ctx),
+                    Outcome::Components { samples, seed, components } => {
+                        self.found_components(job, Method::Pca { samples, seed }, components);
+                    }
+                }
             }
             EventKind::Superseded | EventKind::Cancelled => self.ended(job, None),
             EventKind::Failed(failure) => self.ended(job, Some(failure)),
@@ -162,6 +165,9 @@ impl App {
     /// A job came to its end without what it was for; without a failure it was stopped.
     fn ended(&mut self, job: JobId, failure: Option<Failure>) {
         if self.views.end(job, failure.as_ref()) || self.tiles.end(job, failure.is_some()) {
+            return;
+        }
+        if self.ended_components(job, failure.as_ref()) {
             return;
         }
         if let Some(model) = &mut self.model
@@ -196,6 +202,7 @@ impl App {
             Some(Stopped { failure: Failure { causes, ..failure }, interrupted: self.work.openings.pop() });
         self.work.openings.clear();
         self.work.storing = None;
+        self.forget_components();
     }
 
     /// Starts the engine again and opens what was open, or was being opened.
@@ -245,10 +252,16 @@ impl App {
 
     /// Runs a task with the open model.
     pub(super) fn run(&mut self, task: impl Task + 'static) {
-        let Some(model) = &self.model else { return };
-        let (name, model) = (task.name(), model.id);
+        if let Some(model) = self.model.as_ref().map(|model| model.id) {
+            self.run_with(model, task);
+        }
+    }
+
+    pub(super) fn run_with(&mut self, model: ModelId, task: impl Task + 'static) -> JobId {
+        let name = task.name();
         let job = self.background.send(Job::Run { model, task: Box::new(task) });
         self.work.tasks.push(Running::new(job, name, "waiting"));
+        job
     }
 
     pub(super) fn say(&mut self, about: About, ctx: &Context) {
@@ -285,6 +298,7 @@ impl App {
         self.views.clear();
         self.strips.clear();
         self.tiles.clear();
+        self.forget_components();
         self.placement.fit();
         self.history = History::new(&document);
         self.model = Some(start(id, info.clone(), source, &document.edit));
@@ -308,6 +322,7 @@ impl App {
         self.views.ask_again();
         self.strips.clear();
         self.tiles.clear();
+        self.forget_components();
         self.preferences.remember(&source, &info);
         if let Some(model) = &mut self.model {
             (model.id, model.info, model.source) = (id, info, source);
@@ -352,24 +367,6 @@ impl App {
         }
     }
 
-    fn ask_for_directions(&mut self, ctx: &Context, now: f64) {
-        let Some(model) = self.model.as_mut().filter(|_| self.work.stopped.is_none()) else { return };
-        let selection = &model.directions.selection;
-        let is_tried = |asked: &AskedDirections| !asked.has_failed || model.directions.failure.is_some();
-        if model.asked.as_ref().is_none_or(|asked| asked.selection != *selection || !is_tried(asked)) {
-            let Selection { layers, method: Method::Sefa { weighting } } = selection.clone();
-            let job = self.background.send(Job::Factorize { model: model.id, layers, weighting });
-            model.asked = Some(AskedDirections { job, selection: selection.clone(), since: now, has_failed: false });
-            model.directions.failure = None;
-        }
-        let is_answered = model.directions.is_current() || model.directions.failure.is_some();
-        let since = model.asked.as_ref().map_or(now, |asked| asked.since);
-        model.directions.stale = !is_answered && now - since > STALE_AFTER;
-        if !is_answered && !model.directions.stale {
-            ctx.request_repaint_after_secs(STALE_AFTER as f32);
-        }
-    }
-
     fn set_title(&mut self, ctx: &Context) {
         let model = match self.model() {
             Some(info) if info.carries_code => format!("{} · {CARRIES_CODE}", menu::title(info)),
@@ -392,7 +389,15 @@ fn start(id: ModelId, info: Arc<ModelInfo>, source: Source, edit: &Edit) -> Open
     if let Some(first) = edit.moves.first() {
         selection.go_to(&first.direction);
     }
-    let directions =
-        ShownDirections { selection, rows: PAGE, set: None, stale: false, failure: None, shows_hidden: false };
-    OpenModel { id, info, source, directions, asked: None, reference: None, reading_seen: false }
+    let directions = ShownDirections {
+        selection,
+        rows: PAGE,
+        set: None,
+        stale: false,
+        failure: None,
+        search: None,
+        shows_hidden: false,
+    };
+    let components = ModelComponents::default();
+    OpenModel { id, info, source, directions, asked: None, components, reference: None, reading_seen: false }
 }

@@ -84,7 +84,11 @@ struct Left {
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 struct Panels {
     layers: LayerSet,
+    /// Of SeFa, where that is the method.
     weighting: Weighting,
+    /// Samples and seed of principal components, where these are shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pca: Option<(usize, u64)>,
     rows: usize,
     hidden: bool,
 }
@@ -259,8 +263,12 @@ impl App {
 
     fn panels(&self) -> Option<Panels> {
         let directions = &self.model.as_ref()?.directions;
-        let Selection { layers, method: Method::Sefa { weighting } } = directions.selection.clone();
-        Some(Panels { layers, weighting, rows: directions.rows, hidden: self.panels_hidden })
+        let Selection { layers, method } = directions.selection.clone();
+        let (weighting, pca) = match method {
+            Method::Sefa { weighting } => (weighting, None),
+            Method::Pca { samples, seed } => (Weighting::default(), Some((samples, seed))),
+        };
+        Some(Panels { layers, weighting, pca, rows: directions.rows, hidden: self.panels_hidden })
     }
 
     /// Asked in every frame: nothing is copied.
@@ -291,10 +299,11 @@ impl App {
 
     /// Shows the panels as they were.
     pub(super) fn arrange(&mut self, view: serde_json::Value) {
-        let Ok(Panels { layers, weighting, rows, hidden }) = serde_json::from_value(view) else { return };
+        let Ok(Panels { layers, weighting, pca, rows, hidden }) = serde_json::from_value(view) else { return };
         let Some(model) = &mut self.model else { return };
         if layers.last() < model.info.num_layers {
-            model.directions.selection = Selection { layers, method: Method::Sefa { weighting } };
+            let method = pca.map(|(samples, seed)| Method::Pca { samples, seed });
+            model.directions.selection = Selection { layers, method: method.unwrap_or(Method::Sefa { weighting }) };
             model.directions.rows = rows.clamp(PAGE, limits::LATENT);
         }
         self.panels_hidden = hidden;

@@ -13,6 +13,7 @@ mod command;
 mod compare;
 mod dialog;
 mod dialogs;
+mod directions;
 mod document;
 mod exchange;
 mod facts;

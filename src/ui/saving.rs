@@ -147,7 +147,7 @@ impl App {
             SheetRow {
                 name: self.document.name_of(&direction).to_owned(),
                 score: set.scores.values().get(index).copied(),
-                range: known.range.unwrap_or(info.slider_range),
+                range: self.document.range_of(&direction, info),
                 is_starred: known.star,
                 direction,
             }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use egui::accesskit::Live;
 use egui::{Align, Id, Rect, Ui, vec2};
 
 use super::command::Command;
@@ -10,7 +11,9 @@ use super::document::{Document, Selection, angle};
 use super::field::TextField;
 use super::known::{about_ui, menu_ui};
 use super::layers::layers_ui;
+use super::messages::read_out;
 use super::number::{Digits, number};
+use super::segments::{Segment, segments_ui};
 use super::slider::Slider;
 use super::spectrum::{relative, spectrum_ui};
 use super::strips::{self, Thumbnails};
@@ -19,6 +22,7 @@ use crate::directions::{DirectionSet, Method};
 use crate::edit::{Direction, Weighting};
 use crate::failure::Failure;
 use crate::generator::ModelInfo;
+use crate::progress::Progress;
 
 /// Directions shown at first, and added by each "more directions".
 pub const PAGE: usize = 10;
@@ -34,6 +38,8 @@ pub struct ShownDirections {
     pub stale: bool,
     /// Why the selected directions could not be found. Taken away, they are looked for again.
     pub failure: Option<Failure>,
+    /// How far the search for the selected directions is, where it takes long.
+    pub search: Option<Progress>,
     /// Rows that the user hid are shown too.
     pub shows_hidden: bool,
 }
@@ -55,11 +61,17 @@ pub fn semantics_ui(
     commands: &mut Vec<Command>,
 ) -> bool {
     style::section(ui, "Semantics");
+    method_ui(ui, &mut shown.selection.method);
     layers_ui(ui, info, &mut shown.selection.layers);
     if let Some(failure) = &shown.failure {
         if failure_ui(ui, failure) {
             shown.failure = None;
         }
+        ui.with_layout(egui::Layout::bottom_up(Align::Min), |ui| footer_ui(ui, shown, document, commands));
+        return false;
+    }
+    if let Some(search) = &shown.search {
+        search_ui(ui, search);
         ui.with_layout(egui::Layout::bottom_up(Align::Min), |ui| footer_ui(ui, shown, document, commands));
         return false;
     }
@@ -93,6 +105,31 @@ pub fn semantics_ui(
     });
     ui.with_layout(egui::Layout::bottom_up(Align::Min), |ui| footer_ui(ui, shown, document, commands));
     dragged
+}
+
+/// How directions are found.
+fn method_ui(ui: &mut Ui, method: &mut Method) {
+    let is_pca = matches!(method, Method::Pca { .. });
+    let segment = |text, name, tooltip, on| Segment { text, name, tooltip, enabled: true, on };
+    let sefa = "Eigenvectors of the weights: at once, whatever the samples are";
+    let pca = "Principal components of codes that are drawn (GANSpace), the same for all layers. A slider counts standard deviations";
+    let segments =
+        [segment("SeFa", "Directions by SeFa", sefa, !is_pca), segment("PCA", "Directions by PCA", pca, is_pca)];
+    match segments_ui(ui, ui.available_width(), &segments) {
+        Some(0) if is_pca => *method = Method::default(),
+        Some(1) if !is_pca => *method = Method::PCA,
+        _ => {}
+    }
+}
+
+/// In place of directions: how far the search for them is.
+fn search_ui(ui: &mut Ui, search: &Progress) {
+    ui.add_space(style::GRID);
+    let label = ui.label("Principal components: codes are drawn and mapped.");
+    read_out(&label, Live::Polite);
+    let share = search.done as f32 / search.total.max(1) as f32;
+    ui.add(egui::ProgressBar::new(share).desired_height(6.0));
+    ui.weak("Sliders of moves go on; Cancel is in the bar at the bottom.");
 }
 
 /// In place of directions: why there are none. The old ones would move other layers than those that are selected. Returns
@@ -146,12 +183,9 @@ fn more_ui(ui: &mut Ui, shown: &mut ShownDirections, all: usize, hidden: usize) 
 
 fn footer_ui(ui: &mut Ui, shown: &mut ShownDirections, document: &Document, commands: &mut Vec<Command>) {
     ui.horizontal(|ui| {
-        let Method::Sefa { weighting } = &mut shown.selection.method;
-        let mut normalised = *weighting == Weighting::RowNormalised;
-        let switch = ui.checkbox(&mut normalised, "Row-normalised");
-        let hint = "On: every row of the style weights counts the same, as in the paper.\nOff: rows count as they are stored, as in rosinality's variant.";
-        if switch.on_hover_text(hint).changed() {
-            *weighting = if normalised { Weighting::RowNormalised } else { Weighting::Raw };
+        match &mut shown.selection.method {
+            Method::Sefa { weighting } => weighting_ui(ui, weighting),
+            Method::Pca { samples, seed } => _ = ui.weak(format!("{samples} codes of seed {seed}")),
         }
         ui.with_layout(egui::Layout::right_to_left(Align::Center), |ui| {
             let any = !document.edit.is_bare();
@@ -161,6 +195,15 @@ fn footer_ui(ui: &mut Ui, shown: &mut ShownDirections, document: &Document, comm
             }
         });
     });
+}
+
+fn weighting_ui(ui: &mut Ui, weighting: &mut Weighting) {
+    let mut normalised = *weighting == Weighting::RowNormalised;
+    let switch = ui.checkbox(&mut normalised, "Row-normalised");
+    let hint = "On: every row of the style weights counts the same, as in the paper.\nOff: rows count as they are stored, as in rosinality's variant.";
+    if switch.on_hover_text(hint).changed() {
+        *weighting = if normalised { Weighting::RowNormalised } else { Weighting::Raw };
+    }
 }
 
 /// What a row was used for.
@@ -181,7 +224,7 @@ fn strip_ui(
     thumbnails: &mut Thumbnails<'_>,
 ) -> Option<f32> {
     let title = capitalised(&title(document, direction));
-    let range = document.known(direction).range.unwrap_or(info.slider_range);
+    let range = document.range_of(direction, info);
     let (id, rect) = (ui.scope_id(), used.rect);
     let row = strips::Row { id, rect, is_focused: used.is_focused, direction, title: &title, range };
     thumbnails.row_ui(ui, &row, &document.edit)
@@ -200,7 +243,7 @@ fn direction_ui(ui: &mut Ui, info: &ModelInfo, set: &DirectionSet, index: usize,
     let mut value = along.map_or(0.0, |along| along.value);
     let name = document.name_of(direction).to_owned();
     let known = document.known(direction).clone();
-    let range = known.range.unwrap_or(info.slider_range);
+    let range = document.range_of(direction, info);
     let called = direction.origin.to_string();
     let title = title(document, direction);
     let label = capitalised(&title);
@@ -251,7 +294,7 @@ fn direction_ui(ui: &mut Ui, info: &ModelInfo, set: &DirectionSet, index: usize,
         } else if value != before {
             document.set(direction, value);
         }
-        menu_ui(&about, asked, &title, document, direction, info.slider_range);
+        menu_ui(&about, asked, &title, document, direction, direction.customary_range(info.slider_range));
     });
     used
 }

@@ -104,7 +104,9 @@ impl SheetView {
             ui.new_child(egui::UiBuilder::new().max_rect(area.shrink2(vec2(style::GRID * 2.0, style::GRID))));
         let ui = &mut child;
         let taken = self.keys_ui(ui, area, sheet, &rows, document);
-        self.head_ui(ui, cell.x, sheet.info.slider_range);
+        let first = sheet.set.directions.first();
+        let customary = first.map_or(sheet.info.slider_range, |first| first.customary_range(sheet.info.slider_range));
+        self.head_ui(ui, cell.x, customary);
         let height = cell.y + GAP;
         let mut scroll = ScrollArea::vertical().id_salt("sheet").auto_shrink(false);
         if let Some(offset) = self.scrolled_to(ui, height, taken.moved) {
@@ -116,7 +118,7 @@ impl SheetView {
             for place in range {
                 let index = rows[place];
                 let direction = &sheet.set.directions[index];
-                let range = document.known(direction).range.unwrap_or(sheet.info.slider_range);
+                let range = document.range_of(direction, sheet.info);
                 let row = Row { index, direction, title: title(document, direction), range };
                 let marked = (taken.has_focus && self.cursor.0 == place).then_some(self.cursor.1);
                 let cells = Cells { size: cell, steps, marked };
@@ -138,7 +140,7 @@ impl SheetView {
         self.cursor = (self.cursor.0.min(rows.len().saturating_sub(1)), self.cursor.1.min(steps - 1));
         let at = rows.get(self.cursor.0).map(|&index| {
             let direction = &sheet.set.directions[index];
-            let range = document.known(direction).range.unwrap_or(sheet.info.slider_range);
+            let range = document.range_of(direction, sheet.info);
             (index, value_at(self.cursor.1, steps, range), title(document, direction))
         });
         let name = match &at {
@@ -273,7 +275,8 @@ fn label_ui(ui: &mut Ui, place: Rect, sheet: &Sheet<'_>, row: &Row<'_>, document
         if let Some(typed) = typed {
             document.rename(row.direction, typed.trim());
         }
-        menu_ui(&about, response.secondary_clicked(), &row.title, document, row.direction, sheet.info.slider_range);
+        let customary = row.direction.customary_range(sheet.info.slider_range);
+        menu_ui(&about, response.secondary_clicked(), &row.title, document, row.direction, customary);
     });
     if let Some(share) = sheet.set.scores.share(row.index).filter(|_| place.height() >= style::ROW * 1.6) {
         let font = FontId::proportional(style::SMALL_TEXT);

@@ -24,6 +24,7 @@ impl SweepDialog {
     /// Starts with the move that is farthest out, if there is a move; `range` is the customary half-width of a slider.
     pub fn new(edit: &Edit, range: f32) -> Option<Self> {
         let farthest = edit.moves.iter().max_by(|a, b| a.value.abs().total_cmp(&b.value.abs()))?;
+        let range = farthest.direction.customary_range(range);
         Some(SweepDialog { direction: farthest.direction.clone(), from: -range, to: range, frames: 9, sheet: true })
     }
 

@@ -234,6 +234,51 @@ fn directions_are_the_same_in_every_format() {
 }
 
 #[test]
+fn principal_components_are_printed_and_saved_like_directions_of_weights() {
+    let shell = Shell::new();
+    let model = fixture("stylegan2_ada_skip/model.pth").display().to_string();
+    let golden = fixture("analysis/pca.safetensors").display().to_string();
+    let given = format!("--method pca --latents {golden} --latents-key z");
+    let json = shell.json(&format!("factorize {model} {given} --json --out all.npy"));
+    assert_eq!((&json["method"], &json["samples"]), (&"pca".into(), &4096.into()));
+    let variances = numbers(&json["variances"]);
+    assert!((variances[0] - 2.254_437_7).abs() < 2e-4 && (variances[15] - 1.518_101e-4).abs() < 2e-8, "{variances:?}");
+    let directions: Vec<Vec<f64>> = json["directions"].as_array().unwrap().iter().map(numbers).collect();
+    let flat: Vec<f32> = directions.iter().flatten().map(|&x| x as f32).collect();
+    assert_eq!((shell.npy("all.npy"), numbers(&json["mean"]).len()), (flat, 16));
+
+    let drawn = format!("factorize {model} --method pca --samples 3000 --seed 9");
+    let first = shell.ok(&format!("{drawn} --json"));
+    assert_eq!(first, shell.ok(&format!("{drawn} --json")), "the same seed, the same bytes");
+    assert_ne!(first, shell.ok(&format!("{drawn}0 --json")));
+    let table = shell.ok(&format!("{drawn} --layers bottom --top 3 --out top.safetensors"));
+    assert!(table.contains("variance") && table.contains("layers 0-1, PCA of 3000 codes"), "{table}");
+    let bytes = fs::read(shell.path("top.safetensors")).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    assert_eq!(file.tensor("directions").unwrap().shape(), [3, 16]);
+    assert_eq!(file.tensor("variances").unwrap().shape(), [3]);
+    let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+    assert_eq!(header.metadata().as_ref().unwrap()["seed"], "9");
+
+    for (line, expected) in [
+        (format!("{drawn} --raw-weights"), "--raw-weights is an option of --method sefa"),
+        (format!("factorize {model} --samples 9"), "--samples is an option of --method pca"),
+        (format!("factorize {model} --method pca --samples 16"), "expected more than 16 samples, found 16"),
+        (
+            format!("factorize {model} --method pca --latents {golden} --latents-key mean"),
+            "more than 16 samples, found 1",
+        ),
+        ("factorize --method pca --latents missing.npy".into(), "missing.npy"),
+    ] {
+        let message = shell.fails(&line, 1);
+        assert!(message.contains(expected), "{line}: {message}");
+    }
+    shell.fails("factorize --method pca --latents z.npy --samples 5", 2);
+    let of_z = shell.run("factorize example:faces --method pca --samples 300");
+    assert!(of_z.status.success() && text(&of_z.stderr).contains("--method sefa --raw-weights"));
+}
+
+#[test]
 fn info_has_the_promised_keys() {
     let shell = Shell::new();
     let keys = [
@@ -506,6 +551,7 @@ fn bench_reports_every_part() {
         "drag_top_ms",
         "factorize_ms",
         "factorize_again_ms",
+        "pca_ms",
         "ceiling_gflops",
     ] {
         assert!(report[key].as_f64().unwrap() > 0.0, "{key}");

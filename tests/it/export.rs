@@ -164,9 +164,9 @@ fn a_sweep_moves_one_move_and_can_be_stopped() {
     };
 
     let mut whole = Export::sweep(project.clone(), &sweep("whole", true), &info);
-    let Outcome::Written(path) = loop {
-        if let Step::Done(outcome) = whole.step(&mut engine).unwrap() {
-            break outcome;
+    let path = loop {
+        if let Step::Done(Outcome::Written(path)) = whole.step(&mut engine).unwrap() {
+            break path;
         }
     };
     assert_eq!(path, folder.path().join("whole/sheet.png"));

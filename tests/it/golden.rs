@@ -6,6 +6,7 @@ mod biggan;
 mod chain;
 mod dcgan;
 mod half;
+mod pca;
 mod pggan;
 mod spellings;
 mod stated;

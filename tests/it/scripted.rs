@@ -12,14 +12,14 @@ use egui::{Key, Modifiers};
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
 use sefa_studio::directions::DirectionSet;
-use sefa_studio::edit::{Code, Edit, LayerSet, Weighting};
+use sefa_studio::edit::{Code, Edit, LayerSet, Origin, Weighting};
 use sefa_studio::failure::Failure;
 use sefa_studio::generator::ModelInfo;
 use sefa_studio::gpu::{Precision, RenderDevice};
 use sefa_studio::names::DirectionNames;
 use sefa_studio::progress::{self, Progress};
 use sefa_studio::project::Project;
-use sefa_studio::render::{Engine, Example, Frame, FrameImage, Pixels, Source, ViewId};
+use sefa_studio::render::{CodeSource, Engine, Example, Frame, FrameImage, Pixels, Source, ViewId};
 use sefa_studio::tasks::Outcome;
 use sefa_studio::ui::{App, ScriptedDialogs, Services};
 use sefa_studio::worker::{Background, DeviceFacts, Event, EventKind, Job, JobId, ModelId};
@@ -303,6 +303,71 @@ impl Stage {
         self.answer_all();
         assert_eq!(self.window.state().shown_edit(), Some(before));
     }
+}
+
+/// Components of the toy heads, of few codes.
+fn components() -> Outcome {
+    static KNOWN: OnceLock<Outcome> = OnceLock::new();
+    let load = || {
+        let mut engine = Engine::new(RenderDevice::cpu(None));
+        engine.open(&Source::Example(Example::ToyHeads), &mut progress::silent).unwrap();
+        let components = engine.components(CodeSource::Drawn { samples: 600, seed: 0 }, &mut progress::silent);
+        Outcome::Components { samples: 100_000, seed: 0, components: Arc::new(components.unwrap()) }
+    };
+    KNOWN.get_or_init(load).clone()
+}
+
+/// Principal components are searched once, whatever is looked at meanwhile, and moved in whichever layers are chosen.
+#[test]
+fn principal_components_are_found_by_a_task_and_remembered() {
+    let (mut stage, _) = Stage::edited([]);
+    stage.click("Directions by PCA");
+    let search = stage.job(|job| matches!(job, Job::Run { .. }));
+    stage.say(search, EventKind::Progress(Progress { stage: "mapping codes".into(), done: 1, total: 4 }));
+    assert!(stage.says("codes are drawn and mapped") && stage.says("Principal components: mapping codes 1 of 4"));
+    // Other layers, and back to SeFa and again: it is the same search.
+    stage.click("All");
+    stage.click("Directions by SeFa");
+    stage.answer_all();
+    stage.click("Directions by PCA");
+    assert_eq!(stage.job(|job| matches!(job, Job::Run { .. })), search);
+    stage.say(search, EventKind::Done(components()));
+    assert!(!stage.says("codes are drawn and mapped") && stage.says("100000 codes of seed 0"));
+    let before = stage.sent();
+    let slider = stage.window.get_by_role_and_label(egui::accesskit::Role::Slider, "PCA 1").rect().center();
+    stage.window.drag_at(slider);
+    stage.window.hover_at(slider + egui::vec2(20.0, 0.0));
+    stage.window.drop_at(slider + egui::vec2(20.0, 0.0));
+    stage.window.run_steps(4);
+    let moved = stage.edit().moves[0].clone();
+    assert_eq!(moved.direction.origin, Origin::Pca { samples: 100_000, seed: 0, index: 0 });
+    assert_eq!(moved.direction.layers, LayerSet::range(0, 11));
+    stage.click("Bottom");
+    assert!(stage.window.query_by_role_and_label(egui::accesskit::Role::Slider, "PCA 1").is_some());
+    let script = stage.script.0.borrow();
+    let renders = script.sent[before..].iter().all(|(_, job)| matches!(job, Job::Render { .. }));
+    assert!(renders, "{:?}", &script.sent[before..]);
+}
+
+#[test]
+fn a_search_that_is_cancelled_or_fails_leaves_the_list_usable() {
+    let (mut stage, _) = Stage::edited([]);
+    stage.click("Directions by PCA");
+    let search = stage.job(|job| matches!(job, Job::Run { .. }));
+    stage.click("Cancel");
+    assert!(stage.was_cancelled(search));
+    stage.say(search, EventKind::Cancelled);
+    stage.answer_all();
+    assert!(stage.says("Row-normalised"), "SeFa's directions are back");
+    stage.click("Directions by PCA");
+    let search = stage.job(|job| matches!(job, Job::Run { .. }));
+    stage.fail(search, "the device failed");
+    assert!(stage.says("These directions cannot be found.") && stage.says("the device failed"));
+    stage.click("Try again");
+    let again = stage.job(|job| matches!(job, Job::Run { .. }));
+    assert_ne!(again, search);
+    stage.say(again, EventKind::Done(components()));
+    assert!(stage.says("100000 codes of seed 0"));
 }
 
 fn broken() -> PathBuf {

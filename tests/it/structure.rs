@@ -56,9 +56,10 @@ fn burn_appears_only_where_tensors_live() {
 }
 
 /// What each module may use of the others. Of two modules at most one may use the other, directly or by way of third ones.
-const ARROWS: [(&str, &[&str]); 27] = [
+const ARROWS: [(&str, &[&str]); 29] = [
     ("classes", &[]),
     ("edit", &[]),
+    ("eigen", &[]),
     ("failure", &[]),
     ("family", &[]),
     ("files", &[]),
@@ -71,8 +72,9 @@ const ARROWS: [(&str, &[&str]); 27] = [
     ("gpu", &["ops"]),
     ("latent", &["edit", "recipe"]),
     ("names", &["edit"]),
-    ("sefa", &["edit"]),
-    ("directions", &["edit", "sefa"]),
+    ("pca", &["eigen"]),
+    ("sefa", &["edit", "eigen"]),
+    ("directions", &["edit", "pca", "sefa"]),
     ("layout", &["checkpoint", "family", "limits", "recipe", "size"]),
     (
         "generator",
@@ -92,11 +94,14 @@ const ARROWS: [(&str, &[&str]); 27] = [
         ],
     ),
     ("project", &["edit", "generator", "names", "recipe"]),
-    ("render", &["checkpoint", "edit", "generator", "gpu", "latent", "layout", "ops", "progress", "sefa", "size"]),
+    (
+        "render",
+        &["checkpoint", "edit", "generator", "gpu", "latent", "layout", "ops", "pca", "progress", "sefa", "size"],
+    ),
     ("export", &["checkpoint", "edit", "files", "generator", "layout", "progress", "project", "recipe", "render"]),
     ("store", &["files", "project"]),
     ("library", &["directions", "edit", "files", "generator", "names", "project", "store"]),
-    ("tasks", &["export", "generator", "progress", "project", "render"]),
+    ("tasks", &["export", "generator", "pca", "progress", "project", "render"]),
     (
         "worker",
         &["directions", "edit", "export", "failure", "generator", "gpu", "progress", "recipe", "render", "tasks"],
@@ -116,6 +121,7 @@ const ARROWS: [(&str, &[&str]); 27] = [
             "library",
             "limits",
             "names",
+            "pca",
             "progress",
             "project",
             "recipe",
@@ -140,6 +146,7 @@ const ARROWS: [(&str, &[&str]); 27] = [
             "library",
             "names",
             "ops",
+            "pca",
             "progress",
             "project",
             "recipe",

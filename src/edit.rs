@@ -3,6 +3,7 @@
 //! The picture is a pure function of (checkpoint, [`Edit`]). Undo, project files, export, the render request and the
 //! command line all use this value; what does not change the picture (zoom, open panels) never enters it.
 
+mod between;
 mod direction;
 mod layers;
 mod seed;
@@ -14,11 +15,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use between::{Between, Waypoint, along_curve, straight};
 pub(crate) use direction::enabled_by_default;
 pub use direction::{Direction, Move, Origin, Vectors, Weighting};
 pub use layers::LayerSet;
 pub use seed::{Seed, SeedKind};
-pub use shelf::{Kept, MAX_KEPT, MAX_NAME, Shelf, ShelfFull};
+pub use shelf::{DEFAULT_SECONDS, Easing, Kept, MAX_KEPT, MAX_NAME, Playback, SECONDS, Shelf, ShelfFull};
 pub use style::Style;
 
 /// A picture's recipe: where it starts in latent space, and how far it was moved along which directions.
@@ -48,6 +50,12 @@ impl Edit {
     /// True if there is neither a move nor a style, active or not.
     pub fn is_bare(&self) -> bool {
         self.moves.is_empty() && self.sample.styles.is_empty()
+    }
+
+    /// True if its sample, or that of a style, lies between others.
+    pub fn is_between(&self) -> bool {
+        let styles = self.sample.styles.iter().map(|style| &style.code);
+        std::iter::once(&self.sample.code).chain(styles).any(|code| matches!(code, Code::Between(_)))
     }
 
     /// Takes every move and every style away.
@@ -111,6 +119,8 @@ pub enum Code {
     W(Vec<f32>),
     /// One w per layer, `[num_layers][w_dim]`; never truncated.
     WPlus(Vec<Vec<f32>>),
+    /// On the way from one sample to another, each with its own truncation.
+    Between(Box<Between>),
 }
 
 impl Default for Code {

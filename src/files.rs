@@ -9,6 +9,8 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use tempfile::NamedTempFile;
+
 pub use path::{Doubt, doubt, without_verbatim_prefix};
 
 /// A file that could not be written; whatever had its name before is as it was.
@@ -22,8 +24,79 @@ pub struct WriteError {
 const PREFIX: &str = ".sefa-studio-";
 const SUFFIX: &str = ".part";
 
-/// Writes a file through `content`, all of it or nothing: into a temporary file in the same folder, flushed to the disk,
-/// then renamed to `path`. A link is followed; a file that is there keeps its permissions.
+/// A file on its way: a temporary one in the folder of its place, until it is whole. Dropped before that, it is gone.
+pub struct Draft {
+    path: PathBuf,
+    target: PathBuf,
+    file: NamedTempFile,
+}
+
+impl Draft {
+    /// For a file that is to be at `path`. A link is followed; a file that is there stays until [`Draft::keep`], which gives its
+    /// permissions to the new one.
+    ///
+    /// # Errors
+    /// The folder is missing or read-only, `path` a read-only file or no file at all.
+    pub fn begin(path: &Path) -> Result<Self, WriteError> {
+        let failed = |source| WriteError { path: path.into(), source };
+        let (target, before) = target(path).map_err(failed)?;
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(PREFIX).suffix(SUFFIX);
+        // The crate's default is private; a picture gets the permissions that any new file gets here.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let file = builder.tempfile_in(folder_of(&target)).map_err(failed)?;
+        // Tells `remove_leftovers` that somebody is at it; without locks its age does.
+        let _ = file.as_file().try_lock();
+        if let Some(before) = before {
+            // Not every file system has permissions to keep.
+            let _ = file.as_file().set_permissions(before.permissions());
+        }
+        Ok(Draft { path: path.into(), target, file })
+    }
+
+    /// Where the file is to be.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where it is as long as it is on its way.
+    pub fn place(&self) -> &Path {
+        self.file.path()
+    }
+
+    pub fn file(&self) -> &File {
+        self.file.as_file()
+    }
+
+    /// The file for a writer that keeps one.
+    ///
+    /// # Errors
+    /// The program has too many open files.
+    pub fn handle(&self) -> Result<File, WriteError> {
+        self.file().try_clone().map_err(|source| self.failed(source))
+    }
+
+    /// What went wrong with writing it.
+    pub fn failed(&self, source: io::Error) -> WriteError {
+        WriteError { path: self.path.clone(), source }
+    }
+
+    /// Flushes it to the disk and moves it to its place.
+    ///
+    /// # Errors
+    /// The disk is full, or the folder gone.
+    pub fn keep(self) -> Result<(), WriteError> {
+        self.file().sync_all().map_err(|source| self.failed(source))?;
+        let _ = self.file().unlock();
+        let Draft { path, target, file } = self;
+        file.persist(&target).map_err(|error| WriteError { path, source: error.error })?;
+        sync_folder(folder_of(&target));
+        Ok(())
+    }
+}
+
+/// Writes a file through `content`, all of it or nothing ([`Draft`]).
 ///
 /// # Errors
 /// Those of `content`; or the folder is missing or read-only, the disk full, `path` a read-only file or no file at all.
@@ -31,30 +104,12 @@ pub fn write_atomically<E: From<WriteError>>(
     path: &Path,
     content: impl FnOnce(&mut BufWriter<&File>) -> Result<(), E>,
 ) -> Result<(), E> {
-    let failed = |source| WriteError { path: path.into(), source };
-    let (target, before) = target(path).map_err(failed)?;
-    let folder = folder_of(&target);
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(PREFIX).suffix(SUFFIX);
-    // The crate's default is private; a picture gets the permissions that any new file gets here.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let file = builder.tempfile_in(folder).map_err(failed)?;
-    // Tells `remove_leftovers` that somebody is at it; without locks its age does.
-    let _ = file.as_file().try_lock();
-    if let Some(before) = before {
-        // Not every file system has permissions to keep.
-        let _ = file.as_file().set_permissions(before.permissions());
-    }
-    let mut writer = BufWriter::with_capacity(1 << 20, file.as_file());
+    let draft = Draft::begin(path)?;
+    let mut writer = BufWriter::with_capacity(1 << 20, draft.file());
     content(&mut writer)?;
-    writer.flush().map_err(failed)?;
+    writer.flush().map_err(|source| draft.failed(source))?;
     drop(writer);
-    file.as_file().sync_all().map_err(failed)?;
-    let _ = file.as_file().unlock();
-    file.persist(&target).map_err(|error| failed(error.error))?;
-    sync_folder(folder);
-    Ok(())
+    Ok(draft.keep()?)
 }
 
 /// Writes a file whose content is in memory. All of it or nothing.

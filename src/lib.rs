@@ -56,6 +56,7 @@ pub mod latent;
 pub mod layout;
 pub mod library;
 pub mod limits;
+pub mod motion;
 pub mod names;
 pub mod ops;
 pub mod pca;

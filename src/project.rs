@@ -22,10 +22,12 @@ use crate::recipe::Recipe;
 pub use picture::{embedded_project, is_png};
 
 /// Newest format this program knows; every older one stays readable.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
-/// The one before styles and shelves: written where there are none, so that earlier programs open what they can show.
+/// The ones before styles and shelves, and before motions: written where there are none, so that earlier programs open what they can
+/// show.
 const BEFORE_STYLES: u32 = 2;
+const BEFORE_MOTIONS: u32 = 3;
 
 /// Name and version of this program, as files tell it.
 pub const PROGRAM: &str = concat!("SeFa Studio ", env!("CARGO_PKG_VERSION"));
@@ -141,15 +143,19 @@ impl Project {
         let Versioned { version } = serde_json::from_slice(json).map_err(invalid)?;
         match version {
             1 => serde_json::from_slice::<v1::Project>(json).map(Into::into).map_err(invalid),
-            BEFORE_STYLES | VERSION => serde_json::from_slice::<Stored>(json).map(Into::into).map_err(invalid),
+            BEFORE_STYLES..=VERSION => serde_json::from_slice::<Stored>(json).map(Into::into).map_err(invalid),
             found => Err(newer::refuse(path, found, json)),
         }
     }
 
     /// The oldest format that holds all of it.
     fn version(&self) -> u32 {
-        let is_old = self.edit.sample.styles.is_empty() && self.shelf.is_empty();
-        if is_old { BEFORE_STYLES } else { VERSION }
+        let Project { edit, shelf, .. } = self;
+        if edit.is_between() || shelf.is_timed() || shelf.iter().any(|kept| kept.edit.is_between()) {
+            return VERSION;
+        }
+        let is_old = edit.sample.styles.is_empty() && shelf.is_empty();
+        if is_old { BEFORE_STYLES } else { BEFORE_MOTIONS }
     }
 
     /// Pretty JSON but for the shelf, ends in a newline.
@@ -165,7 +171,7 @@ impl Project {
         };
         const TEXT: &str = "a project holds no map with keys other than text";
         let mut json = serde_json::to_string_pretty(&stored).expect(TEXT);
-        if !shelf.is_empty() {
+        if !shelf.is_empty() || shelf.is_timed() {
             // Before the brace that closes the project.
             json.truncate(json.len() - "\n}".len());
             json.push_str(",\n  \"shelf\": ");

@@ -2,6 +2,7 @@
 //!
 //! Exit code 0, 1 (it failed: one `error:` line, causes indented below it) or 2 (wrong usage).
 
+mod animate;
 mod arguments;
 mod bench;
 mod bench_sheets;
@@ -41,6 +42,8 @@ Examples:
   sefa-studio render --out frames --seeds 0-9  ten pictures, no window
   sefa-studio factorize ffhq.pkl --layers 0-1  the directions that move pose
   sefa-studio sheet --layers 0-1 --out s.html  what they do, on one page to share
+  sefa-studio animate --swing --direction 0 --out s.mp4
+                                               one of them as a film
   sefa-studio info ffhq.pkl                    what is in a file
 
 FILE is a checkpoint, or example:toy-heads or example:faces for a generator inside the program.
@@ -71,6 +74,8 @@ enum Command {
     Render(Box<render::Arguments>),
     /// Write a sheet of directions: what each does to some samples, as a page or a picture
     Sheet(Box<sheet::Arguments>),
+    /// Write a motion as a film: the shelf of a project, a walk through samples, a swing along a direction
+    Animate(Box<animate::Arguments>),
     /// Print or save the directions of a group of layers
     Factorize(factorize::Arguments),
     /// List, export and import what is known about the directions of a model
@@ -121,6 +126,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         None => open_window(arguments.file, arguments.fresh, device),
         Some(Command::Render(arguments)) => render::run(*arguments, device),
         Some(Command::Sheet(arguments)) => sheet::run(*arguments, device),
+        Some(Command::Animate(arguments)) => animate::run(*arguments, device),
         Some(Command::Factorize(arguments)) => factorize::run(arguments, device),
         Some(Command::Library(arguments)) => library::run(arguments, device),
         Some(Command::Info(arguments)) => info::run(arguments),

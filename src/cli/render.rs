@@ -1,6 +1,6 @@
 //! `render`: pictures as numbered PNG frames.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::bail;
@@ -150,6 +150,23 @@ pub(super) struct SampleArguments {
     edit: Option<PathBuf>,
 }
 
+impl SampleArguments {
+    /// As if `--edit` had been given.
+    ///
+    /// # Errors
+    /// It was, or something that it does not go with.
+    pub(super) fn take_edit(&mut self, path: PathBuf) -> anyhow::Result<()> {
+        let SampleArguments { seeds, latents, edit, .. } = self;
+        anyhow::ensure!(
+            seeds.is_none() && latents.is_none() && edit.is_none(),
+            "{} has its own samples: --seeds, --latents and --edit do not go with it",
+            path.display()
+        );
+        *edit = Some(path);
+        Ok(())
+    }
+}
+
 #[derive(Args)]
 struct SweepArguments {
     /// Layers to factorise and to move: all, bottom, middle, top, or such as 2-5,7 [default: all]
@@ -185,7 +202,7 @@ struct SweepArguments {
 pub fn run(arguments: Arguments, device: DeviceArguments) -> anyhow::Result<()> {
     if !arguments.overwrite {
         // Before a model is opened for nothing.
-        clear_folder(&arguments)?;
+        clear_folder(&arguments.out, arguments.overwrite)?;
     }
     let Opened { mut engine, info, source, starts, names, saved } =
         open(arguments.file.clone(), &arguments.reading, &arguments.sample, device)?;
@@ -202,7 +219,7 @@ pub fn run(arguments: Arguments, device: DeviceArguments) -> anyhow::Result<()> 
     let project = Project::new(&info, source, Edit::default(), names);
 
     let sheet = arguments.sheet.then(|| contact_sheet(&starts, sweep.as_ref(), &info));
-    clear_folder(&arguments)?;
+    clear_folder(&arguments.out, arguments.overwrite)?;
     let and_sheet = if sheet.is_some() { " and sheet.png" } else { "" };
     let mut sinks: Vec<Box<dyn FrameSink>> = vec![Box::new(ThreadSink::numbered_png(&arguments.out, arguments.raw))];
     if let Some(sheet) = sheet {
@@ -285,10 +302,10 @@ fn of_edit(project: &Project) -> anyhow::Result<Source> {
     Ok(source)
 }
 
-/// Removes an older series from the folder, if that was asked for; refuses to mix with it if not.
-fn clear_folder(arguments: &Arguments) -> anyhow::Result<()> {
-    let older = if arguments.overwrite { Older::Remove } else { Older::Refuse };
-    match export::clear_for_series(&arguments.out, older) {
+/// Removes an older series from a folder, if that was asked for; refuses to mix with it if not.
+pub(super) fn clear_folder(folder: &Path, overwrite: bool) -> anyhow::Result<()> {
+    let older = if overwrite { Older::Remove } else { Older::Refuse };
+    match export::clear_for_series(folder, older) {
         Err(error @ ExportError::OlderSeries { .. }) => {
             Err(anyhow::anyhow!("{error}; --overwrite replaces them, or choose another folder"))
         }

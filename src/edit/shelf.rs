@@ -1,20 +1,73 @@
 //! The shelf: edits that were kept, in a row.
 
 use std::collections::HashSet;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Code, Direction, Edit, Vectors};
+use super::{Code, Direction, Edit, Sample, Vectors};
 
 /// An edit that was kept.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Kept {
     pub edit: Edit,
     /// Empty if nobody named it.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
+    /// From it to the next when the shelf is played, in [`SECONDS`].
+    pub seconds: f32,
+    /// How it goes on from there.
+    pub easing: Easing,
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        Kept { edit: Edit::default(), name: String::new(), seconds: DEFAULT_SECONDS, easing: Easing::default() }
+    }
+}
+
+/// Seconds from one kept edit to the next, unless somebody said otherwise.
+pub const DEFAULT_SECONDS: f32 = 1.0;
+/// Seconds from one kept edit to the next: at least a frame, at most an hour.
+pub const SECONDS: RangeInclusive<f32> = 0.02..=3600.0;
+
+/// How a motion goes on from a kept edit to the next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Easing {
+    /// Through all with a continuous velocity.
+    #[default]
+    Smooth,
+    /// Straight, at constant speed.
+    Linear,
+    /// It stays, and jumps to the next at its time.
+    Hold,
+}
+
+/// How a motion is played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Playback {
+    /// Frames per second, one of [`Playback::RATES`] unless a script asked for another.
+    pub fps: u32,
+    /// After the last it goes back to the first and on.
+    pub loops: bool,
+    /// Random noise is drawn anew for every frame, instead of being that of the first.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fresh_noise: bool,
+}
+
+impl Playback {
+    /// The usual frame rates.
+    pub const RATES: [u32; 5] = [24, 25, 30, 50, 60];
+    /// Frame rates that can be asked for.
+    pub const FPS: RangeInclusive<u32> = 1..=120;
+}
+
+impl Default for Playback {
+    fn default() -> Self {
+        Playback { fps: 30, loops: true, fresh_noise: false }
+    }
 }
 
 /// Edits of one shelf, at most.
@@ -24,9 +77,12 @@ pub const MAX_NUMBERS: usize = 4_000_000;
 /// Letters of a name, at most.
 pub const MAX_NAME: usize = 100;
 
-/// Kept edits in their order. Copies share them, so that every step of undo may have its own.
+/// Kept edits in their order, which is a motion when they are played. Copies share them, so that every step of undo may have its own.
 #[derive(Clone, Debug, Default)]
-pub struct Shelf(Arc<Vec<Arc<Kept>>>);
+pub struct Shelf {
+    kept: Arc<Vec<Arc<Kept>>>,
+    pub playback: Playback,
+}
 
 /// Nothing more fits on the shelf.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,19 +95,25 @@ pub enum ShelfFull {
 
 impl Shelf {
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.kept.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.kept.is_empty()
     }
 
     pub fn get(&self, at: usize) -> Option<&Arc<Kept>> {
-        self.0.get(at)
+        self.kept.get(at)
     }
 
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Arc<Kept>> {
-        self.0.iter()
+        self.kept.iter()
+    }
+
+    /// The same with other edits.
+    pub fn map(&self, change: impl Fn(&Edit) -> Edit) -> Shelf {
+        let changed = |kept: &Arc<Kept>| Arc::new(Kept { edit: change(&kept.edit), ..(**kept).clone() });
+        Shelf { kept: Arc::new(self.iter().map(changed).collect()), playback: self.playback }
     }
 
     /// Puts an edit behind the others.
@@ -65,13 +127,13 @@ impl Shelf {
         if numbers(self.iter().map(Arc::as_ref).chain([&kept])) > MAX_NUMBERS {
             return Err(ShelfFull::Numbers);
         }
-        Arc::make_mut(&mut self.0).push(Arc::new(kept));
+        Arc::make_mut(&mut self.kept).push(Arc::new(kept));
         Ok(())
     }
 
     pub fn remove(&mut self, at: usize) {
         if at < self.len() {
-            Arc::make_mut(&mut self.0).remove(at);
+            Arc::make_mut(&mut self.kept).remove(at);
         }
     }
 
@@ -79,7 +141,7 @@ impl Shelf {
     pub fn shift(&mut self, from: usize, to: usize) {
         let to = to.min(self.len().saturating_sub(1));
         if from < self.len() && from != to {
-            let kept = Arc::make_mut(&mut self.0);
+            let kept = Arc::make_mut(&mut self.kept);
             let one = kept.remove(from);
             kept.insert(to, one);
         }
@@ -87,8 +149,22 @@ impl Shelf {
 
     /// Gives an edit a name; an empty one takes it back.
     pub fn rename(&mut self, at: usize, name: &str) {
-        if let Some(kept) = Arc::make_mut(&mut self.0).get_mut(at) {
+        if let Some(kept) = Arc::make_mut(&mut self.kept).get_mut(at) {
             Arc::make_mut(kept).name = name.trim().chars().take(MAX_NAME).collect();
+        }
+    }
+
+    /// True if anything of how it is played was changed.
+    pub fn is_timed(&self) -> bool {
+        let is_usual = |kept: &Arc<Kept>| kept.seconds == DEFAULT_SECONDS && kept.easing == Easing::default();
+        self.playback != Playback::default() || !self.iter().all(is_usual)
+    }
+
+    /// Sets how a motion goes on from an edit; `seconds` within [`SECONDS`].
+    pub fn time(&mut self, at: usize, seconds: f32, easing: Easing) {
+        if let Some(kept) = Arc::make_mut(&mut self.kept).get_mut(at) {
+            let kept = Arc::make_mut(kept);
+            (kept.seconds, kept.easing) = (seconds.clamp(*SECONDS.start(), *SECONDS.end()), easing);
         }
     }
 }
@@ -96,7 +172,8 @@ impl Shelf {
 /// Edits beyond [`MAX_KEPT`] are left out: who reads a file says so before.
 impl FromIterator<Kept> for Shelf {
     fn from_iter<I: IntoIterator<Item = Kept>>(kept: I) -> Self {
-        Shelf(Arc::new(kept.into_iter().take(MAX_KEPT).map(Arc::new).collect()))
+        let kept = Arc::new(kept.into_iter().take(MAX_KEPT).map(Arc::new).collect());
+        Shelf { kept, playback: Playback::default() }
     }
 }
 
@@ -104,7 +181,8 @@ impl FromIterator<Kept> for Shelf {
 impl PartialEq for Shelf {
     fn eq(&self, other: &Self) -> bool {
         let is_one = |(a, b): (&Arc<Kept>, &Arc<Kept>)| Arc::ptr_eq(a, b) || a == b;
-        Arc::ptr_eq(&self.0, &other.0) || self.len() == other.len() && self.iter().zip(other.iter()).all(is_one)
+        let are_all = || self.len() == other.len() && self.iter().zip(other.iter()).all(is_one);
+        self.playback == other.playback && (Arc::ptr_eq(&self.kept, &other.kept) || are_all())
     }
 }
 
@@ -113,8 +191,7 @@ fn numbers<'a>(kept: impl Iterator<Item = &'a Kept>) -> usize {
     let mut seen: HashSet<*const Direction> = HashSet::new();
     let mut count = 0;
     for Kept { edit, .. } in kept {
-        let styles = edit.sample.styles.iter().map(|style| &style.code);
-        count += std::iter::once(&edit.sample.code).chain(styles).map(numbers_of).sum::<usize>();
+        count += numbers_of(&edit.sample);
         let new = edit.moves.iter().filter(|step| seen.insert(Arc::as_ptr(&step.direction)));
         count += new
             .map(|step| match &step.direction.vectors {
@@ -126,22 +203,24 @@ fn numbers<'a>(kept: impl Iterator<Item = &'a Kept>) -> usize {
     count
 }
 
-fn numbers_of(code: &Code) -> usize {
-    match code {
+fn numbers_of(sample: &Sample) -> usize {
+    let of_code = |code: &Code| match code {
         Code::Seed(_) => 0,
         Code::Z(code) | Code::W(code) => code.len(),
         Code::WPlus(codes) => codes.iter().map(Vec::len).sum(),
-    }
+        Code::Between(between) => between.through.iter().map(|point| numbers_of(&point.sample)).sum(),
+    };
+    of_code(&sample.code) + sample.styles.iter().map(|style| of_code(&style.code)).sum::<usize>()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::edit::{LayerSet, Move, Sample, Seed, Weighting};
+    use crate::edit::{LayerSet, Move, Seed, Weighting};
 
     fn kept(seed: u64) -> Kept {
         let code = Code::Seed(Seed::studio(seed));
-        Kept { edit: Edit { sample: Sample { code, ..Sample::default() }, ..Edit::default() }, name: String::new() }
+        Kept { edit: Edit { sample: Sample { code, ..Sample::default() }, ..Edit::default() }, ..Kept::default() }
     }
 
     fn seeds(shelf: &Shelf) -> Vec<u64> {

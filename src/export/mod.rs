@@ -1,8 +1,9 @@
-//! What leaves the program: pictures with their edit inside, contact sheets, sheets of directions, arrays, converted weights.
+//! What leaves the program: pictures with their edit inside, contact sheets, sheets of directions, films, arrays, converted weights.
 //! And the latent codes of other tools that come in. Every file is written whole or not at all ([`crate::files`]).
 
 mod canvas;
 mod direction_sheet;
+mod film;
 mod latents;
 mod npy;
 mod png;
@@ -16,10 +17,11 @@ use std::io;
 use std::path::PathBuf;
 
 pub use direction_sheet::{MAX_CELL, MAX_STEPS, SheetError, SheetFormat, SheetPlan, SheetRow, SheetRun, render_sheet};
+pub use film::{FilmError, FilmFormat, FilmPlan, MAX_FILM_SIDE};
 pub use latents::{Codes, Latents, LatentsError, Space};
 pub use npy::write_npy;
 pub use png::write_png;
-pub use sequence::{Sequence, SequenceStep, Shot, Sweep, render_sequence, sweep_values};
+pub use sequence::{FilmTarget, Sequence, SequenceStep, Shot, Sweep, render_sequence, sweep_values};
 pub use series::{Older, SHEET, clear_for_series, files_of_series, frame_name};
 pub use sheet::{ContactSheet, sheet_columns};
 pub use sink::{FrameSink, SequenceFrame, ThreadSink};
@@ -50,6 +52,8 @@ pub enum ExportError {
     Stopped,
     #[error(transparent)]
     Sheet(#[from] SheetError),
+    #[error(transparent)]
+    Film(#[from] FilmError),
     #[error(transparent)]
     Weights(#[from] LayoutError),
     #[error(transparent)]

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::sink::{FrameSink, SequenceFrame};
-use super::{ContactSheet, ExportError, SHEET, ThreadSink, sheet_columns};
+use super::{ContactSheet, ExportError, FilmPlan, SHEET, ThreadSink, sheet_columns};
 use crate::edit::{Direction, Edit, Shelf};
 use crate::generator::ModelInfo;
+use crate::motion::Motion;
 use crate::progress::{Progress, Report};
 use crate::project::Project;
 use crate::render::Engine;
@@ -68,6 +69,31 @@ pub fn sweep_values(from: f32, to: f32, steps: usize) -> Vec<f32> {
         (from * (1.0 - t) + to * t) as f32
     };
     (0..steps).map(value).collect()
+}
+
+/// Where the frames of a motion go.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FilmTarget {
+    /// One file.
+    Film(FilmPlan),
+    /// Numbered PNG files in a folder, each with the edit that makes it again.
+    Folder(PathBuf),
+}
+
+impl FilmTarget {
+    /// The frames of a motion, on their way there.
+    ///
+    /// # Errors
+    /// There can be no such film.
+    pub fn sequence(&self, project: Project, motion: Motion) -> Result<Sequence<'static>, ExportError> {
+        let sink = match self {
+            FilmTarget::Film(plan) => plan.sink()?,
+            FilmTarget::Folder(folder) => ThreadSink::numbered_png(folder, false),
+        };
+        let frames = motion.frames();
+        let shots = (0..frames).map(move |number| Shot { label: String::new(), edit: motion.frame(number) });
+        Ok(Sequence::new(project, shots, frames, vec![Box::new(sink)]))
+    }
 }
 
 fn label(value: f32) -> String {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use super::film::{FilmWriter, as_frame};
 use super::{ContactSheet, ExportError, Shot, frame_name, write_npy, write_png};
 use crate::layout::ChannelOrder;
 use crate::project::Project;
@@ -156,6 +157,23 @@ impl ThreadSink {
                 (Message::Frame(_), None) => {}
             }
             Ok(())
+        });
+        Self::start(path, vec![handler])
+    }
+
+    /// All frames as one film, RGB of that size.
+    pub(super) fn film(path: PathBuf, size: [usize; 2], writer: Box<dyn FilmWriter>) -> Self {
+        let mut writer = Some(writer);
+        let handler: Handler = Box::new(move |message| match message {
+            Message::Frame(frame) => {
+                let added = writer.as_mut().map_or(Ok(()), |writer| writer.add(&as_frame(frame.pixels()?, size)));
+                if added.is_err() {
+                    // Told once; what comes after that goes nowhere.
+                    writer = None;
+                }
+                added
+            }
+            Message::End => writer.take().map_or(Ok(()), |writer| writer.finish()),
         });
         Self::start(path, vec![handler])
     }

@@ -1,6 +1,6 @@
 //! What a picture depends on besides codes and noise.
 
-use crate::edit::Sample;
+use crate::edit::{Code, Sample};
 
 /// What the stages that ask for it are told of one sample.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -10,18 +10,39 @@ pub struct Conditions {
     pub psi: f32,
 }
 
-/// Classes with their weights, which sum to 1: one class, two in a mixture, none for an unconditional network.
+/// Classes with their weights, which sum to 1: one class, two in a mixture, several between mixtures, none for an unconditional network.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Label(Vec<(usize, f32)>);
 
 impl Label {
     /// The label of a sample that fits the model.
     pub fn of(sample: &Sample) -> Self {
+        if let Code::Between(between) = &sample.code {
+            let (nearest, share) = between.nearest();
+            let [from, to] = nearest.map(|waypoint| Label::of(&waypoint.sample));
+            return from.towards(&to, share as f32);
+        }
         let Some(class) = sample.class else { return Label::default() };
         let weights = match sample.mix {
             Some(mix) if mix.class != class => vec![(class, 1.0 - mix.amount), (mix.class, mix.amount)],
             _ => vec![(class, 1.0)],
         };
+        Label(weights.into_iter().filter(|(_, weight)| *weight != 0.0).collect())
+    }
+
+    /// A mixture of this with a share of another.
+    fn towards(&self, other: &Self, share: f32) -> Self {
+        if self == other {
+            return self.clone();
+        }
+        let mut weights: Vec<(usize, f32)> =
+            self.0.iter().map(|&(class, weight)| (class, (1.0 - share) * weight)).collect();
+        for &(class, weight) in &other.0 {
+            match weights.iter_mut().find(|(known, _)| *known == class) {
+                Some((_, sum)) => *sum += share * weight,
+                None => weights.push((class, share * weight)),
+            }
+        }
         Label(weights.into_iter().filter(|(_, weight)| *weight != 0.0).collect())
     }
 

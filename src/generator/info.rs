@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::edit::{
-    Code, Direction, Edit, LayerSet, Noise, NoiseMode, Sample, Seed, SeedKind, Style, Truncation, Vectors,
+    Code, Direction, Edit, LayerSet, Noise, NoiseMode, Sample, Seed, SeedKind, Style, Truncation, Vectors, Waypoint,
 };
 use crate::family::Family;
 use crate::layout::{ChannelOrder, Upsampling};
@@ -18,6 +18,9 @@ pub const MAX_MOVES: usize = 4096;
 
 /// Likewise of styles, each of which may have a code to map.
 pub const MAX_STYLES: usize = 64;
+
+/// Likewise of samples that a sample lies between: four, each of which may lie between four others, and so on.
+pub const MAX_WAYPOINTS: usize = 400;
 
 /// Facts about an open model. Downstream of `generator/` these replace every question about the family.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -167,11 +170,11 @@ impl ModelInfo {
 
     /// Why `edit` cannot be applied to this model, if it cannot.
     pub fn check(&self, edit: &Edit) -> Result<(), String> {
-        self.check_code(&edit.sample.code)?;
-        self.check_classes(&edit.sample)?;
-        self.check_styles(&edit.sample)?;
-        if !edit.truncation.psi.is_finite() {
-            return Err(format!("psi is {}, expected a finite number", edit.truncation.psi));
+        self.check_sample(&edit.sample)?;
+        check_psi(edit.truncation)?;
+        let waypoints = waypoints(&edit.sample);
+        if waypoints > MAX_WAYPOINTS {
+            return Err(format!("a code between {waypoints} others, expected at most {MAX_WAYPOINTS}"));
         }
         if edit.moves.len() > MAX_MOVES {
             return Err(format!("{} moves, expected at most {MAX_MOVES}", edit.moves.len()));
@@ -183,6 +186,12 @@ impl ModelInfo {
             }
         }
         Ok(())
+    }
+
+    fn check_sample(&self, sample: &Sample) -> Result<(), String> {
+        self.check_code(&sample.code)?;
+        self.check_classes(sample)?;
+        self.check_styles(sample)
     }
 
     fn check_code(&self, code: &Code) -> Result<(), String> {
@@ -197,6 +206,13 @@ impl ModelInfo {
             Code::WPlus(codes) => {
                 let w_dim = w_dim()?;
                 codes.iter().try_for_each(|w| check_code("w+", w, w_dim))
+            }
+            Code::Between(between) => {
+                between.check()?;
+                between.through.iter().try_for_each(|Waypoint { sample, truncation }| {
+                    self.check_sample(sample)?;
+                    check_psi(*truncation)
+                })
             }
         }
     }
@@ -267,6 +283,20 @@ impl ModelInfo {
             (None, None) => Ok(()),
         }
     }
+}
+
+fn check_psi(truncation: Truncation) -> Result<(), String> {
+    let psi = truncation.psi;
+    psi.is_finite().then_some(()).ok_or_else(|| format!("psi is {psi}, expected a finite number"))
+}
+
+/// Samples that a sample lies between, and those between which they lie.
+fn waypoints(sample: &Sample) -> usize {
+    let of_code = |code: &Code| match code {
+        Code::Between(between) => between.through.iter().map(|point| 1 + waypoints(&point.sample)).sum(),
+        _ => 0,
+    };
+    of_code(&sample.code) + sample.styles.iter().map(|style| of_code(&style.code)).sum::<usize>()
 }
 
 /// Why a code, or what is added to one, cannot be used, if it cannot.

@@ -7,12 +7,12 @@ mod numpy;
 mod scipy;
 mod torch;
 
-use std::f64::consts::TAU;
+use std::f64::consts::{PI, TAU};
 
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-use crate::edit::{Move, Seed, SeedKind, Truncation};
+use crate::edit::{Move, Seed, SeedKind, Truncation, straight};
 use crate::recipe::Prior;
 
 /// The first of the independent sequences of a seed that z of many belong to; those before are z itself and noise.
@@ -110,6 +110,28 @@ pub fn truncate<'a>(codes: &mut [Vec<f32>], mean: impl Fn(usize) -> &'a [f32], t
     }
 }
 
+/// `a` at `t` = 0 and `b` at 1, on a straight line.
+pub fn on_line(a: &[f32], b: &[f32], t: f64) -> Vec<f32> {
+    a.iter().zip(b).map(|(&a, &b)| straight(a.into(), b.into(), t) as f32).collect()
+}
+
+/// `a` at `t` = 0 and `b` at 1, by angle and length apart (Shoemake, 1985): normal numbers of many dimensions lie close to a sphere,
+/// and a straight line between two would lead through its inside, where no network was trained. Codes of opposite directions, or
+/// without one, are mixed on a line.
+pub fn on_sphere(a: &[f32], b: &[f32], t: f64) -> Vec<f32> {
+    let product = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>();
+    let [length_a, length_b] = [a, b].map(|code| product(code, code).sqrt());
+    let angle = libm::acos((product(a, b) / (length_a * length_b)).clamp(-1.0, 1.0));
+    // Also where a code has no direction: NaN compares as false.
+    if !(1e-6..PI - 1e-6).contains(&angle) {
+        return on_line(a, b, t);
+    }
+    let length = straight(length_a, length_b, t);
+    let weight = |share: f64, own: f64| length * libm::sin(share * angle) / (libm::sin(angle) * own);
+    let [of_a, of_b] = [weight(1.0 - t, length_a), weight(t, length_b)];
+    a.iter().zip(b).map(|(&a, &b)| (of_a * f64::from(a) + of_b * f64::from(b)) as f32).collect()
+}
+
 /// Adds every active move to the codes of its layers. Layers that no move names keep their codes bit for bit.
 pub fn apply_moves(codes: &mut [Vec<f32>], moves: &[Move]) {
     for step in moves.iter().filter(|step| step.is_active()) {
@@ -187,6 +209,24 @@ mod tests {
         assert_eq!(codes, [[1.5], [1.5], [2.0]]);
         truncate(&mut codes, |_| &[1.0], Truncation { psi: 0.0, cutoff: None });
         assert_eq!(codes, [[1.0], [1.0], [1.0]]);
+    }
+
+    #[test]
+    fn spheres_are_crossed_by_angle_and_length_apart() {
+        let (a, b) = ([3.0, 0.0], [0.0, 1.0]);
+        let half = on_sphere(&a, &b, 0.5);
+        assert!(half.iter().all(|x| (x - 2.0 * 0.5f32.sqrt()).abs() < 1e-6), "{half:?}");
+        let third = on_sphere(&a, &b, 1.0 / 3.0);
+        assert!((third[1].atan2(third[0]) - std::f32::consts::FRAC_PI_6).abs() < 1e-6);
+        for (t, end) in [(0.0, a), (1.0, b)] {
+            let found = on_sphere(&a, &b, t);
+            assert!(found.iter().zip(end).all(|(x, y)| (x - y).abs() < 1e-6), "{found:?}");
+        }
+        // Where there is no angle, the line.
+        for b in [[6.0, 0.0], [-1.0, 0.0], [0.0, 0.0]] {
+            assert_eq!(on_sphere(&a, &b, 0.25), on_line(&a, &b, 0.25));
+        }
+        assert_eq!(on_line(&a, &b, 0.25), [2.25, 0.25]);
     }
 
     #[test]

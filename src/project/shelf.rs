@@ -4,13 +4,22 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::edit::{self, Direction, Edit, Kept, MAX_KEPT, MAX_NAME, Move, Noise, Sample, Shelf, Truncation};
+use crate::edit::{
+    self, DEFAULT_SECONDS, Direction, Easing, Edit, Kept, MAX_KEPT, MAX_NAME, Move, Noise, Playback, SECONDS, Sample,
+    Shelf, Truncation,
+};
 
 #[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Stored {
     directions: Vec<Arc<Direction>>,
     kept: Vec<StoredKept>,
+    #[serde(default, skip_serializing_if = "is_usual")]
+    playback: Playback,
+}
+
+fn is_usual(playback: &Playback) -> bool {
+    *playback == Playback::default()
 }
 
 #[derive(Serialize, Deserialize)]
@@ -19,6 +28,11 @@ struct StoredKept {
     edit: StoredEdit,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     name: String,
+    /// From it to the next; absent if nobody changed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    seconds: Option<f32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    easing: Option<Easing>,
 }
 
 /// An edit whose moves say the number of their direction.
@@ -53,27 +67,38 @@ pub fn to_json(shelf: &Shelf) -> serde_json::Result<String> {
         })
     };
     let mut stored = |kept: &Arc<Kept>| {
-        let Kept { edit: Edit { sample, truncation, noise, moves }, name } = &**kept;
+        let Kept { edit: Edit { sample, truncation, noise, moves }, name, seconds, easing } = &**kept;
         let moves = moves.iter().map(|step| {
             let Move { value, enabled, name, direction } = step;
             StoredMove { value: *value, enabled: *enabled, name: name.clone(), direction: number_of(direction) }
         });
         let moves = moves.collect();
         let edit = StoredEdit { sample: sample.clone(), truncation: *truncation, noise: *noise, moves };
-        StoredKept { edit, name: name.clone() }
+        StoredKept {
+            edit,
+            name: name.clone(),
+            seconds: Some(*seconds).filter(|&seconds| seconds != DEFAULT_SECONDS),
+            easing: Some(*easing).filter(|&easing| easing != Easing::default()),
+        }
     };
     let kept = shelf.iter().map(&mut stored).collect();
-    serde_json::to_string(&Stored { directions, kept })
+    serde_json::to_string(&Stored { directions, kept, playback: shelf.playback })
 }
 
 /// Reads a shelf.
 ///
 /// # Errors
-/// It has too many edits, or a move along a direction that it lacks.
+/// It has too many edits, a move along a direction that it lacks, or times and rates that none can be played with.
 pub fn deserialize<'de, D: Deserializer<'de>>(file: D) -> Result<Shelf, D::Error> {
-    let Stored { directions, kept } = Stored::deserialize(file)?;
+    let Stored { directions, kept, playback } = Stored::deserialize(file)?;
     if kept.len() > MAX_KEPT {
         let problem = format!("a shelf of {} edits, expected at most {MAX_KEPT}", kept.len());
+        return Err(serde::de::Error::custom(problem));
+    }
+    if !Playback::FPS.contains(&playback.fps) {
+        let (fps, expected) = (playback.fps, Playback::FPS);
+        let problem =
+            format!("a shelf played at {fps} frames a second, expected {} to {}", expected.start(), expected.end());
         return Err(serde::de::Error::custom(problem));
     }
     let direction = |number: usize| {
@@ -81,13 +106,22 @@ pub fn deserialize<'de, D: Deserializer<'de>>(file: D) -> Result<Shelf, D::Error
         let missing = || format!("a move along direction {number} of the shelf, which has {count}");
         directions.get(number).cloned().ok_or_else(|| serde::de::Error::custom(missing()))
     };
-    let read = |StoredKept { edit, name }: StoredKept| {
+    let read = |StoredKept { edit, name, seconds, easing }: StoredKept| {
+        let seconds = seconds.unwrap_or(DEFAULT_SECONDS);
+        if !SECONDS.contains(&seconds) {
+            let (least, most) = (SECONDS.start(), SECONDS.end());
+            let problem = format!("{seconds} seconds after an edit of the shelf, expected {least} to {most}");
+            return Err(serde::de::Error::custom(problem));
+        }
         let StoredEdit { sample, truncation, noise, moves } = edit;
         let moves = moves.into_iter().map(|StoredMove { value, enabled, name, direction: number }| {
             Ok(Move { value, enabled, name, direction: direction(number)? })
         });
         let edit = Edit { sample, truncation, noise, moves: moves.collect::<Result<_, D::Error>>()? };
-        Ok(Kept { edit, name: name.chars().take(MAX_NAME).collect() })
+        let name = name.chars().take(MAX_NAME).collect();
+        Ok(Kept { edit, name, seconds, easing: easing.unwrap_or_default() })
     };
-    kept.into_iter().map(read).collect()
+    let mut shelf: Shelf = kept.into_iter().map(read).collect::<Result<_, D::Error>>()?;
+    shelf.playback = playback;
+    Ok(shelf)
 }

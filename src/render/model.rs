@@ -12,7 +12,7 @@ use rayon::prelude::{IntoParallelIterator, ParallelIterator};
 use super::RenderError;
 use super::recent::Recent;
 use super::trace::StageInput;
-use crate::edit::{Code, Edit, LayerSet, Noise, NoiseMode, Seed, Truncation, Weighting};
+use crate::edit::{Between, Code, Edit, LayerSet, Noise, NoiseMode, Sample, Seed, Truncation, Weighting, along_curve};
 use crate::generator::{Activation, Conditions, Generator, Label, ModelInfo, Network, NoiseInput, Stage};
 use crate::latent;
 use crate::ops::Gram;
@@ -73,13 +73,36 @@ impl Hash for Origin {
     }
 }
 
-/// A sample that codes come from.
+/// A sample on its way to codes.
 struct Start<'a> {
-    /// Those that take its codes; `None` for all.
-    layers: Option<&'a LayerSet>,
-    code: &'a Code,
-    /// What its code is mapped from, unless it is given.
-    origin: Option<Origin>,
+    own: Source<'a>,
+    styles: Vec<(&'a LayerSet, Source<'a>)>,
+    truncation: Truncation,
+}
+
+/// What a code is made from.
+enum Source<'a> {
+    Mapped(Origin),
+    W(&'a [f32]),
+    WPlus(&'a [Vec<f32>]),
+    Between(&'a Between, Vec<Start<'a>>),
+}
+
+impl Start<'_> {
+    fn origins(&self) -> Vec<&Origin> {
+        let styles = self.styles.iter().map(|(_, source)| source);
+        std::iter::once(&self.own).chain(styles).flat_map(Source::origins).collect()
+    }
+}
+
+impl Source<'_> {
+    fn origins(&self) -> Vec<&Origin> {
+        match self {
+            Source::Mapped(origin) => vec![origin],
+            Source::W(_) | Source::WPlus(_) => Vec::new(),
+            Source::Between(_, starts) => starts.iter().flat_map(Start::origins).collect(),
+        }
+    }
 }
 
 /// Random noise of one seed, `[1, 1, height, width]` for each layer that asked for it.
@@ -194,38 +217,49 @@ impl Loaded {
 
     /// One code per layer of each edit, truncated, before moves.
     fn codes(&mut self, edits: &[&Edit]) -> Result<Vec<Vec<Vec<f32>>>, RenderError> {
-        let starts: Vec<Vec<Start>> = edits.iter().map(|edit| self.starts(edit)).collect();
-        let known = self.mapped(starts.iter().flatten().filter_map(|start| start.origin.as_ref()))?;
-        let codes = edits.iter().zip(&starts).map(|(edit, starts)| {
-            let mut codes = vec![Vec::new(); self.info().num_layers];
-            for start in starts {
-                let mut taken = self.codes_of(start, &known, edit.truncation);
-                match start.layers {
-                    Some(layers) => layers.as_slice().iter().for_each(|&at| codes[at] = std::mem::take(&mut taken[at])),
-                    None => codes = taken,
-                }
-            }
-            codes
-        });
-        Ok(codes.collect())
+        let starts: Vec<Start> = edits.iter().map(|edit| self.start(&edit.sample, edit.truncation)).collect();
+        let known = self.mapped(starts.iter().flat_map(Start::origins))?;
+        Ok(starts.iter().map(|start| self.codes_of(start, &known)).collect())
     }
 
-    /// The samples that an edit's codes come from: its own, then those of its styles.
-    fn starts<'a>(&self, edit: &'a Edit) -> Vec<Start<'a>> {
-        let Edit { sample, truncation, .. } = edit;
-        let start = |layers, code, label| Start { layers, code, origin: self.origin(code, label, truncation.psi) };
-        let own = start(None, &sample.code, Label::of(sample));
+    fn start<'a>(&self, sample: &'a Sample, truncation: Truncation) -> Start<'a> {
+        let source = |code: &'a Code, label: Label| match code {
+            Code::Seed(seed) => Source::Mapped(Origin { z: self.drawn(*seed, truncation.psi), label }),
+            Code::Z(z) => Source::Mapped(Origin { z: z.clone(), label }),
+            Code::W(w) => Source::W(w),
+            Code::WPlus(codes) => Source::WPlus(codes),
+            Code::Between(between) => {
+                let starts = between.through.iter().map(|point| self.start(&point.sample, point.truncation));
+                Source::Between(between, starts.collect())
+            }
+        };
         let styles = sample.active_styles();
-        let others = styles.map(|style| start(Some(&style.layers), &style.code, Label::of(&sample.of_style(style))));
-        std::iter::once(own).chain(others).collect()
+        let styles = styles.map(|style| (&style.layers, source(&style.code, Label::of(&sample.of_style(style)))));
+        Start { own: source(&sample.code, Label::of(sample)), styles: styles.collect(), truncation }
     }
 
     /// One code per layer of a sample, truncated.
-    fn codes_of(&self, start: &Start, known: &HashMap<&Origin, Vec<f32>>, truncation: Truncation) -> Vec<Vec<f32>> {
-        let code = match (start.code, &start.origin) {
-            (Code::WPlus(codes), _) => return codes.clone(),
-            (Code::W(w), _) => w.clone(),
-            (_, origin) => origin.as_ref().and_then(|origin| known.get(origin)).cloned().unwrap_or_default(),
+    fn codes_of(&self, start: &Start, known: &HashMap<&Origin, Vec<f32>>) -> Vec<Vec<f32>> {
+        let mut codes = self.codes_from(&start.own, known, start.truncation);
+        for (layers, source) in &start.styles {
+            let mut taken = self.codes_from(source, known, start.truncation);
+            layers.as_slice().iter().for_each(|&layer| codes[layer] = std::mem::take(&mut taken[layer]));
+        }
+        codes
+    }
+
+    fn codes_from(&self, source: &Source, known: &HashMap<&Origin, Vec<f32>>, truncation: Truncation) -> Vec<Vec<f32>> {
+        let code = match source {
+            Source::WPlus(codes) => return codes.to_vec(),
+            Source::Between(between, starts) => {
+                let points: Vec<_> = starts.iter().map(|start| self.codes_of(start, known)).collect();
+                let mix = if self.info().w_dim.is_some() { latent::on_line } else { latent::on_sphere };
+                let mix_layers =
+                    |a: &Vec<Vec<f32>>, b: &Vec<Vec<f32>>, t| a.iter().zip(b).map(|(a, b)| mix(a, b, t)).collect();
+                return along_curve(&points, &between.times, between.at, mix_layers);
+            }
+            Source::W(w) => w.to_vec(),
+            Source::Mapped(origin) => known.get(origin).cloned().unwrap_or_default(),
         };
         let mut codes = vec![code; self.info().num_layers];
         let network = &self.generator.network;
@@ -233,16 +267,6 @@ impl Loaded {
             latent::truncate(&mut codes, |layer| network.mean_code(layer).unwrap_or_default(), truncation);
         }
         codes
-    }
-
-    /// What a code is made from, unless it is given.
-    fn origin(&self, code: &Code, label: Label, psi: f32) -> Option<Origin> {
-        let z = match code {
-            Code::WPlus(_) | Code::W(_) => return None,
-            Code::Z(z) => z.clone(),
-            Code::Seed(seed) => self.drawn(*seed, psi),
-        };
-        Some(Origin { z, label })
     }
 
     /// z of a seed.

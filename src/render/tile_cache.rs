@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use super::Tile;
 use super::recent::Recent;
-use crate::edit::{ClassMix, Code, Direction, Edit, Move, Noise, NoiseMode, Sample, Seed, Style, Truncation, Vectors};
+use crate::edit::{
+    Between, ClassMix, Code, Direction, Edit, Move, Noise, NoiseMode, Sample, Seed, Style, Truncation, Vectors,
+    Waypoint,
+};
 
 /// Tiles of one model, by edit and side; the least recently used ones go when all together have more than so many bytes.
 pub struct TileCache {
@@ -54,18 +57,8 @@ impl TileCache {
 /// What the picture of an edit depends on: neither names nor moves and styles that do nothing.
 fn hash_edit(edit: &Edit, state: &mut impl Hasher) {
     let Edit { sample, truncation, noise, moves } = edit;
-    let Sample { code, class, mix, styles: _ } = sample;
-    hash_code(code, state);
-    hash_classes(*class, *mix, state);
-    state.write_usize(sample.active_styles().count());
-    for style in sample.active_styles() {
-        let Style { layers, code, class, mix, enabled: _ } = style;
-        layers.hash(state);
-        hash_code(code, state);
-        hash_classes(*class, *mix, state);
-    }
-    let Truncation { psi, cutoff } = truncation;
-    (psi.to_bits(), cutoff).hash(state);
+    hash_sample(sample, state);
+    hash_truncation(*truncation, state);
     let Noise { mode, seed } = noise;
     std::mem::discriminant(mode).hash(state);
     (*mode == NoiseMode::Random).then_some(seed).hash(state);
@@ -80,12 +73,38 @@ fn hash_edit(edit: &Edit, state: &mut impl Hasher) {
     }
 }
 
+fn hash_sample(sample: &Sample, state: &mut impl Hasher) {
+    let Sample { code, class, mix, styles: _ } = sample;
+    hash_code(code, state);
+    hash_classes(*class, *mix, state);
+    state.write_usize(sample.active_styles().count());
+    for style in sample.active_styles() {
+        let Style { layers, code, class, mix, enabled: _ } = style;
+        layers.hash(state);
+        hash_code(code, state);
+        hash_classes(*class, *mix, state);
+    }
+}
+
+fn hash_truncation(truncation: Truncation, state: &mut impl Hasher) {
+    let Truncation { psi, cutoff } = truncation;
+    (psi.to_bits(), cutoff).hash(state);
+}
+
 fn hash_code(code: &Code, state: &mut impl Hasher) {
     std::mem::discriminant(code).hash(state);
     match code {
         Code::Seed(Seed { number, kind }) => (number, kind).hash(state),
         Code::Z(code) | Code::W(code) => hash_numbers(code, state),
         Code::WPlus(codes) => hash_each(codes, state),
+        Code::Between(between) => {
+            let Between { through, times, at } = &**between;
+            for Waypoint { sample, truncation } in through {
+                hash_sample(sample, state);
+                hash_truncation(*truncation, state);
+            }
+            times.iter().chain([at]).for_each(|time| state.write_u64(time.to_bits()));
+        }
     }
 }
 

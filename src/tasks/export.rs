@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use super::{Outcome, Step, Task, TaskError};
 use crate::export::{
-    ContactSheet, ExportError, FrameSink, Sequence, SequenceStep, SheetPlan, SheetRun, Shot, Sweep, ThreadSink,
+    ContactSheet, ExportError, FilmTarget, FrameSink, Sequence, SequenceStep, SheetPlan, SheetRun, Shot, Sweep,
+    ThreadSink,
 };
 use crate::generator::ModelInfo;
+use crate::motion::Motion;
 use crate::project::Project;
 use crate::render::Engine;
 
@@ -45,6 +47,18 @@ impl Export {
         let frames = shots.len();
         let name = format!("Exporting {frames} pictures");
         Export { name, sequence: Sequence::new(project, shots.into_iter(), frames, sinks) }
+    }
+
+    /// The frames of a motion.
+    ///
+    /// # Errors
+    /// There can be no such film.
+    pub fn motion(project: Project, motion: Motion, target: &FilmTarget) -> Result<Self, ExportError> {
+        let name = match target {
+            FilmTarget::Film(plan) => exporting(&plan.path),
+            FilmTarget::Folder(_) => format!("Exporting {} frames", motion.frames()),
+        };
+        Ok(Export { name, sequence: target.sequence(project, motion)? })
     }
 
     /// The frames of a sweep along one move of a project.

@@ -21,6 +21,7 @@ use super::looks::{Look, Looks};
 use super::messages::Notices;
 use super::pacing::EventPacing;
 use super::picture::Placement;
+use super::player::Player;
 use super::preferences::Preferences;
 use super::running::{Running, Work};
 use super::saving::Quitting;
@@ -78,6 +79,8 @@ pub struct App {
     pub(super) strips: Strips,
     pub(super) looks: Looks,
     pub(super) shelf: ShelfView,
+    /// Instead of the picture.
+    pub(super) player: Option<Player>,
     /// How the picture lies in its area.
     pub(super) placement: Placement,
     pub(super) preferences: Preferences,
@@ -157,6 +160,7 @@ impl App {
             strips: Strips::default(),
             looks: Looks::default(),
             shelf: ShelfView::default(),
+            player: None,
             placement: Placement::default(),
             preferences,
             keeping: Keeping::new(services.folders.as_ref(), kept_preferences)?,
@@ -191,6 +195,11 @@ impl App {
         self.model.as_ref().map(|model| &*model.info)
     }
 
+    /// The edit that the picture is to show: the document's, or that of the player's frame.
+    pub(super) fn edit_in_view(&self) -> &Edit {
+        self.player.as_ref().map_or(&self.document.edit, Player::edit)
+    }
+
     /// The edit that the picture on screen shows.
     pub fn shown_edit(&self) -> Option<&Edit> {
         self.views.surface(ViewId::PICTURE).map(Surface::edit)
@@ -221,9 +230,10 @@ impl App {
         let current = self
             .model
             .as_ref()
-            .is_none_or(|model| model.directions.is_current() && self.shown_edit() == Some(&self.document.edit));
+            .is_none_or(|model| model.directions.is_current() && self.shown_edit() == Some(self.edit_in_view()));
         let nothing_runs = self.running().next().is_none() && self.work.storing.is_none();
-        self.background.is_idle() && self.librarian.is_idle() && nothing_runs && current
+        let plays = self.player.as_ref().is_some_and(Player::is_running);
+        !plays && self.background.is_idle() && self.librarian.is_idle() && nothing_runs && current
     }
 
     fn keep_preferences(&mut self, ctx: &egui::Context) {

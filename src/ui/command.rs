@@ -17,6 +17,8 @@ pub enum Command {
     ExportView,
     ExportSweep,
     ExportShelf,
+    ExportMotion,
+    ExportFrames,
     Quit,
     Undo,
     Redo,
@@ -28,6 +30,9 @@ pub enum Command {
     ResetMoves,
     CopyPicture,
     Keep,
+    Play,
+    PreviousFrame,
+    NextFrame,
     Look(Look),
     Select(Group),
     Fit,
@@ -87,6 +92,8 @@ impl Menu {
                 Some(C::ExportView),
                 Some(C::ExportSweep),
                 Some(C::ExportShelf),
+                Some(C::ExportMotion),
+                Some(C::ExportFrames),
                 None,
                 Some(C::Quit),
             ],
@@ -110,6 +117,10 @@ impl Menu {
                 Some(C::Look(Look::Samples)),
                 Some(C::Look(Look::Directions)),
                 Some(C::Look(Look::Compare)),
+                None,
+                Some(C::Play),
+                Some(C::PreviousFrame),
+                Some(C::NextFrame),
                 None,
                 Some(C::Fit),
                 Some(C::ActualSize),
@@ -168,6 +179,8 @@ impl Command {
             Command::ExportView => "Export this view…",
             Command::ExportSweep => "Export sweep…",
             Command::ExportShelf => "Export shelf…",
+            Command::ExportMotion => "Export motion…",
+            Command::ExportFrames => "Export motion as pictures…",
             Command::Quit => "Quit",
             Command::Undo => "Undo",
             Command::Redo => "Redo",
@@ -178,6 +191,9 @@ impl Command {
             Command::MixStyle => "Mix in another style",
             Command::ResetMoves => "Reset all moves",
             Command::Keep => "Keep on the shelf",
+            Command::Play => "Play or pause",
+            Command::PreviousFrame => "Previous frame",
+            Command::NextFrame => "Next frame",
             Command::CopyPicture => "Copy picture",
             Command::Select(Group::Bottom) => "Bottom layers",
             Command::Select(Group::Middle) => "Middle layers",
@@ -218,6 +234,10 @@ impl Command {
             }
             Command::ExportSweep => "Writes a series of pictures along one move",
             Command::ExportShelf => "Writes the kept pictures as a series of PNGs, each of which carries its edit",
+            Command::ExportMotion => {
+                "Writes what the player shows as a film: MP4, GIF or APNG, and with ffmpeg other kinds"
+            }
+            Command::ExportFrames => "Writes what the player shows as a series of PNGs, each of which carries its edit",
             Command::Quit => "Closes the window",
             Command::Undo => "Takes back the last change",
             Command::Redo => "Makes the change again",
@@ -228,6 +248,8 @@ impl Command {
             Command::MixStyle => "Takes the codes of the layers that Semantics shows from a random seed",
             Command::ResetMoves => "Removes every move and style",
             Command::Keep => "Puts the picture as it is now on the shelf, from where a click brings it back",
+            Command::Play => "Plays the shelf from left to right, or a swing along a move where little is kept",
+            Command::PreviousFrame | Command::NextFrame => "Halts, and goes one frame of the motion",
             Command::CopyPicture => "Puts the picture on the clipboard",
             Command::Select(_) => "Shows the directions of these layers; moves made elsewhere stay active",
             Command::Look(Look::Picture) => "One picture, as large as there is room",
@@ -279,6 +301,7 @@ impl Command {
             Command::Export => const { &[global(CTRL, Key::E)] },
             Command::ExportView => const { &[global(CTRL_SHIFT, Key::X)] },
             Command::ExportSweep => const { &[global(CTRL_SHIFT, Key::E)] },
+            Command::ExportMotion => const { &[global(CTRL_SHIFT, Key::M)] },
             Command::Quit => const { &[global(CTRL, Key::Q)] },
             Command::Undo => const { &[plain(CTRL, Key::Z)] },
             Command::Redo => const { &[plain(CTRL_SHIFT, Key::Z), plain(CTRL, Key::Y)] },
@@ -289,6 +312,9 @@ impl Command {
             Command::MixStyle => const { &[plain(NONE, Key::M)] },
             Command::ResetMoves => const { &[plain(CTRL_SHIFT, Key::Delete)] },
             Command::Keep => const { &[plain(NONE, Key::K)] },
+            Command::Play => const { &[plain(NONE, Key::P)] },
+            Command::PreviousFrame => const { &[plain(NONE, Key::Comma)] },
+            Command::NextFrame => const { &[plain(NONE, Key::Period)] },
             Command::CopyPicture => const { &[plain(CTRL_SHIFT, Key::C)] },
             Command::Select(Group::Bottom) => const { &[plain(CTRL, Key::Num1)] },
             Command::Select(Group::Middle) => const { &[plain(CTRL, Key::Num2)] },
@@ -311,6 +337,7 @@ impl Command {
             Command::Shortcuts => const { &[global(NONE, Key::F1)] },
             Command::OpenExample(_)
             | Command::ExportShelf
+            | Command::ExportFrames
             | Command::ClearComparison
             | Command::SwapCompared
             | Command::HalfPrecision
@@ -327,7 +354,7 @@ impl Command {
         let shown = |shortcut: &Shortcut| ctx.format_shortcut(&shortcut.keys);
         let text = self.shortcuts().first().map_or_else(String::new, shown);
         // egui spells out the names of signs.
-        text.replace("Comma", ",").replace("Minus", "−").replace("Plus", "+")
+        text.replace("Comma", ",").replace("Period", ".").replace("Minus", "−").replace("Plus", "+")
     }
 
     /// Tooltip with the shortcut behind it, for buttons that show neither.
@@ -344,7 +371,17 @@ impl Command {
     /// True of commands that go a step further each time, so that two presses within one frame are two.
     fn steps(self) -> bool {
         use Command as C;
-        matches!(self, C::Undo | C::Redo | C::PreviousSeed | C::NextSeed | C::ZoomIn | C::ZoomOut)
+        matches!(
+            self,
+            C::Undo
+                | C::Redo
+                | C::PreviousSeed
+                | C::NextSeed
+                | C::PreviousFrame
+                | C::NextFrame
+                | C::ZoomIn
+                | C::ZoomOut
+        )
     }
 
     /// The commands whose keys were pressed, in order; the keys are taken from the input.

@@ -17,6 +17,8 @@ pub enum Ask {
     View(Look),
     SweepFolder,
     ShelfFolder,
+    Film,
+    FrameFolder,
 }
 
 impl Ask {
@@ -28,12 +30,14 @@ impl Ask {
             Ask::View(_) => "Export what is shown",
             Ask::SweepFolder => "Folder for the series",
             Ask::ShelfFolder => "Folder for the pictures of the shelf",
+            Ask::Film => "Export the motion",
+            Ask::FrameFolder => "Folder for the frames of the motion",
         }
     }
 
     /// True if a folder is asked for, where numbered files will lie.
     pub fn is_series(self) -> bool {
-        matches!(self, Ask::SweepFolder | Ask::ShelfFolder)
+        matches!(self, Ask::SweepFolder | Ask::ShelfFolder | Ask::FrameFolder)
     }
 }
 
@@ -142,7 +146,11 @@ fn show(question: &Question) -> Option<PathBuf> {
         Ask::Export | Ask::View(_) => {
             dialog.add_filter("PNG picture", &["png"]).set_file_name(&question.name).save_file()
         }
-        Ask::SweepFolder | Ask::ShelfFolder => dialog.pick_folder(),
+        Ask::Film => {
+            let dialog = dialog.add_filter("Film (MP4, GIF, APNG)", &["mp4", "gif", "png"]);
+            dialog.add_filter("All that ffmpeg writes", &["*"]).set_file_name(&question.name).save_file()
+        }
+        Ask::SweepFolder | Ask::ShelfFolder | Ask::FrameFolder => dialog.pick_folder(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::directions::{DirectionSet, Method};
-use crate::edit::{Direction, Edit, Kept, LayerSet, Shelf};
+use crate::edit::{Direction, Edit, LayerSet, Shelf};
 use crate::generator::ModelInfo;
 use crate::library::{self, Knowledge, Library};
 use crate::names::DirectionNames;
@@ -101,11 +101,10 @@ impl Document {
 
     /// As files hold it: each move with the name that is shown, so that others see the same.
     pub fn for_files(&self) -> FiledDocument {
-        let kept = |kept: &Arc<Kept>| Kept { edit: self.with_names(&kept.edit), name: kept.name.clone() };
         FiledDocument {
             edit: self.with_names(&self.edit),
             names: self.library.names_over(&self.names),
-            shelf: self.shelf.iter().map(kept).collect(),
+            shelf: self.shelf.map(|edit| self.with_names(edit)),
         }
     }
 

@@ -16,6 +16,7 @@ use super::librarian::Changes;
 use super::looks::Look;
 use super::menu;
 use super::messages::{About, Note};
+use super::player::Player;
 use super::reading::FormAnswer;
 use super::running::{Opening, Purpose, Running, Stopped};
 use super::semantics::{PAGE, ShownDirections};
@@ -296,6 +297,7 @@ impl App {
             self.say(About::Opened(info.clone()), ctx);
         }
         self.views.clear();
+        self.player = None;
         self.strips.clear();
         self.tiles.clear();
         self.forget_components();
@@ -350,8 +352,9 @@ impl App {
         self.set_title(ctx);
         self.ask_for_directions(ctx, now);
         let comparison = self.comparison_edit();
+        self.follow_player(ctx, now);
         let Some(model) = self.model.as_ref().filter(|_| self.work.stopped.is_none()) else { return };
-        let edit = &self.document.edit;
+        let edit = self.player.as_ref().map_or(&self.document.edit, Player::edit);
         // Where many samples follow the hand, the one picture would only take their turn.
         if !(pressed && self.looks.look == Look::Samples) {
             self.views.ask(ViewId::PICTURE, edit, model.id, &*self.background);

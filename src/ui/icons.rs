@@ -18,6 +18,8 @@ pub enum Icon {
     Warning,
     Star,
     Plus,
+    Play,
+    Pause,
 }
 
 /// A square button with a sign; `name` is its accessible name.
@@ -58,6 +60,11 @@ pub fn paint(painter: &Painter, icon: Icon, centre: Pos2, colour: egui::Color32)
         Icon::Plus => {
             line(&[(-4.5, 0.0), (4.5, 0.0)]);
             line(&[(0.0, -4.5), (0.0, 4.5)]);
+        }
+        Icon::Play => line(&[(-3.0, -4.5), (4.5, 0.0), (-3.0, 4.5), (-3.0, -4.5)]),
+        Icon::Pause => {
+            line(&[(-2.5, -4.0), (-2.5, 4.0)]);
+            line(&[(2.5, -4.0), (2.5, 4.0)]);
         }
         Icon::Dice => {
             let square = Rect::from_center_size(centre, vec2(12.0, 12.0));

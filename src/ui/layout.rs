@@ -7,6 +7,7 @@ use super::asking::{Chosen, asking_ui, choices_ui};
 use super::command::Command;
 use super::compare::Side;
 use super::dialogs::Ask;
+use super::keyboard;
 use super::looks::{Look, looks_bar_ui};
 use super::menu::{self, Bar};
 use super::messages;
@@ -29,6 +30,7 @@ use super::sweep::{SweepDialog, sweep_ui};
 use super::titles::{code_title, edit_title};
 use crate::edit::{Code, Edit, Seed};
 use crate::export::Shot;
+use crate::motion::Motion;
 use crate::render::{Example, Source, ViewId};
 
 const LEFT_PANEL: &str = "sample and moves";
@@ -42,6 +44,8 @@ pub struct Overlays {
     /// The form of how the file was read.
     pub reading: bool,
     pub sweep: Option<SweepDialog>,
+    /// A motion that is to be exported, and the larger side of its frames.
+    pub film: Option<(Motion, usize)>,
     pub path_prompt: Option<PathPrompt>,
 }
 
@@ -138,6 +142,7 @@ impl App {
         let (info, directions) = (model.info.clone(), model.directions.set.clone());
         let shows_hidden = model.directions.shows_hidden;
         self.shelf_ui(ui, commands);
+        self.player_ui(ui, commands);
         let answer = looks_bar_ui(ui, &mut self.looks, &self.document.edit, commands);
         if answer.draw {
             self.looks.samples.show_drawn(draw);
@@ -218,6 +223,9 @@ impl App {
                 (false, false, false) => "making the unedited sample…".to_owned(),
             };
         }
+        if let Some(player) = &self.player {
+            return player.title();
+        }
         if !self.preferences.has_dragged {
             return "Drag a slider, or press 3 to see what they all do. Hold Space to compare.".to_owned();
         }
@@ -263,6 +271,9 @@ impl App {
         let answer = reading_ui(ctx, &mut self.overlays.reading, self.model.as_ref().map(|model| &*model.info));
         if let Some(answer) = answer.filter(|_| self.work.openings.is_empty()) {
             self.reread_as(answer);
+        }
+        if self.player.is_some() && keyboard::escape_closes(ctx) {
+            self.player = None;
         }
         messages::note_ui(ctx, &mut self.notices.note, area);
         for path in open::drop_ui(ctx) {

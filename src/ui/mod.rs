@@ -37,6 +37,8 @@ mod pacing;
 mod palette;
 mod perform;
 mod picture;
+mod player;
+mod playing;
 mod preferences;
 mod reading;
 mod ruler;

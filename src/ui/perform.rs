@@ -176,6 +176,7 @@ impl App {
             Command::RerollNoise => !model.info.has_noise || edit.noise.mode != NoiseMode::Random,
             Command::Select(group) => model.info.group(group).is_none(),
             Command::ClearComparison => model.reference.is_none(),
+            Command::PreviousFrame | Command::NextFrame => self.player.is_none(),
             Command::ExportView => self.looks.look == Look::Picture,
             Command::SwapCompared => self.comparison_edit().as_ref() == Some(edit),
             Command::SwapChannels => model.info.channels < 3 || model.source.file().is_none(),
@@ -229,7 +230,15 @@ impl App {
             Command::RerollNoise => self.document.edit.noise.seed = draw(),
             Command::MixStyle => self.mix_style(),
             Command::ResetMoves => self.document.edit.clear(),
-            Command::Keep => self.keep(self.document.edit.clone()),
+            Command::Keep => self.keep(self.edit_in_view().clone()),
+            Command::Play => self.play(ctx),
+            Command::PreviousFrame | Command::NextFrame => {
+                if let Some(player) = &mut self.player {
+                    player.step(if command == Command::NextFrame { 1 } else { -1 });
+                }
+            }
+            Command::ExportMotion => self.ask_for_film(Ask::Film, ctx),
+            Command::ExportFrames => self.ask_for_film(Ask::FrameFolder, ctx),
             Command::CopyPicture => {
                 if let Some(surface) = self.views.surface(ViewId::PICTURE) {
                     surface.copy(ctx, self.picture_pipeline.as_ref());
@@ -242,7 +251,10 @@ impl App {
                     model.directions.selection.layers = layers;
                 }
             }
-            Command::Look(look) => self.looks.look = look,
+            Command::Look(look) => {
+                self.looks.look = look;
+                self.player = self.player.take().filter(|_| look == Look::Picture);
+            }
             Command::Fit => self.placement.fit(),
             Command::ActualSize => self.placement.actual_size(),
             Command::ZoomIn => self.placement.zoom_by(1.0, Vec2::ZERO),

@@ -38,8 +38,11 @@ pub fn sample_ui(
     truncation_ui(ui, info, edit);
     noise_ui(ui, info, edit, commands);
     if let Some(classes) = info.classes {
-        let in_w = matches!(edit.sample.code, Code::W(_) | Code::WPlus(_));
-        let why = in_w.then_some("The code from the file is in w, and its class already in it");
+        let why = match edit.sample.code {
+            Code::Seed(_) | Code::Z(_) => None,
+            Code::W(_) | Code::WPlus(_) => Some("The code from the file is in w, and its class already in it"),
+            Code::Between(_) => Some("The samples that this code lies between have their own classes"),
+        };
         classes_ui(ui, Classes::new(classes), &mut edit.sample, why);
     }
 }
@@ -111,14 +114,14 @@ fn command_icon(ui: &mut Ui, icon: Icon, command: Command, commands: &mut Vec<Co
 }
 
 fn code_ui(ui: &mut Ui, info: &ModelInfo, code: &mut Code) {
-    let kind = match code {
-        Code::Seed(_) | Code::Z(_) => "z",
-        Code::W(_) => "w",
-        Code::WPlus(_) => "w+",
+    let what = match code {
+        Code::Seed(_) | Code::Z(_) => "code from file (z)",
+        Code::W(_) => "code from file (w)",
+        Code::WPlus(_) => "code from file (w+)",
+        Code::Between(_) => "code between others",
     };
-    ui.label(format!("code from file ({kind})"))
-        .on_hover_text("This edit starts from a given latent code, not from a seed");
-    let button = ui.button("Use a seed").on_hover_text("Leaves the code from the file and draws one from seed 0");
+    ui.label(what).on_hover_text("This edit starts from a given latent code, not from a seed");
+    let button = ui.button("Use a seed").on_hover_text("Leaves this code and draws one from seed 0");
     if button.clicked() {
         *code = Code::Seed(info.seed(0));
     }
@@ -129,6 +132,9 @@ fn psi_facts(info: &ModelInfo, code: &Code) -> (Option<&'static str>, &'static s
     match (&info.default_truncation, code) {
         (None, _) => (Some("This model has no mean code to truncate towards"), ""),
         (_, Code::WPlus(_)) => (Some("Codes with one w per layer are never truncated"), ""),
+        (Some(_), Code::Between(_)) if info.w_dim.is_some() => {
+            (Some("The samples that this code lies between have their own truncation"), "")
+        }
         (Some(_), Code::Z(_)) if info.w_dim.is_none() => {
             (None, "Picks the batch statistics; the z from the file stays as it is. Double-click resets.")
         }

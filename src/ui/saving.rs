@@ -16,7 +16,7 @@ use super::open::PathPrompt;
 use super::semantics::visible;
 use super::titles::{edit_title, kept_title};
 use crate::edit::Kept;
-use crate::export::{self, Older, SheetFormat, SheetPlan, SheetRow, Shot};
+use crate::export::{self, FilmFormat, FilmPlan, FilmTarget, Older, SheetFormat, SheetPlan, SheetRow, Shot};
 use crate::failure::Failure;
 use crate::files;
 use crate::generator::ModelInfo;
@@ -55,7 +55,8 @@ impl App {
                 Some(own) => own.to_string_lossy().into_owned(),
                 None => format!("{name}.json"),
             },
-            Ask::Open | Ask::SweepFolder | Ask::ShelfFolder => String::new(),
+            Ask::Film => format!("{name}.mp4"),
+            Ask::Open | Ask::SweepFolder | Ask::ShelfFolder | Ask::FrameFolder => String::new(),
         };
         let ctx = ctx.clone();
         let question = Question { ask, folder: self.preferences.folder(), name };
@@ -81,7 +82,9 @@ impl App {
             Ask::View(Look::Directions) if SheetFormat::of(&chosen).is_some() => chosen.clone(),
             Ask::View(Look::Directions) => with_suffix(chosen.clone(), "html"),
             Ask::Export | Ask::View(_) => with_suffix(chosen.clone(), "png"),
-            Ask::Open | Ask::SweepFolder | Ask::ShelfFolder => chosen.clone(),
+            Ask::Film if FilmFormat::of(&chosen).is_some() => chosen.clone(),
+            Ask::Film => with_suffix(chosen.clone(), "mp4"),
+            Ask::Open | Ask::SweepFolder | Ask::ShelfFolder | Ask::FrameFolder => chosen.clone(),
         };
         let folder = if ask.is_series() { Some(path.as_path()) } else { path.parent() };
         self.preferences.set_folder(folder.map(Into::into));
@@ -107,7 +110,10 @@ impl App {
         let Some(project) = self.project() else { return };
         match ask {
             Ask::SaveEdit => self.save_edit_to(path, None, ctx),
-            Ask::Export => self.run(Export::picture(*project, path)),
+            Ask::Export => {
+                let edit = self.edit_in_view().clone();
+                self.run(Export::picture(Project { edit, ..*project }, path));
+            }
             Ask::View(look) => self.export_view(look, *project, path),
             Ask::SweepFolder => {
                 if let Some(dialog) = self.overlays.sweep.take()
@@ -120,7 +126,27 @@ impl App {
                 let shots = project.shelf.iter().enumerate().map(|(at, kept)| shot(at, kept)).collect();
                 self.run(Export::pictures(*project, shots, &path));
             }
+            Ask::Film | Ask::FrameFolder => self.export_motion(ask, *project, path),
             Ask::Open => {}
+        }
+    }
+
+    /// What the player showed when it was asked for.
+    fn export_motion(&mut self, ask: Ask, project: Project, path: PathBuf) {
+        let Some(((motion, side), info)) = self.overlays.film.clone().zip(self.model()) else { return };
+        let target = match ask {
+            Ask::FrameFolder => FilmTarget::Folder(path),
+            _ => FilmTarget::Film(FilmPlan {
+                path,
+                playback: motion.playback(),
+                frames: motion.frames(),
+                picture: [info.size.width, info.size.height],
+                side: Some(side),
+            }),
+        };
+        match Export::motion(project, motion, &target) {
+            Ok(task) => self.run(task),
+            Err(error) => self.notices.failure = Some(Failure::of(&error)),
         }
     }
 

@@ -36,7 +36,7 @@ impl App {
     /// Puts an edit on the shelf.
     pub(super) fn keep(&mut self, edit: Edit) {
         self.history.settle(&self.document);
-        match self.document.shelf.keep(Kept { edit, name: String::new() }) {
+        match self.document.shelf.keep(Kept { edit, ..Kept::default() }) {
             Ok(()) => {
                 self.shelf.go_to(self.document.shelf.len() - 1);
                 if !self.preferences.shelf || self.panels_hidden {

@@ -33,6 +33,11 @@ impl Views {
         }
     }
 
+    /// True if a picture of a view is on its way.
+    pub fn is_awaited(&self, view: ViewId) -> bool {
+        self.0.get(&view).is_some_and(|state| !state.jobs.is_empty())
+    }
+
     /// What a view shows.
     pub fn surface(&self, view: ViewId) -> Option<&Surface> {
         self.0.get(&view)?.surface.as_ref()

@@ -26,7 +26,7 @@ impl Shell {
     }
 
     /// The program with this line of arguments. What it keeps between runs lies in the folder `home`.
-    fn command(&self, line: &str) -> Command {
+    pub fn command(&self, line: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sefa-studio"));
         command.current_dir(self.0.path()).env("SEFA_STUDIO_HOME", self.path("home"));
         command.args(line.split_whitespace());
@@ -44,6 +44,12 @@ impl Shell {
         let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
         assert_eq!(output.status.code(), Some(0), "{line}: {stderr}");
         stdout
+    }
+
+    /// Runs a line; returns its exit code and what it complained about.
+    pub fn said(&self, line: &str) -> (Option<i32>, String) {
+        let output = self.run(line);
+        (output.status.code(), text(&output.stderr))
     }
 
     pub fn json(&self, line: &str) -> Value {

@@ -2,6 +2,7 @@
 //! bounds are those of the fixtures' README.
 
 mod batches;
+mod between;
 mod biggan;
 mod chain;
 mod dcgan;

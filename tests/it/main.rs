@@ -4,6 +4,7 @@
 mod cli;
 mod engine;
 mod export;
+mod film;
 mod finite;
 mod golden;
 mod hostile;

@@ -145,7 +145,7 @@ fn a_shelf_is_saved_with_every_direction_once_and_hostile_ones_are_refused() {
     let many = (0..1000).map(|n| {
         let mut edit = moved.clone();
         edit.moves[0].value = n as f32 / 7.0;
-        Kept { edit, name: format!("number {n}") }
+        Kept { edit, name: format!("number {n}"), ..Kept::default() }
     });
     project.shelf = many.collect();
     fs::write(&path, project.to_json()).unwrap();

@@ -56,7 +56,7 @@ fn burn_appears_only_where_tensors_live() {
 }
 
 /// What each module may use of the others. Of two modules at most one may use the other, directly or by way of third ones.
-const ARROWS: [(&str, &[&str]); 29] = [
+const ARROWS: [(&str, &[&str]); 30] = [
     ("classes", &[]),
     ("edit", &[]),
     ("eigen", &[]),
@@ -71,6 +71,7 @@ const ARROWS: [(&str, &[&str]); 29] = [
     ("checkpoint", &["limits", "progress"]),
     ("gpu", &["ops"]),
     ("latent", &["edit", "recipe"]),
+    ("motion", &["edit"]),
     ("names", &["edit"]),
     ("pca", &["eigen"]),
     ("sefa", &["edit", "eigen"]),
@@ -98,10 +99,13 @@ const ARROWS: [(&str, &[&str]); 29] = [
         "render",
         &["checkpoint", "edit", "generator", "gpu", "latent", "layout", "ops", "pca", "progress", "sefa", "size"],
     ),
-    ("export", &["checkpoint", "edit", "files", "generator", "layout", "progress", "project", "recipe", "render"]),
+    (
+        "export",
+        &["checkpoint", "edit", "files", "generator", "layout", "motion", "progress", "project", "recipe", "render"],
+    ),
     ("store", &["files", "project"]),
     ("library", &["directions", "edit", "files", "generator", "names", "project", "store"]),
-    ("tasks", &["export", "generator", "pca", "progress", "project", "render"]),
+    ("tasks", &["export", "generator", "motion", "pca", "progress", "project", "render"]),
     (
         "worker",
         &["directions", "edit", "export", "failure", "generator", "gpu", "progress", "recipe", "render", "tasks"],
@@ -120,6 +124,7 @@ const ARROWS: [(&str, &[&str]); 29] = [
             "layout",
             "library",
             "limits",
+            "motion",
             "names",
             "pca",
             "progress",
@@ -144,6 +149,7 @@ const ARROWS: [(&str, &[&str]); 29] = [
             "gpu",
             "layout",
             "library",
+            "motion",
             "names",
             "ops",
             "pca",

@@ -13,7 +13,12 @@ use sefa_studio::render::{Engine, RenderError};
 use super::{Case, code_from_z};
 
 /// One w per layer of a z, truncated: what a projector of another tool would write.
-fn by_hand(generator: &Generator, z: &[f32], label: &Label, Truncation { psi, cutoff }: Truncation) -> Vec<Vec<f32>> {
+pub(super) fn by_hand(
+    generator: &Generator,
+    z: &[f32],
+    label: &Label,
+    Truncation { psi, cutoff }: Truncation,
+) -> Vec<Vec<f32>> {
     let w = code_from_z(generator, z, label);
     let layers = generator.info.num_layers;
     let of_layer = |layer| {

@@ -182,10 +182,10 @@ impl<'a> Sequence<'a> {
         Ok(SequenceStep::Rendered)
     }
 
-    /// Waits until what was rendered is written, well or not.
+    /// Waits until the frames that were rendered are written, well or not. What all of them would have become is not made.
     fn settle(&mut self) {
         for sink in &mut self.sinks {
-            while !sink.finish(PATIENCE).unwrap_or(false) {}
+            while !sink.is_settled(PATIENCE).unwrap_or(false) {}
         }
     }
 }

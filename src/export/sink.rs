@@ -81,6 +81,12 @@ pub trait FrameSink: Send {
     /// Takes the next frame. Never waits.
     fn put(&mut self, frame: Arc<SequenceFrame>);
 
+    /// True if nothing that was taken waits to be written; waits at most that long for it.
+    ///
+    /// # Errors
+    /// As [`FrameSink::is_ready`].
+    fn is_settled(&mut self, patience: Duration) -> Result<bool, ExportError>;
+
     /// No more frames come. True once everything is written; waits at most that long for it.
     ///
     /// # Errors
@@ -236,6 +242,10 @@ impl FrameSink for ThreadSink {
 
     fn put(&mut self, frame: Arc<SequenceFrame>) {
         self.send(Message::Frame(frame));
+    }
+
+    fn is_settled(&mut self, patience: Duration) -> Result<bool, ExportError> {
+        self.is_down_to(0, patience)
     }
 
     fn finish(&mut self, patience: Duration) -> Result<bool, ExportError> {

@@ -298,7 +298,7 @@ fn animate_says_what_it_needs() {
             "animate one.json --out a.mp4",
             "the project keeps one picture on its shelf; a motion needs two pictures or more",
         ),
-        ("animate --walk 2 --seconds 5000 --out a.mp4", "frames, expected at most 100000"),
+        ("animate --walk 2 --seconds 3500 --out a.mp4", "are 105001 frames, expected at most 100000"),
         ("animate --walk 3 --seeds 1,2 --out a.mp4", "expected 3 samples or one seed to begin with, found 2"),
         ("animate --swing --direction 999 --out a.mp4", "--direction: expected 0 to"),
         ("animate --walk 2 --out a.html", "a.html: expected a name that ends in .mp4"),

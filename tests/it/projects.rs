@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use sefa_studio::edit::{ClassMix, Code, Edit, Kept, Noise, NoiseMode, Origin, Seed, SeedKind, Truncation, Weighting};
+use sefa_studio::edit::{
+    ClassMix, Code, Easing, Edit, Kept, Noise, NoiseMode, Origin, Playback, Seed, SeedKind, Truncation, Weighting,
+};
 use sefa_studio::gpu::RenderDevice;
 use sefa_studio::progress;
 use sefa_studio::project::{PROGRAM, Project, ProjectError, VERSION};
@@ -170,6 +172,37 @@ fn a_shelf_is_saved_with_every_direction_once_and_hostile_ones_are_refused() {
 }
 
 #[test]
+fn a_motion_is_saved_with_its_times_and_one_that_cannot_be_played_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("edit.json");
+    let project = open(&file("v4", "motion.json"));
+    let times: Vec<(f32, Easing)> = project.shelf.iter().map(|kept| (kept.seconds, kept.easing)).collect();
+    assert_eq!(times, [(0.5, Easing::Hold), (1.0, Easing::Linear), (1.0, Easing::Smooth)]);
+    assert_eq!(project.shelf.playback, Playback { fps: 24, loops: false, fresh_noise: true });
+    let Code::Between(between) = &project.edit.sample.code else { panic!("{:?}", project.edit.sample.code) };
+    assert_eq!((between.through.len(), between.at), (2, 0.125));
+    let json = fs::read_to_string(file("v4", "motion.json")).unwrap();
+    assert_eq!(project.to_json(), json);
+    // What earlier programs can show is written as they read it.
+    let without =
+        Project { shelf: project.shelf.map(Edit::clone), edit: project.shelf.get(0).unwrap().edit.clone(), ..project };
+    assert!(without.to_json().contains("\"version\": 4"));
+    let untimed = Project { shelf: open(&file("v3", "shelf.json")).shelf, ..without };
+    assert!(untimed.to_json().contains("\"version\": 3"));
+    for (written, hostile, expected) in [
+        ("\"seconds\":0.5", "\"seconds\":0", "0 seconds after an edit of the shelf, expected 0.02 to 3600"),
+        ("\"seconds\":0.5", "\"seconds\":1e30", "seconds after an edit of the shelf"),
+        ("\"fps\":24", "\"fps\":0", "a shelf played at 0 frames a second, expected 1 to 120"),
+        ("\"hold\"", "\"leap\"", "unknown variant `leap`"),
+    ] {
+        fs::write(&path, json.replace(written, hostile)).unwrap();
+        let error = Project::load(&path).unwrap_err();
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(cause.contains(expected), "{cause}");
+    }
+}
+
+#[test]
 fn a_newer_version_is_named_with_what_wrote_it_and_what_is_unknown() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("edit.json");
@@ -180,9 +213,9 @@ fn a_newer_version_is_named_with_what_wrote_it_and_what_is_unknown() {
         error.to_string()
     };
     let found = message(
-        r#"{"version": 4, "program": "SeFa Studio 0.9.0", "edit": {"moves": [{"curve": 1}], "mood": 1}, "wall": []}"#,
+        r#"{"version": 5, "program": "SeFa Studio 0.9.0", "edit": {"moves": [{"curve": 1}], "mood": 1}, "wall": []}"#,
     );
-    assert!(found.contains("edit.json has project version 4, written by SeFa Studio 0.9.0"), "{found}");
+    assert!(found.contains("edit.json has project version 5, written by SeFa Studio 0.9.0"), "{found}");
     assert!(found.contains("(edit.mood, edit.moves.curve, wall)"), "{found}");
     assert!(found.contains(&format!("this program ({PROGRAM}) reads versions 1 to {VERSION}")), "{found}");
     assert!(message(r#"{"version": 0}"#).contains("version 0; this program"));
@@ -207,9 +240,11 @@ fn keys(count: usize) -> String {
 fn every_field_that_is_written_is_known() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("edit.json");
-    for (version, name) in [("v1", "two_groups"), ("v1", "classes"), ("v3", "styles"), ("v3", "shelf")] {
+    for (version, name) in
+        [("v1", "two_groups"), ("v1", "classes"), ("v3", "styles"), ("v3", "shelf"), ("v4", "motion")]
+    {
         let json = open(&file(version, &format!("{name}.json"))).to_json();
-        let newer = ["2", "3"]
+        let newer = ["2", "3", "4"]
             .iter()
             .fold(json, |json, known| json.replacen(&format!("\"version\": {known}"), "\"version\": 7", 1));
         fs::write(&path, newer).unwrap();

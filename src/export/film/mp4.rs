@@ -24,7 +24,7 @@ use crate::render::Pixels;
 const LARGEST: [usize; 2] = [3840, 2160];
 const SMALLEST: usize = 16;
 /// Quantisation: hardly to be told from the pictures, and a tenth of their size.
-const QUALITY: QpRange = QpRange::new(12, 20);
+const QUALITY: QpRange = QpRange::new(16, 20);
 /// Seconds from one frame that needs no other to the next: players jump to these.
 const SECONDS_BETWEEN_KEYS: u32 = 2;
 /// Kinds of units of H.264 (ITU-T H.264, table 7-1).
@@ -54,10 +54,10 @@ impl Mp4Writer {
         }
         let fps = NonZeroU32::new(plan.playback.fps).unwrap_or(NonZeroU32::MIN);
         let config = EncoderConfig::new()
-            .rate_control_mode(RateControlMode::Quality)
-            // More than any picture takes: the quality decides.
-            .bitrate(BitRate::from_bps(100_000_000))
+            // Of the modes the one that takes the best quality of the range as long as nobody complains of late frames.
+            .rate_control_mode(RateControlMode::Bufferbased)
             .qp(QUALITY)
+            .bitrate(BitRate::from_bps(8_000_000))
             .max_frame_rate(FrameRate::from_hz(fps.get() as f32))
             .intra_frame_period(IntraFramePeriod::from_num_frames(fps.get() * SECONDS_BETWEEN_KEYS))
             .complexity(Complexity::High)

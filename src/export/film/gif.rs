@@ -85,7 +85,7 @@ impl FilmWriter for GifWriter {
     fn finish(self: Box<Self>) -> Result<(), ExportError> {
         let GifWriter { draft, encoder, .. } = *self;
         let failed = |source| FilmError::Gif { path: draft.path().into(), source };
-        let file = encoder.into_inner().map_err(|error| failed(error.into()))?;
+        let file = encoder.into_inner().map_err(failed)?;
         file.into_inner().map_err(|error| draft.failed(error.into_error()))?;
         Ok(draft.keep()?)
     }

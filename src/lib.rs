@@ -26,6 +26,9 @@
 //! ([`edit`], [`recipe`], [`latent`], [`eigen`], [`sefa`], [`pca`]) lies at the bottom. egui appears only in `ui` and burn only in [`generator`], [`ops`],
 //! [`render`] and [`gpu`], which is tested there too.
 //!
+//! A [`motion`] is edits at times, and its frames are edits between them: the player asks for them as for any other, and an export
+//! renders them in a row.
+//!
 //! A generator is a list of stages that know which latent layers they read. Every view has a trace: what each stage made of its
 //! last edit. A render goes on from the trace that agrees furthest, and tiles, which are many small pictures in one pass of the
 //! network, from that of the view that they belong to. [`ops`] holds the operators where this project has its own: on the CPU one pass

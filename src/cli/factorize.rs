@@ -202,7 +202,7 @@ fn given_codes(file: &Path, key: Option<&str>, info: &ModelInfo) -> anyhow::Resu
         match code {
             Code::Z(code) => z.push(code),
             Code::W(code) => w.push(code),
-            Code::WPlus(_) | Code::Seed(_) => {
+            Code::WPlus(_) | Code::Seed(_) | Code::Between(_) => {
                 bail!("{}: expected codes in z or w, found one w per layer (w+)", file.display())
             }
         }

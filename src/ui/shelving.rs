@@ -5,6 +5,7 @@ use egui::Ui;
 use super::app::App;
 use super::command::Command;
 use super::looks;
+use super::player;
 use super::shelf::{self, Act, Facts, What};
 use super::style;
 use crate::edit::{Edit, Kept};
@@ -18,7 +19,8 @@ impl App {
     pub(super) fn shelf_ui(&mut self, ui: &mut Ui, commands: &mut Vec<Command>) {
         let Some(model) = self.model.as_ref().filter(|_| self.preferences.shelf && !self.panels_hidden) else { return };
         // Beside the picture there are the bar over it, the line of its caption and its margins.
-        let left = ui.available_height() - shelf::HEIGHT - looks::HEIGHT - style::ROW - style::GRID * 6.0;
+        let player = if self.player.is_some() { player::HEIGHT } else { 0.0 };
+        let left = ui.available_height() - shelf::HEIGHT - player - looks::HEIGHT - style::ROW - style::GRID * 6.0;
         let facts = Facts {
             shelf: &self.document.shelf,
             present: &self.document.edit,

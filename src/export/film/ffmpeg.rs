@@ -78,7 +78,9 @@ impl FfmpegWriter {
             .complaints
             .seek(SeekFrom::Start(0))
             .and_then(|_| (&self.complaints).take(1 << 20).read_to_end(&mut said));
+        // It knows the file by its temporary name.
         let said = String::from_utf8_lossy(&said);
+        let said = said.replace(&*self.draft.place().to_string_lossy(), &self.draft.path().to_string_lossy());
         let said: Vec<char> = said.trim().chars().filter(|letter| !letter.is_control() || *letter == '\n').collect();
         let said: String = said[said.len().saturating_sub(MOST_LETTERS)..].iter().collect();
         let message = if said.is_empty() { status.to_string() } else { said };

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::arguments::{DeviceArguments, ReadingArguments};
 use super::progress::Bar;
 use super::tiles::{self, TileReport};
-use super::{arguments, bench_sheets, device_line, open_model, operators, print, soak};
+use super::{arguments, bench_motion, bench_sheets, device_line, open_model, operators, print, soak};
 use crate::directions::Method;
 use crate::edit::{Direction, Edit, LayerSet, Move, Origin, Vectors, Weighting};
 use crate::family::Family;
@@ -29,6 +29,7 @@ Examples:
   sefa-studio bench ffhq.pkl --device gpu --precision f16
   sefa-studio bench --operators --device gpu
   sefa-studio bench ffhq.pkl --sheets
+  sefa-studio bench --motion
   sefa-studio bench ffhq.pkl --soak 600
 
 Every frame has another seed, so that nothing comes from the cache. A frame ends when the picture is complete on the device; \
@@ -46,6 +47,9 @@ until all that is remembered is as large as it may be; from the middle on it sho
 
 --sheets writes pages of 10 directions and 7 steps on one sample, of the bottom and of the top layers: exact ones and, where the \
 network makes smaller pictures on its way, previews. It compares them with as many whole pictures, one after the other.
+
+--motion counts what the window shows of what moves: frames of a swing, rounds of 16 samples while a slider is held (where the \
+network makes smaller pictures on its way, these), and writes ten seconds of film.
 
 GFLOP/s count the multiplications and additions of StyleGAN2's convolutions as written in the paper, two for each weight and \
 pixel, however they are computed. The ceiling is one large convolution on the same device.
@@ -83,6 +87,10 @@ pub struct Arguments {
     /// Measure sheets of directions instead, from the first cell to the file
     #[arg(long, conflicts_with_all = ["operators", "frames", "soak"])]
     sheets: bool,
+
+    /// Measure swings, samples under a slider, and films instead
+    #[arg(long, conflicts_with_all = ["operators", "frames", "soak", "sheets"])]
+    motion: bool,
 
     /// Print JSON instead of text
     #[arg(long)]
@@ -141,6 +149,9 @@ pub fn run(arguments: Arguments, device: DeviceArguments) -> anyhow::Result<()> 
     }
     if arguments.sheets {
         return bench_sheets::run(&source, &arguments.reading, device, arguments.json);
+    }
+    if arguments.motion {
+        return bench_motion::run(&source, &arguments.reading, device, arguments.json);
     }
     let report = measure(&source, &arguments.reading, device, arguments.frames)?;
     match arguments.json {

@@ -5,6 +5,7 @@
 mod animate;
 mod arguments;
 mod bench;
+mod bench_motion;
 mod bench_sheets;
 mod convert;
 #[cfg(feature = "gui")]

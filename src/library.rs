@@ -13,7 +13,7 @@ use crate::edit::{Direction, LayerSet, Origin, Weighting};
 use crate::generator::ModelInfo;
 use crate::names::DirectionNames;
 
-pub use file::{LibraryError, MAX_BYTES, VERSION};
+pub use file::{LibraryError, MAX_BYTES, VERSION, is_library};
 pub use kept::{now, read, update};
 
 /// Entries of one library; bounds what a file may cost.
@@ -220,6 +220,18 @@ pub struct Imported {
 impl Library {
     pub fn new(model: LibraryModel) -> Self {
         Library { model, entries: Vec::new() }
+    }
+
+    /// Of directions with their names, and how far their sliders go where that is not customary; for [`Library::import`].
+    pub fn of_named(
+        model: LibraryModel,
+        named: impl IntoIterator<Item = (Arc<Direction>, String, Option<f32>)>,
+    ) -> Self {
+        let mut library = Library::new(model);
+        for (direction, name, range) in named {
+            library.change(&direction, |known| (known.name, known.range) = (name, range));
+        }
+        library
     }
 
     /// All that something is known about.

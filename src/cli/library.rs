@@ -3,15 +3,18 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
 use clap::{Args, Subcommand};
 
 use super::arguments::{self, DeviceArguments, ReadingArguments};
+use super::foreign::ForeignArguments;
 use super::info::printable;
 use super::{open_model, open_weights, print};
 use crate::directions::DirectionSet;
 use crate::edit::{LayerSet, Origin};
+use crate::export::ForeignDirection;
 use crate::generator::{self, ModelInfo};
 use crate::library::{self, Entry, Imported, Knowledge, Library, LibraryModel, Subject};
 use crate::render::{Example, Source};
@@ -23,6 +26,8 @@ Examples:
   sefa-studio library ffhq.pkl export smile.json        to give to somebody who has ffhq.pkl
   sefa-studio library ffhq.pkl export smile.safetensors the same, the directions as tensors
   sefa-studio library ffhq.pkl import smile.json        theirs, where one has nothing oneself
+  sefa-studio library ffhq.pkl import smile_boundary.npy --without glasses_boundary.npy
+      a boundary of InterFaceGAN, without what glasses change; see `library import --help` for what else is read
 
 The window keeps the names, stars and ranges that are given to directions in the library of their model. Files name the \
 model that they are of, whatever the checkpoint is called.";
@@ -34,6 +39,20 @@ Examples:
 
 JSON holds everything. safetensors has a tensor `entries.N` for each direction, [dim], or [layers, dim] where each layer has \
 a vector of its own, and the rest as JSON in its metadata (sefa_studio_library).";
+
+const IMPORT_EXAMPLES: &str = "\
+Examples:
+  sefa-studio library ffhq.pkl import smile.json                        a library that `library export` wrote
+  sefa-studio library ffhq.pkl import age_w_boundary.npy --name age     a boundary of InterFaceGAN
+  sefa-studio library ffhq.pkl import stylegan2_ffhq_style_pca.npz --directions 0-19   a cache of GANSpace
+  sefa-studio library ffhq.pkl import deformator.pt --as columns        a learned matrix
+  sefa-studio library ffhq.pkl import smile_boundary.npy --without age_boundary.npy,glasses_boundary.npy
+
+Arrays are read from npy, npz, safetensors, PyTorch and pickle files, JSON and tables of numbers, alone or in maps, whose keys \
+become names: [dim] and [k,dim], [layers,dim] and [k,layers,dim] with a vector for each layer, the same with layers and dim as one \
+axis, with axes of length 1 anywhere; [dim,k] with a direction in each column. What fits two readings needs --as. Vectors stay as \
+long as they are: a slider counts in them, and its ends are set accordingly. GANSpace's components, which have a standard deviation \
+each, count in these.";
 
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
@@ -64,7 +83,8 @@ enum Action {
         #[arg(value_name = "OUT", value_parser = out_file)]
         out: PathBuf,
     },
-    /// Take in a library that was exported; what is known already stays
+    /// Take in a library that was exported, or directions of other tools; what is known already stays
+    #[command(after_help = IMPORT_EXAMPLES)]
     Import {
         /// File to read
         #[arg(value_name = "IN")]
@@ -73,6 +93,9 @@ enum Action {
         /// Where both say something, take what the file says
         #[arg(long)]
         replace: bool,
+
+        #[command(flatten, next_help_heading = "Directions of other tools")]
+        foreign: Box<ForeignArguments>,
     },
 }
 
@@ -108,16 +131,35 @@ pub fn run(arguments: Arguments, device: DeviceArguments) -> anyhow::Result<()> 
             own.export(&out)?;
             print(&format!("{count} {} of {} in {}\n", plural(count), own.model.name, out.display()))
         }
-        Action::Import { file, replace } => {
-            let Imported { new, changed, left } = import(&mut own, &file, replace, &info)?;
+        Action::Import { file, replace, foreign } => {
+            let theirs = match library::is_library(&file) {
+                true => theirs(&own, &file, &info)?,
+                false => of_arrays(&own, foreign.read(&file, &info)?, &info)?,
+            };
+            let Imported { new, changed, left } = own.import(&theirs, replace, library::now());
             library::update(&folder, &own)?;
             print(&format!("{new} new, {changed} changed, {left} left as they are; {}\n", told(&own)))
         }
     }
 }
 
-/// Reads a file for this model and takes it in.
-fn import(own: &mut Library, file: &Path, replace: bool, info: &ModelInfo) -> anyhow::Result<Imported> {
+/// Directions of other tools, with what is known of them.
+fn of_arrays(own: &Library, found: Vec<ForeignDirection>, info: &ModelInfo) -> anyhow::Result<Library> {
+    let room = library::MAX_ENTRIES - own.entries().count().min(library::MAX_ENTRIES);
+    ensure!(
+        found.len() <= room,
+        "{} directions, but the library has room for {room}; --directions chooses some",
+        found.len()
+    );
+    let named = found.into_iter().map(|found| {
+        let range = found.range(info);
+        (Arc::new(found.direction), found.name, range)
+    });
+    Ok(Library::of_named(own.model.clone(), named))
+}
+
+/// A library that was exported, if it is of this model.
+fn theirs(own: &Library, file: &Path, info: &ModelInfo) -> anyhow::Result<Library> {
     let theirs = Library::load(file)?;
     let (model, other) = (&own.model, &theirs.model);
     if model.identity != other.identity {
@@ -133,7 +175,7 @@ fn import(own: &mut Library, file: &Path, replace: bool, info: &ModelInfo) -> an
         let what = || format!("{}: {}", file.display(), printable(&called(entry)));
         check(&entry.subject, info).map_err(anyhow::Error::msg).with_context(what)?;
     }
-    Ok(own.import(&theirs, replace, library::now()))
+    Ok(theirs)
 }
 
 /// Why the model has no such direction, if it has not.

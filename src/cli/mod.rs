@@ -11,6 +11,7 @@ mod convert;
 #[cfg(feature = "gui")]
 mod edit;
 mod factorize;
+mod foreign;
 mod info;
 mod library;
 mod operators;

@@ -92,6 +92,28 @@ impl Direction {
         }
     }
 
+    /// Of its vectors; a root mean square over its layers, where each has one of its own.
+    pub fn length(&self) -> f64 {
+        let square = |vector: &[f32]| vector.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>();
+        match &self.vectors {
+            Vectors::One(vector) => square(vector).sqrt(),
+            Vectors::PerLayer(vectors) => {
+                (vectors.iter().map(|vector| square(vector)).sum::<f64>() / vectors.len().max(1) as f64).sqrt()
+            }
+        }
+    }
+
+    /// The same in those of its layers that are among `layers`; `None` if none is.
+    pub fn within(&self, layers: &LayerSet) -> Option<Direction> {
+        let layers = self.layers.within(layers)?;
+        let own = |&layer: &usize| self.vector_of(layer).map(<[f32]>::to_vec);
+        let vectors = match &self.vectors {
+            Vectors::One(vector) => Vectors::One(vector.clone()),
+            Vectors::PerLayer(_) => Vectors::PerLayer(layers.as_slice().iter().map(own).collect::<Option<_>>()?),
+        };
+        Some(Direction { layers, vectors, origin: self.origin.clone() })
+    }
+
     /// True if both are one direction, wherever they come from: the same vectors in the same layers, or the same number
     /// of the same factorisation, whose vectors differ in rounding between machines at most.
     pub fn is_same_place(&self, other: &Direction) -> bool {
@@ -186,6 +208,13 @@ mod tests {
         let one = Direction::sefa("2,5".parse().unwrap(), Weighting::Raw, 0, vec![3.0]);
         assert_eq!(one.vector_of(5), Some(&[3.0][..]));
         assert_eq!(one.vector_of(0), None);
+        let wide =
+            Direction { layers: LayerSet::range(0, 5), vectors: Vectors::One(vec![3.0, 4.0]), origin: Origin::Mixed };
+        assert_eq!((wide.length(), direction.length()), (5.0, 2.5_f64.sqrt()));
+        let within = |direction: &Direction, layers: &str| direction.within(&layers.parse().unwrap());
+        assert_eq!(within(&direction, "3-9").unwrap().vectors, Vectors::PerLayer(vec![vec![2.0]]));
+        assert_eq!(within(&wide, "3-9").unwrap().layers, LayerSet::range(3, 5));
+        assert_eq!((within(&wide, "0-9"), within(&direction, "3-4")), (Some(wide.clone()), None));
         let short = Direction { vectors: Vectors::PerLayer(vec![vec![1.0]]), ..direction };
         assert_eq!(short.vector_of(5), None, "a vector that is missing is no panic");
     }

@@ -18,7 +18,7 @@ use std::path::PathBuf;
 
 pub use direction_sheet::{MAX_CELL, MAX_STEPS, SheetError, SheetFormat, SheetPlan, SheetRow, SheetRun, render_sheet};
 pub use film::{FilmError, FilmFormat, FilmPlan, MAX_FILM_SIDE};
-pub use latents::{Codes, Latents, LatentsError, Space};
+pub use latents::{Codes, DirectionsAs, ForeignDirection, ForeignDirections, Latents, LatentsError, Space};
 pub use npy::write_npy;
 pub use png::write_png;
 pub use sequence::{FilmTarget, Sequence, SequenceStep, Shot, Sweep, render_sequence, sweep_values};

@@ -139,6 +139,23 @@ impl EntryForm {
     }
 }
 
+/// True if a file claims to be a library, sound or not.
+pub fn is_library(path: &Path) -> bool {
+    #[derive(Deserialize)]
+    struct Kind {
+        entries: Option<serde::de::IgnoredAny>,
+    }
+    let Ok(bytes) = read_bytes(path) else { return false };
+    if is_safetensors(&bytes) {
+        let header = SafeTensors::read_metadata(&bytes).ok();
+        return header.is_some_and(|(_, header)| {
+            header.metadata().as_ref().is_some_and(|metadata| metadata.contains_key(METADATA_KEY))
+        });
+    }
+    let kind = serde_json::from_slice::<Kind>(&bytes);
+    kind.is_ok_and(|kind| kind.entries.is_some())
+}
+
 impl Library {
     /// Reads a library that was exported: JSON or safetensors, told apart by content.
     pub fn load(path: &Path) -> Result<Library, LibraryError> {

@@ -35,10 +35,11 @@ use super::views::Views;
 use super::waiting::WaitingEdit;
 use super::wheel;
 use crate::directions::Method;
-use crate::edit::Edit;
+use crate::edit::{Direction, Edit};
 use crate::failure::Failure;
 use crate::generator::ModelInfo;
 use crate::gpu::Precision;
+use crate::library::Library;
 use crate::pca::Components;
 use crate::render::{Source, ViewId};
 use crate::store::{Folders, log};
@@ -112,6 +113,8 @@ pub(super) struct OpenModel {
     /// The directions last asked for.
     pub asked: Option<AskedDirections>,
     pub components: ModelComponents,
+    /// What the list of own directions was last made of.
+    pub own: Option<(Arc<Library>, Vec<Arc<Direction>>)>,
     /// What Space shows instead of the unedited sample.
     pub reference: Option<Edit>,
     /// The bar of how the file was read was closed.

@@ -8,6 +8,7 @@ use egui::{Align, Label, Layout, Ui};
 use super::dialogs::Ask;
 use super::messages::read_out;
 use super::waiting::WaitingEdit;
+use crate::export::DirectionsAs;
 use crate::files::Doubt;
 
 /// Something that is not done without an answer.
@@ -16,6 +17,8 @@ pub enum Asking {
     Replace { ask: Ask, path: PathBuf, why: Taken },
     /// The path of the model in an edit leads elsewhere.
     Elsewhere { waiting: Box<WaitingEdit>, doubt: Doubt },
+    /// An array of directions can be read in two ways.
+    Axes { path: PathBuf, what: String, readings: [DirectionsAs; 2] },
     /// The window was to be closed while exports run.
     Quit,
 }
@@ -62,6 +65,7 @@ impl Asking {
                     waiting.from, model.name, model.source
                 )
             }
+            Asking::Axes { what, .. } => format!("{what}. Which is it?"),
             Asking::Quit if exports == 1 => "An export is running.".into(),
             Asking::Quit => format!("{exports} exports are running."),
         }
@@ -73,6 +77,14 @@ impl Asking {
                 &[(Chosen::Yes, "Replace"), (Chosen::Otherwise, "Choose another…"), (Chosen::No, "Cancel")]
             }
             Asking::Elsewhere { .. } => &[(Chosen::Yes, "Open it"), (Chosen::No, "Do not open")],
+            Asking::Axes { readings: [DirectionsAs::Rows, DirectionsAs::Columns], .. } => {
+                &[(Chosen::Yes, "A row each"), (Chosen::Otherwise, "A column each"), (Chosen::No, "Cancel")]
+            }
+            Asking::Axes { .. } => &[
+                (Chosen::Yes, "Several directions"),
+                (Chosen::Otherwise, "A vector for each layer"),
+                (Chosen::No, "Cancel"),
+            ],
             Asking::Quit => &[
                 (Chosen::Otherwise, "Quit when they are done"),
                 (Chosen::Yes, "Quit anyway"),

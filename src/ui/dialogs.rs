@@ -24,7 +24,7 @@ pub enum Ask {
 impl Ask {
     pub fn title(self) -> &'static str {
         match self {
-            Ask::Open => "Open a model, an edit or an exported picture",
+            Ask::Open => "Open a model, an edit, an exported picture or directions",
             Ask::SaveEdit => "Save the edit",
             Ask::Export => "Export the picture",
             Ask::View(_) => "Export what is shown",
@@ -134,8 +134,8 @@ fn show(question: &Question) -> Option<PathBuf> {
     match question.ask {
         Ask::Open => dialog
             .add_filter(
-                "Models, edits and exported pictures",
-                &["pkl", "pt", "pth", "ckpt", "safetensors", "bin", "npz", "json", "png"],
+                "Models, edits, exported pictures and directions",
+                &["pkl", "pt", "pth", "ckpt", "safetensors", "bin", "npz", "npy", "json", "png"],
             )
             .add_filter("All files", &["*"])
             .pick_file(),

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use egui::Context;
 
 use super::app::{App, AskedDirections};
-use super::document::Selection;
+use super::document::{Document, Selection};
 use crate::directions::{DirectionSet, Method};
+use crate::edit::{Direction, LayerSet};
 use crate::failure::Failure;
 use crate::pca::Components;
 use crate::tasks::PrincipalComponents;
@@ -32,6 +33,7 @@ impl App {
             let Some(model) = self.model.as_mut() else { return };
             model.asked = Some(asked);
         }
+        self.renew_own();
         self.show_search();
         let Some(model) = self.model.as_mut() else { return };
         let is_answered = model.directions.is_current() || model.directions.failure.is_some();
@@ -48,6 +50,10 @@ impl App {
         let (samples, seed) = match method {
             Method::Sefa { weighting } => return self.background.send(Job::Factorize { model, layers, weighting }),
             Method::Pca { samples, seed } => (samples, seed),
+            Method::Own => {
+                self.list_own(layers);
+                return JobId::THREAD;
+            }
         };
         let Some(open) = self.model.as_mut() else { return JobId::THREAD };
         if let Some((found, components)) = &open.components.found
@@ -70,6 +76,27 @@ impl App {
             open.components.searching = Some((job, method));
         }
         job
+    }
+
+    fn list_own(&mut self, layers: LayerSet) {
+        let Some(model) = self.model.as_mut() else { return };
+        let set = DirectionSet::of_own(self.document.own_directions(), layers);
+        model.directions.set = Some(Arc::new(set));
+        model.own = Some((self.document.library.clone(), moved(&self.document)));
+    }
+
+    /// Own directions come and go with what is known and moved.
+    fn renew_own(&mut self) {
+        let Some(model) = &self.model else { return };
+        let is_same = model.own.as_ref().is_some_and(|(library, moves)| {
+            let now = self.document.edit.moves.iter().map(|step| &step.direction);
+            Arc::ptr_eq(library, &self.document.library)
+                && moves.len() == now.len()
+                && moves.iter().zip(now).all(|(before, now)| Arc::ptr_eq(before, now))
+        });
+        if model.directions.selection.method == Method::Own && !is_same {
+            self.list_own(model.directions.selection.layers.clone());
+        }
     }
 
     /// The list shows how far a search is that it waits for.
@@ -125,4 +152,8 @@ impl App {
             model.asked = None;
         }
     }
+}
+
+fn moved(document: &Document) -> Vec<Arc<Direction>> {
+    document.edit.moves.iter().map(|step| step.direction.clone()).collect()
 }

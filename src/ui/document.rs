@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::directions::{DirectionSet, Method};
+use crate::directions::{DirectionSet, Method, cosine};
 use crate::edit::{Direction, Edit, LayerSet, Shelf};
 use crate::generator::ModelInfo;
-use crate::library::{self, Knowledge, Library};
+use crate::library::{self, Knowledge, Library, Subject};
 use crate::names::DirectionNames;
 
 /// Which directions the panel shows.
@@ -21,10 +21,10 @@ impl Selection {
         Selection { layers: set.layers.clone(), method: set.method.clone() }
     }
 
-    /// Goes to the layers of a direction, and to the set that it is of, if it is of one.
+    /// Goes to the layers of a direction, and to the set that it is of.
     pub fn go_to(&mut self, direction: &Direction) {
         self.layers = direction.layers.clone();
-        self.method = Method::of(&direction.origin).unwrap_or_else(|| self.method.clone());
+        self.method = Method::of(&direction.origin);
     }
 }
 
@@ -79,6 +79,16 @@ impl Document {
         self.known(direction).range.unwrap_or(direction.customary_range(info.slider_range))
     }
 
+    /// Directions that are of no set: those that the user knows something of, and those that are moved.
+    pub fn own_directions(&self) -> impl Iterator<Item = &Arc<Direction>> {
+        let known = self.library.entries().filter_map(|entry| match &entry.subject {
+            Subject::Whole(direction) => Some(direction),
+            Subject::Sefa { .. } => None,
+        });
+        let all = known.chain(self.edit.moves.iter().map(|step| &step.direction));
+        all.filter(|direction| Method::of(&direction.origin) == Method::Own)
+    }
+
     /// Changes what the user knows about a direction.
     pub fn learn(&mut self, direction: &Arc<Direction>, change: impl FnOnce(&mut Knowledge)) {
         Arc::make_mut(&mut self.library).change(direction, change);
@@ -130,20 +140,7 @@ pub struct FiledDocument {
 /// Angle between two directions in degrees, 0..=90, over the layers that both move: opposite directions are the same
 /// direction. `None` if they share no layer, or codes of different widths.
 pub fn angle(a: &Direction, b: &Direction) -> Option<f32> {
-    let (mut dot, mut a_square, mut b_square) = (0.0, 0.0, 0.0);
-    for &layer in a.layers.as_slice() {
-        let Some((a, b)) = a.vector_of(layer).zip(b.vector_of(layer)) else { continue };
-        if a.len() != b.len() {
-            return None;
-        }
-        for (a, b) in a.iter().zip(b) {
-            dot += a * b;
-            a_square += a * a;
-            b_square += b * b;
-        }
-    }
-    let lengths = (a_square * b_square).sqrt();
-    (lengths > 0.0).then(|| (dot.abs() / lengths).min(1.0).acos().to_degrees())
+    cosine(a, b).map(|cosine| cosine.abs().acos().to_degrees() as f32)
 }
 
 /// Undo and redo. One gesture is one step: a change is a step once nothing moved for a moment.

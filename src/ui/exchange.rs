@@ -11,6 +11,7 @@ use super::asking::Taken;
 use super::dialogs::Ask;
 use super::document::{Document, History, Selection};
 use super::facts::CARRIES_CODE;
+use super::importing::Foreign;
 use super::keeping::{Place, RecentDocument};
 use super::librarian::Changes;
 use super::looks::Look;
@@ -51,6 +52,8 @@ pub(super) enum FileEvent {
     /// A place to write to was looked at.
     Chosen(Ask, PathBuf, Taken),
     RecentDocuments(Vec<RecentDocument>),
+    /// What a file that may hold directions turned out to be.
+    Foreign(PathBuf, Foreign),
     Failed(Failure),
     /// Something that was kept without anybody asking could not be; what the user asked for stays in sight.
     Told(Failure),
@@ -104,6 +107,7 @@ impl App {
                     self.saved(path, *document, modified);
                 }
                 FileEvent::Chosen(ask, path, taken) => self.write_to(ask, path, taken, ctx),
+                FileEvent::Foreign(path, foreign) => self.take_foreign(path, foreign, ctx),
                 FileEvent::RecentDocuments(documents) => self.keeping.recent = documents,
                 FileEvent::Failed(failure) => self.notices.failure = Some(failure),
                 FileEvent::Told(failure) if self.notices.told.contains(&failure) => {}
@@ -402,5 +406,5 @@ fn start(id: ModelId, info: Arc<ModelInfo>, source: Source, edit: &Edit) -> Open
         shows_hidden: false,
     };
     let components = ModelComponents::default();
-    OpenModel { id, info, source, directions, asked: None, components, reference: None, reading_seen: false }
+    OpenModel { id, info, source, directions, asked: None, components, own: None, reference: None, reading_seen: false }
 }

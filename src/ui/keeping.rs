@@ -89,6 +89,9 @@ struct Panels {
     /// Samples and seed of principal components, where these are shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pca: Option<(usize, u64)>,
+    /// Directions that are kept one by one are shown.
+    #[serde(default)]
+    is_own: bool,
     rows: usize,
     hidden: bool,
 }
@@ -264,11 +267,13 @@ impl App {
     fn panels(&self) -> Option<Panels> {
         let directions = &self.model.as_ref()?.directions;
         let Selection { layers, method } = directions.selection.clone();
+        let is_own = method == Method::Own;
         let (weighting, pca) = match method {
             Method::Sefa { weighting } => (weighting, None),
             Method::Pca { samples, seed } => (Weighting::default(), Some((samples, seed))),
+            Method::Own => (Weighting::default(), None),
         };
-        Some(Panels { layers, weighting, pca, rows: directions.rows, hidden: self.panels_hidden })
+        Some(Panels { layers, weighting, pca, is_own, rows: directions.rows, hidden: self.panels_hidden })
     }
 
     /// Asked in every frame: nothing is copied.
@@ -299,11 +304,15 @@ impl App {
 
     /// Shows the panels as they were.
     pub(super) fn arrange(&mut self, view: serde_json::Value) {
-        let Ok(Panels { layers, weighting, pca, rows, hidden }) = serde_json::from_value(view) else { return };
+        let Ok(Panels { layers, weighting, pca, is_own, rows, hidden }) = serde_json::from_value(view) else { return };
         let Some(model) = &mut self.model else { return };
         if layers.last() < model.info.num_layers {
-            let method = pca.map(|(samples, seed)| Method::Pca { samples, seed });
-            model.directions.selection = Selection { layers, method: method.unwrap_or(Method::Sefa { weighting }) };
+            let method = match pca {
+                Some((samples, seed)) => Method::Pca { samples, seed },
+                None if is_own => Method::Own,
+                None => Method::Sefa { weighting },
+            };
+            model.directions.selection = Selection { layers, method };
             model.directions.rows = rows.clamp(PAGE, limits::LATENT);
         }
         self.panels_hidden = hidden;

@@ -304,7 +304,7 @@ impl App {
             }
         }
         if let Some(asking) = self.asking.last() {
-            let shown = bar("asking", colours.surround).show(ui, |ui| asking_ui(ui, asking, self.work.tasks.len()));
+            let shown = bar("asking", colours.surround).show(ui, |ui| asking_ui(ui, asking, self.exports()));
             let is_free =
                 self.overlays.palette.is_none() && self.overlays.path_prompt.is_none() && self.overlays.sweep.is_none();
             let escaped = is_free && ui.input(|input| input.key_pressed(Key::Escape));

@@ -115,6 +115,8 @@ pub enum About {
     Saved(PathBuf),
     /// Where the log is; likewise.
     Log(PathBuf),
+    /// So many directions were taken in from a file; likewise.
+    Imported(PathBuf, usize),
     /// A model was opened; a click closes the note.
     Opened(Arc<ModelInfo>),
 }
@@ -134,6 +136,8 @@ impl About {
             About::Exported(path) => format!("Exported {}", name(path)),
             About::Saved(path) => format!("Saved {}", name(path)),
             About::Log(path) => format!("The log is {}", path.display()),
+            About::Imported(path, 1) => format!("A direction of {} is among your own", name(path)),
+            About::Imported(path, count) => format!("{count} directions of {} are among your own", name(path)),
             About::Opened(info) => format!("Opened {}", info.name),
         }
     }
@@ -141,7 +145,7 @@ impl About {
     /// Letters of all of it.
     fn letters(&self) -> usize {
         match self {
-            About::Exported(_) | About::Saved(_) | About::Log(_) => self.text().chars().count(),
+            About::Exported(_) | About::Saved(_) | About::Log(_) | About::Imported(..) => self.text().chars().count(),
             About::Opened(info) => {
                 let lines = super::facts::summary(info);
                 lines.iter().map(|line| line.chars().count()).sum::<usize>() + self.text().chars().count()
@@ -170,7 +174,9 @@ pub fn note_ui(ctx: &Context, note: &mut Option<Note>, area: Rect) {
     let place = Area::new(Id::unique("note")).order(Order::Foreground).pivot(Align2::RIGHT_BOTTOM).fixed_pos(corner);
     let frame = place.show(ctx, |ui| {
         egui::Frame::popup(ui.style()).show(ui, |ui| match &shown.about {
-            About::Exported(path) | About::Saved(path) | About::Log(path) => written_ui(ui, &shown.about.text(), path),
+            About::Exported(path) | About::Saved(path) | About::Log(path) | About::Imported(path, _) => {
+                written_ui(ui, &shown.about.text(), path)
+            }
             About::Opened(info) => opened_ui(ui, &shown.about.text(), info),
         })
     });

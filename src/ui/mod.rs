@@ -20,6 +20,7 @@ mod facts;
 mod field;
 mod file_name;
 mod icons;
+mod importing;
 mod keeping;
 mod kept;
 mod keyboard;

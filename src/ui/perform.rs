@@ -11,6 +11,7 @@ use super::command::Command;
 use super::dialogs::Ask;
 use super::document::{Document, History};
 use super::exchange::FileEvent;
+use super::importing;
 use super::keeping::Place;
 use super::looks::Look;
 use super::messages::{About, show_folder};
@@ -31,9 +32,12 @@ use crate::project::{self, Project};
 use crate::render::{Source, ViewId};
 
 impl App {
-    /// Opens a model, a saved edit, or an exported picture.
+    /// Opens a model, a saved edit, or an exported picture; or takes in directions of the open model.
     pub(super) fn open(&mut self, source: Source, ctx: &Context) {
         match source {
+            Source::File(path) if self.model.is_some() && importing::may_hold_directions(&path) => {
+                self.read_directions(path, None, ctx);
+            }
             Source::File(path) if project::is_edit(&path) => self.read_project(path, ctx),
             source => self.start_opening(source, None, Purpose::Begin),
         }
@@ -65,7 +69,7 @@ impl App {
         });
     }
 
-    fn read_project(&mut self, path: PathBuf, ctx: &Context) {
+    pub(super) fn read_project(&mut self, path: PathBuf, ctx: &Context) {
         // The next start may be in another folder.
         let path = std::path::absolute(&path).unwrap_or(path);
         self.on_thread(ctx, move || match Project::load(&path) {

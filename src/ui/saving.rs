@@ -242,7 +242,11 @@ impl App {
             (Asking::Quit, Chosen::Yes) => self.quit(Quitting::Anyway, ctx),
             (Asking::Quit, Chosen::Otherwise) => self.quit(Quitting::WhenDone, ctx),
             (Asking::Quit, Chosen::No) => self.quit(Quitting::No, ctx),
-            (Asking::Replace { .. }, Chosen::No) => {}
+            (Asking::Axes { path, readings, .. }, Chosen::Yes) => self.read_directions(path, Some(readings[0]), ctx),
+            (Asking::Axes { path, readings, .. }, Chosen::Otherwise) => {
+                self.read_directions(path, Some(readings[1]), ctx);
+            }
+            (Asking::Replace { .. } | Asking::Axes { .. }, Chosen::No) => {}
         }
     }
 
@@ -253,10 +257,16 @@ impl App {
         }
     }
 
+    /// Tasks that leave files.
+    pub(super) fn exports(&self) -> usize {
+        let search = self.model.as_ref().and_then(|model| model.components.searching.as_ref());
+        self.work.tasks.iter().filter(|task| search.is_none_or(|(job, _)| *job != task.job)).count()
+    }
+
     /// Holds the window open while exports run, until the user has said what is to become of them.
     pub(super) fn watch_closing(&mut self, ctx: &Context) {
         let is_closing = ctx.input(|input| input.viewport().close_requested());
-        let exports = self.work.tasks.len();
+        let exports = self.exports();
         if self.quitting == Quitting::WhenDone && exports == 0 {
             // Whoever waited for files wants to know that there are none.
             self.quit(if self.notices.failure.is_none() { Quitting::Anyway } else { Quitting::No }, ctx);

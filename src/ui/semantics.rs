@@ -61,7 +61,7 @@ pub fn semantics_ui(
     commands: &mut Vec<Command>,
 ) -> bool {
     style::section(ui, "Semantics");
-    method_ui(ui, &mut shown.selection.method);
+    method_ui(ui, &mut shown.selection.method, document.own_directions().next().is_some());
     layers_ui(ui, info, &mut shown.selection.layers);
     if let Some(failure) = &shown.failure {
         if failure_ui(ui, failure) {
@@ -89,6 +89,9 @@ pub fn semantics_ui(
         scroll.show(ui, |ui| {
             ui.spacing_mut().item_spacing.y = 0.0;
             let hidden = hidden(document, &set);
+            if set.is_empty() {
+                ui.weak("None in these layers. Drop a file of directions onto the window to take them in.");
+            }
             for index in visible(document, &set, shown.shows_hidden).into_iter().take(shown.rows) {
                 let row = ui.push_id(index, |ui| direction_ui(ui, info, &set, index, document)).inner;
                 dragged |= row.is_dragged;
@@ -108,16 +111,24 @@ pub fn semantics_ui(
 }
 
 /// How directions are found.
-fn method_ui(ui: &mut Ui, method: &mut Method) {
+fn method_ui(ui: &mut Ui, method: &mut Method, has_own: bool) {
     let is_pca = matches!(method, Method::Pca { .. });
+    let is_own = *method == Method::Own;
+    let is_sefa = !is_pca && !is_own;
     let segment = |text, name, tooltip, on| Segment { text, name, tooltip, enabled: true, on };
     let sefa = "Eigenvectors of the weights: at once, whatever the samples are";
     let pca = "Principal components of codes that are drawn (GANSpace), the same for all layers. A slider counts standard deviations";
-    let segments =
-        [segment("SeFa", "Directions by SeFa", sefa, !is_pca), segment("PCA", "Directions by PCA", pca, is_pca)];
+    let own =
+        "Directions of other tools, in those of their layers that are chosen: drop a file of them onto the window";
+    let segments = [
+        segment("SeFa", "Directions by SeFa", sefa, is_sefa),
+        segment("PCA", "Directions by PCA", pca, is_pca),
+        Segment { enabled: has_own || is_own, ..segment("Own", "Own directions", own, is_own) },
+    ];
     match segments_ui(ui, ui.available_width(), &segments) {
-        Some(0) if is_pca => *method = Method::default(),
+        Some(0) if !is_sefa => *method = Method::default(),
         Some(1) if !is_pca => *method = Method::PCA,
+        Some(2) => *method = Method::Own,
         _ => {}
     }
 }
@@ -186,6 +197,7 @@ fn footer_ui(ui: &mut Ui, shown: &mut ShownDirections, document: &Document, comm
         match &mut shown.selection.method {
             Method::Sefa { weighting } => weighting_ui(ui, weighting),
             Method::Pca { samples, seed } => _ = ui.weak(format!("{samples} codes of seed {seed}")),
+            Method::Own => _ = ui.weak("from other tools"),
         }
         ui.with_layout(egui::Layout::right_to_left(Align::Center), |ui| {
             let any = !document.edit.is_bare();
@@ -233,7 +245,7 @@ fn strip_ui(
 /// What a direction is called, with its name if it has one: "direction 3, smile".
 pub fn title(document: &Document, direction: &Direction) -> String {
     let (called, name) = (direction.origin.to_string(), document.name_of(direction));
-    if name.is_empty() { called } else { format!("{called}, {name}") }
+    if name.is_empty() || name == called { called } else { format!("{called}, {name}") }
 }
 
 fn direction_ui(ui: &mut Ui, info: &ModelInfo, set: &DirectionSet, index: usize, document: &mut Document) -> RowUse {

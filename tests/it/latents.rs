@@ -32,7 +32,7 @@ fn info() -> ModelInfo {
     model(4, Some(3), 2)
 }
 
-fn npy(descr: &str, shape: &str, data: Vec<u8>) -> Vec<u8> {
+pub fn npy(descr: &str, shape: &str, data: Vec<u8>) -> Vec<u8> {
     let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
     let length = (header.len() as u16).to_le_bytes();
     [b"\x93NUMPY\x01\x00", &length[..], header.as_bytes(), &data].concat()
@@ -42,7 +42,7 @@ pub fn f32s(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
-fn npz(members: &[(&str, Vec<u8>)], method: CompressionMethod) -> Vec<u8> {
+pub fn npz(members: &[(&str, Vec<u8>)], method: CompressionMethod) -> Vec<u8> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, bytes) in members {
         zip.start_file(*name, SimpleFileOptions::default().compression_method(method)).unwrap();

@@ -6,6 +6,7 @@ mod engine;
 mod export;
 mod film;
 mod finite;
+mod foreign;
 mod golden;
 mod hostile;
 #[cfg(feature = "gui")]

@@ -78,6 +78,8 @@ const DIRECTIONS: &[&str] = &[
     "components",
     "latcomp",
     "actcomp",
+    "comp",
+    "comps",
     "semantics",
     "semanticdirections",
 ];
@@ -114,6 +116,12 @@ const BESIDE: &[&str] = &[
     "masks",
     "eigval",
     "eigvals",
+    "variance",
+    "variances",
+    "varratio",
+    "randomstdevs",
+    "actmean",
+    "actstdev",
     "eigenvalue",
     "eigenvalues",
     "seed",
@@ -123,9 +131,14 @@ const BESIDE: &[&str] = &[
     "psi",
 ];
 
+/// A name as it is compared: without capitals, dashes and dots.
+pub(super) fn plain(name: &str) -> String {
+    name.to_lowercase().chars().filter(|c| c.is_alphanumeric() || *c == '+').collect()
+}
+
 impl Role {
     fn of(name: &str) -> Option<Role> {
-        let plain: String = name.to_lowercase().chars().filter(|c| c.is_alphanumeric() || *c == '+').collect();
+        let plain = plain(name);
         let one_of = |names: &[&str]| names.contains(&plain.as_str());
         Some(match () {
             () if one_of(Z) => Role::Codes(Some(Space::Z)),
@@ -154,6 +167,29 @@ impl Found {
             Step::Key(key) => Some(key.as_str()),
             Step::Index(_) => None,
         })
+    }
+
+    /// What its path says besides what such arrays are: "smile" of `directions/smile`; empty if that is nothing.
+    pub(super) fn title(&self) -> String {
+        let steps = self.path.iter().filter_map(|step| match step {
+            Step::Key(key) => Role::of(key).is_none().then(|| key.clone()),
+            Step::Index(index) => Some((index + 1).to_string()),
+        });
+        steps.collect::<Vec<_>>().join(" ")
+    }
+
+    pub(super) fn last_key(&self) -> Option<&str> {
+        self.keys().next_back()
+    }
+
+    /// True if its own name is one of these, which are plain.
+    pub(super) fn is_called(&self, names: &[&str]) -> bool {
+        matches!(self.path.last(), Some(Step::Key(key)) if names.contains(&plain(key).as_str()))
+    }
+
+    /// True if both lie in the same map.
+    pub(super) fn is_beside(&self, other: &Found) -> bool {
+        self.path.split_last().map(|(_, map)| map) == other.path.split_last().map(|(_, map)| map)
     }
 
     /// What the innermost telling name says.
@@ -221,14 +257,14 @@ fn collect(item: Item, path: &mut Vec<Step>, beside_noise: bool, found: &mut Vec
     }
 }
 
-/// The arrays under a name that was asked for.
-pub(super) fn named(path: &Path, found: Vec<Found>, wanted: &str) -> Result<Vec<Found>, LatentsError> {
+/// The arrays under a name that was asked for, and the others.
+pub(super) fn named(path: &Path, found: Vec<Found>, wanted: &str) -> Result<(Vec<Found>, Vec<Found>), LatentsError> {
     let keys: Vec<String> = found.iter().filter(|found| !found.path.is_empty()).map(Found::name).collect();
     let exact = found.iter().any(|found| found.name() == wanted);
     let meant = |found: &Found| if exact { found.name() == wanted } else { found.answers_to(wanted) };
-    let matching: Vec<Found> = found.into_iter().filter(meant).collect();
+    let (matching, others): (Vec<Found>, Vec<Found>) = found.into_iter().partition(meant);
     match matching.is_empty() || wanted == UNNAMED {
-        false => Ok(matching),
+        false => Ok((matching, others)),
         true => Err(LatentsError::NoSuchKey { path: path.into(), key: wanted.into(), keys }),
     }
 }

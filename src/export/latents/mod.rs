@@ -1,8 +1,9 @@
-//! Latent codes that other tools found, whatever file they are in: arrays alone, in maps and in lists.
+//! Latent codes and directions that other tools found, whatever file they are in: arrays alone, in maps and in lists.
 //!
 //! A file becomes one tree of arrays ([`file`]); names and shapes tell which of them are meant ([`find`]) and what space
 //! their numbers lie in ([`reading`]). What was read is said; what could be two things is refused, never guessed in silence.
 
+mod directions;
 mod file;
 mod find;
 mod reading;
@@ -10,6 +11,7 @@ mod reading;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use directions::{DirectionsAs, ForeignDirection, ForeignDirections};
 use file::{MAX_VALUES, Numbers, UNNAMED, too_large};
 use find::{Found, Role};
 pub use reading::Space;
@@ -25,6 +27,8 @@ use crate::generator::ModelInfo;
 pub struct Latents {
     path: PathBuf,
     found: Vec<Found>,
+    /// Those that were not asked for, if others were.
+    others: Vec<Found>,
     /// Only one name was asked for.
     is_chosen: bool,
 }
@@ -41,7 +45,7 @@ pub struct Codes {
 
 #[derive(Debug, thiserror::Error)]
 pub enum LatentsError {
-    #[error("cannot read latent codes from {path}")]
+    #[error("cannot read {path}")]
     Read { path: PathBuf, source: io::Error },
     #[error("{path}: array {key} cannot be read")]
     Array { path: PathBuf, key: String, source: NpyError },
@@ -50,7 +54,7 @@ pub enum LatentsError {
     #[error("{path} begins as JSON and is none")]
     Json { path: PathBuf, source: serde_json::Error },
     #[error(
-        "cannot read latent codes: expected npy, npz, safetensors, a PyTorch or pickle file, JSON or a table of numbers"
+        "no arrays of numbers: expected npy, npz, safetensors, a PyTorch or pickle file, JSON or a table of numbers"
     )]
     Container(#[from] CheckpointError),
     #[error("{path} is an edit of this program, no list of codes; give it to --edit")]
@@ -77,6 +81,17 @@ pub enum LatentsError {
          render --direction and the moves of an edit take directions; --space draws these as codes nevertheless"
     )]
     Directions { path: PathBuf, key: String, why: &'static str },
+    #[error(
+        "{path} holds no array of a shape that directions of this model have, {expected}; it holds {}",
+        listed(found)
+    )]
+    NoDirections { path: PathBuf, expected: String, found: Vec<String> },
+    #[error("{path}: array {key} has shape {found:?}; expected directions of this model, {expected}")]
+    DirectionsShape { path: PathBuf, key: String, expected: String, found: Vec<usize> },
+    #[error("{path}: array {key} {shape:?} can be {}; say which", directions::as_options(readings, shape))]
+    UnclearDirections { path: PathBuf, key: String, shape: Vec<usize>, readings: Vec<DirectionsAs> },
+    #[error("{path}: direction {index} of array {key} is zero: it leads nowhere")]
+    NoLength { path: PathBuf, key: String, index: usize },
     #[error("{path}: array {key} holds {value} at position {position}; expected finite numbers")]
     NotFinite { path: PathBuf, key: String, position: usize, value: f32 },
 }
@@ -100,10 +115,11 @@ impl Latents {
         if found.is_empty() {
             return Err(LatentsError::Empty { path: path.into() });
         }
+        let mut others = Vec::new();
         if let Some(key) = key {
-            found = find::named(path, found, key)?;
+            (found, others) = find::named(path, found, key)?;
         }
-        Ok(Latents { path: path.into(), found, is_chosen: key.is_some() })
+        Ok(Latents { path: path.into(), found, others, is_chosen: key.is_some() })
     }
 
     /// The codes as starting points of edits, `space` being that of their numbers if it is known.

@@ -100,8 +100,8 @@ fn jacobi(mut a: Vec<Vec<f64>>) -> (Vec<f64>, Vec<f32>) {
                 for row in a.iter_mut().chain(&mut v) {
                     (row[p], row[q]) = (c * row[p] - s * row[q], s * row[p] + c * row[q]);
                 }
-                let (upper, lower) = a.split_at_mut(q);
-                for (x, y) in upper[p].iter_mut().zip(&mut lower[0]) {
+                let (above, below) = a.split_at_mut(q);
+                for (x, y) in above[p].iter_mut().zip(&mut below[0]) {
                     (*x, *y) = (c * *x - s * *y, s * *x + c * *y);
                 }
             }
@@ -138,7 +138,7 @@ fn directions_of_components_are_as_long_as_a_standard_deviation() {
     assert_eq!(set.scores, Scores::Variances(components.variances.clone()));
     for (index, direction) in set.directions.iter().enumerate() {
         assert_eq!(direction.origin, Origin::Pca { samples: 2000, seed: 1, index });
-        assert_eq!(Method::of(&direction.origin), Some(set.method.clone()));
+        assert_eq!(Method::of(&direction.origin), set.method);
         let vector = direction.vector_of(6).unwrap();
         let length = vector.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
         assert!((length - components.sigma(index)).abs() < 1e-5 * components.sigma(index).max(1e-3));

@@ -210,3 +210,82 @@ fn names_that_earlier_versions_kept_go_into_the_library_once() {
     assert_rows(&window, &["Direction 1", "Direction 2, age"]);
     assert_eq!(kept_names(&window, &folders), ["age"], "what was taken back does not come again");
 }
+
+fn drop_file(window: &mut Window, path: &std::path::Path) {
+    window.input_mut().dropped_files.push(std::sync::Arc::new(super::Dropped(path.to_path_buf())));
+    window.step();
+    window.input_mut().dropped_files.clear();
+}
+
+/// Directions of other tools are dropped onto the window, and are rows like all others.
+#[test]
+fn a_file_of_directions_that_is_dropped_becomes_own_directions() {
+    let folder = tempfile::tempdir().unwrap();
+    let folders = Folders::below(folder.path());
+    let mut window = open(&folders);
+    drop_file(&mut window, &support::fixture("analysis/boundary0.npy"));
+    wait_until(&mut window, "the direction", |app| app.document().library.entries().count() == 1);
+    settle(&mut window);
+    assert_rows(&window, &["Boundary0"]);
+    assert!(window.query_all_by_label_contains("A direction of boundary0.npy is among your own").next().is_some());
+    let before = super::pixels(&window);
+    drag(&mut window, "Boundary0", 20.0);
+    settle(&mut window);
+    assert_ne!(super::pixels(&window), before, "it moves the picture");
+    assert_eq!(edit(&window).moves[0].direction.layers, LayerSet::range(0, 7));
+    // In some of its layers it is another direction.
+    click(&mut window, "Bottom");
+    settle(&mut window);
+    drag(&mut window, "Boundary0", 20.0);
+    assert_eq!(edit(&window).moves[1].direction.layers, LayerSet::range(0, 1));
+    click(&mut window, "Directions by SeFa");
+    settle(&mut window);
+    assert_rows(&window, &["Direction 1"]);
+    assert_eq!(kept_names(&window, &folders), ["boundary0"]);
+
+    // One that can be two things is asked about.
+    let two = folder.path().join("two.npy");
+    sefa_studio::export::write_npy(&two, &[8, 16], &(0..128).map(|i| (i % 17) as f32 - 7.5).collect::<Vec<_>>())
+        .unwrap();
+    drop_file(&mut window, &two);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while window.query_by_label_contains("can be read in two ways").is_none() {
+        assert!(std::time::Instant::now() < deadline, "waited 60 s for the question");
+        window.step();
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    click(&mut window, "A vector for each layer");
+    wait_until(&mut window, "the direction", |app| app.document().library.entries().count() == 2);
+    settle(&mut window);
+    assert_rows(&window, &["Two"]);
+
+    // What does not fit is told, and a model is opened as ever.
+    let wide = folder.path().join("wide.npy");
+    sefa_studio::export::write_npy(&wide, &[17], &[1.0; 17]).unwrap();
+    drop_file(&mut window, &wide);
+    wait_until(&mut window, "the failure", |app| app.failure().is_some());
+    assert!(window.state().failure().unwrap().headline.contains("expected directions of this model"));
+    drop_file(&mut window, &support::fixture("dcgan/netG_f16.safetensors"));
+    wait_until(&mut window, "the model", |app| {
+        app.model().is_some_and(|info| info.layout.contains("dcgan") || info.num_layers == 1)
+    });
+}
+
+/// What `library export` wrote is taken in as well, if it is of the model.
+#[test]
+fn a_library_that_is_dropped_is_taken_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let folders = Folders::below(folder.path());
+    let mut giver = open(&folders);
+    name_direction(&mut giver, "direction 1", "smile");
+    let file = folder.path().join("theirs.json");
+    giver.state().document().library.export(&file).unwrap();
+    drop(giver);
+    let mut window = open(&Folders::below(&folder.path().join("other")));
+    drop_file(&mut window, &file);
+    wait_until(&mut window, "the name", |app| app.document().library.entries().count() == 1);
+    settle(&mut window);
+    assert_rows(&window, &["Direction 1, smile"]);
+    press(&mut window, Modifiers::COMMAND, Key::Z);
+    assert_rows(&window, &["Direction 1"]);
+}

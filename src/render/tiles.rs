@@ -1,8 +1,10 @@
 //! Tiles: many small pictures, several in one pass of the network.
 
 use std::panic::resume_unwind;
+use std::sync::LazyLock;
 
 use burn::tensor::Tensor;
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::model::Loaded;
 use super::trace::{Owner, StageInput, Trace};
@@ -281,20 +283,24 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// `work` on each item, in as many threads as there are cores; the results in order. Not in those of rayon, which the work itself
-/// uses.
+/// A pool of one thread for each core: what it runs does not share its loops with the other cores, which would wait for each other
+/// at the end of every loop. The threads stay, and with them their memory for maps.
+static CORES: LazyLock<Vec<ThreadPool>> = LazyLock::new(|| {
+    let pool = |_| ThreadPoolBuilder::new().num_threads(1).build();
+    (0..cores()).map_while(|core| pool(core).ok()).collect()
+});
+
+/// `work` on each item, a share of them on each core; the results in order.
 fn on_all_cores<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let share = items.len().div_ceil(cores()).max(1);
-    let of_share = &|items: &[T]| items.iter().map(&work).collect::<Vec<R>>();
+    let all = &|items: &[T]| items.iter().map(&work).collect::<Vec<R>>();
+    let share = items.len().div_ceil(CORES.len().max(1)).max(1);
+    if share == items.len() || CORES.is_empty() {
+        return all(items);
+    }
     std::thread::scope(|scope| {
-        let mut shares = items.chunks(share);
-        // This thread has its memory for maps already; others take it anew.
-        let own = shares.next().unwrap_or_default();
-        let others: Vec<_> = shares.map(|items| scope.spawn(move || of_share(items))).collect();
-        let mut results = of_share(own);
-        results
-            .extend(others.into_iter().flat_map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))));
-        results
+        let shares = items.chunks(share).zip(CORES.iter());
+        let threads: Vec<_> = shares.map(|(items, core)| scope.spawn(move || core.install(|| all(items)))).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
     })
 }
 

@@ -159,7 +159,7 @@ impl App {
             librarian: Librarian::start(services.folders.as_ref().map(Folders::libraries), cc.egui_ctx.clone())?,
             document,
             views: Views::default(),
-            tiles: Tiles::default(),
+            tiles: Tiles::new(cc.wgpu_render_state.clone().map(PicturePipeline::new)),
             strips: Strips::default(),
             looks: Looks::default(),
             shelf: ShelfView::default(),

@@ -38,6 +38,8 @@ use crate::worker::{Event, EventKind, Job, JobId, ModelId};
 
 /// A dozen frames a second are enough for sliders to keep up with the hand until a picture comes.
 const FRAME_WITHOUT_PICTURE: Duration = Duration::from_millis(80);
+/// Where many small pictures are made together, each frame of the window takes a good part of the time of all.
+const FRAME_WITHOUT_ROUND: Duration = Duration::from_millis(200);
 
 /// What became of reading or writing a small file on a thread.
 pub(super) enum FileEvent {
@@ -120,10 +122,11 @@ impl App {
     /// make the pictures, a frame for every motion of the pointer would leave nothing for them.
     fn patience(&self) -> Duration {
         let shares_processors = self.picture_pipeline.as_ref().is_some_and(PicturePipeline::is_software);
-        match shares_processors && !self.background.is_idle() {
-            true => FRAME_WITHOUT_PICTURE.saturating_sub(self.painted.elapsed()),
-            false => Duration::ZERO,
+        if !shares_processors || self.background.is_idle() {
+            return Duration::ZERO;
         }
+        let longest = if self.tiles.are_live() { FRAME_WITHOUT_ROUND } else { FRAME_WITHOUT_PICTURE };
+        longest.saturating_sub(self.painted.elapsed())
     }
 
     /// An event is of the job that it names, whatever else is under way.

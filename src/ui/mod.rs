@@ -107,6 +107,8 @@ pub fn run(options: WindowOptions) -> anyhow::Result<()> {
             .with_inner_size([1280.0, 800.0])
             .with_min_inner_size([960.0, 600.0]),
         renderer: eframe::Renderer::Wgpu,
+        // There are no gradients, and software rasterisers would work for it at every pixel.
+        dithering: false,
         ..Default::default()
     };
     // One device for both: pictures never leave the GPU on their way to the screen.

@@ -5,7 +5,7 @@ use egui::{Align2, Context, FontId, Id, Key, Modifiers, Rect, Role, Sense, Strok
 use super::icons::{Icon, icon_button};
 use super::segments::{Segment, segments_ui};
 use super::style;
-use super::tiles::{self, Tiles, Want};
+use super::tiles::{Tiles, Want};
 use crate::edit::{Code, Edit, Sample, Seed, SeedKind};
 use crate::export::Shot;
 use crate::generator::ModelInfo;
@@ -172,10 +172,9 @@ impl SamplesView {
             };
             let want = Want { edit: with_seed(edit, Seed { number, kind }), side: pixels, urgency, live: true };
             let id = Id::unique(("sample", number));
-            let shown = tiles.show(ui.ctx(), id, want);
+            let shown = tiles.show(id, want);
             let response = ui.interact(place, id, Sense::CLICK);
-            ui.painter().rect_filled(place, 0.0, style::palette(ui).field);
-            tiles::paint(ui, place, shown, false);
+            tiles.paint(ui, place, shown.as_ref(), false);
             let text = format!("Seed {number}");
             mark_ui(ui, place, &text, is_present, response.hovered());
             response.widget_info(|| WidgetInfo::selected(Role::Button, ui.is_enabled(), is_present, &text));

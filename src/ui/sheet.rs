@@ -15,7 +15,7 @@ use super::segments::{Segment, segments_ui};
 use super::semantics::{capitalised, title, visible};
 use super::strips::{edit_at, value_text};
 use super::style;
-use super::tiles::{self, Tiles, Want};
+use super::tiles::{Tiles, Want};
 use crate::directions::DirectionSet;
 use crate::edit::Direction;
 use crate::generator::ModelInfo;
@@ -237,11 +237,10 @@ fn row_ui(
         let urgency = 10.0 * (place.center().y - anchor.y).abs() + (place.center().x - anchor.x).abs();
         let want = Want { edit: edit_at(&document.edit, row.direction, value), side: pixels, urgency, live: false };
         let id = ui.scope_id().with(("tile", step));
-        let shown = tiles.show(ui.ctx(), id, want);
+        let shown = tiles.show(id, want);
         let response = ui.interact(place, id, Sense::CLICK);
         let colours = style::palette(ui);
-        ui.painter().rect_filled(place, 0.0, colours.field);
-        tiles::paint(ui, place, shown, true);
+        tiles.paint(ui, place, shown.as_ref(), true);
         if marked == Some(step) || response.hovered() {
             ui.painter().rect_stroke(place, 0.0, (2.0, colours.text_strong), StrokeKind::Inside);
         } else if step == nearest {

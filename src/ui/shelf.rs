@@ -13,7 +13,7 @@ use super::field::TextField;
 use super::icons::{Icon, icon_button};
 use super::keyboard::leave_space_free;
 use super::style;
-use super::tiles::{self, Tiles, Want};
+use super::tiles::{Tiles, Want};
 use super::titles::kept_title;
 use crate::edit::{Edit, Kept, LayerSet, Shelf};
 use crate::generator::ModelInfo;
@@ -258,10 +258,10 @@ impl ShelfView {
         let mut outlined = place;
         if facts.is_high {
             outlined = place.with_max_y(line.top());
-            ui.painter().rect_filled(outlined, 0.0, colours.field);
             let side = (outlined.size().max_elem() * ui.pixels_per_point()).round().max(1.0) as usize;
             let want = Want { edit: kept.edit.clone(), side, urgency: URGENCY + at as f32, live: false };
-            tiles::paint(ui, outlined, tiles.show(ui.ctx(), id, want), true);
+            let shown = tiles.show(id, want);
+            tiles.paint(ui, outlined, shown.as_ref(), true);
         } else {
             let fill = if response.hovered() { colours.button_hovered } else { colours.button };
             ui.painter().rect_filled(place, style::RADIUS, fill);

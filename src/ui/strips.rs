@@ -8,7 +8,7 @@ use std::sync::Arc;
 use egui::{Align2, Area, FontId, Id, Order, Rect, Role, Sense, StrokeKind, Ui, WidgetInfo, pos2, vec2};
 
 use super::style;
-use super::tiles::{self, ShownTile, Tiles, Want};
+use super::tiles::{ShownTile, Tiles, Want};
 use crate::edit::{Direction, Edit, Move};
 
 /// Places of the tiles, in shares of the slider's range.
@@ -151,8 +151,9 @@ fn tiles_ui(ui: &mut Ui, row: &Row<'_>, edit: &Edit, side: f32, tiles: &mut Tile
             let value = share * row.range;
             // Before whatever else wants tiles: it is what is looked at.
             let want = Want { edit: edit_at(edit, row.direction, value), side: pixels, urgency: -1.0, live: false };
-            let shown = tiles.show(ui.ctx(), row.id.with(step), want);
-            if tile_ui(ui, side, shown, value, step == nearest, row.title) {
+            let shown = tiles.show(row.id.with(step), want);
+            let tile = StripTile { shown, value, is_nearest: step == nearest, title: row.title };
+            if tile_ui(ui, side, &tile, tiles) {
                 clicked = Some(value);
             }
         }
@@ -175,15 +176,23 @@ fn nearest_step(value: f32, range: f32) -> usize {
     (0..STEPS.len()).min_by(|a, b| distance(a).total_cmp(&distance(b))).unwrap_or_default()
 }
 
+/// One of a strip.
+struct StripTile<'a> {
+    shown: Option<ShownTile>,
+    value: f32,
+    is_nearest: bool,
+    title: &'a str,
+}
+
 /// One tile with its value below. Returns true if it was clicked.
-fn tile_ui(ui: &mut Ui, side: f32, shown: Option<ShownTile>, value: f32, is_nearest: bool, title: &str) -> bool {
+fn tile_ui(ui: &mut Ui, side: f32, tile: &StripTile<'_>, tiles: &Tiles) -> bool {
+    let &StripTile { ref shown, value, is_nearest, title } = tile;
     let colours = style::palette(ui);
     // No stop of the Tab key: the row's slider and number do the same, and ten rows would have fifty stops.
     let (rect, response) = ui.allocate_exact_size(vec2(side, side + VALUES), Sense::CLICK);
     let picture = Rect::from_min_size(rect.min, vec2(side, side));
+    tiles.paint(ui, picture, shown.as_ref(), true);
     let painter = ui.painter();
-    painter.rect_filled(picture, 0.0, colours.field);
-    tiles::paint(ui, picture, shown, true);
     if is_nearest || response.hovered() {
         let colour = if response.hovered() { colours.text_strong } else { colours.accent };
         painter.rect_stroke(picture, 0.0, (1.0, colour), StrokeKind::Inside);

@@ -11,6 +11,7 @@ use crate::edit::Edit;
 use crate::render::{Frame, FrameImage, Pixels, picture_texture};
 
 /// Paints pictures with `shaders/view.wgsl`.
+#[derive(Clone)]
 pub struct PicturePipeline {
     gpu: RenderState,
     /// Paints one picture.
@@ -73,7 +74,7 @@ impl PicturePipeline {
     }
 
     /// A texture that holds `pixels`: `old`, if it is of that size.
-    fn uploaded(&self, pixels: &Pixels, old: Option<Arc<wgpu::Texture>>) -> Arc<wgpu::Texture> {
+    pub fn uploaded(&self, pixels: &Pixels, old: Option<Arc<wgpu::Texture>>) -> Arc<wgpu::Texture> {
         let [width, height] = [pixels.width as u32, pixels.height as u32];
         let size = wgpu::Extent3d { width, height, depth_or_array_layers: 1 };
         let texture = old
@@ -82,6 +83,11 @@ impl PicturePipeline {
         let layout = wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(4 * width), rows_per_image: None };
         self.gpu.queue.write_texture(texture.as_image_copy(), &pixels.to_rgba(), layout, size);
         texture
+    }
+
+    /// Paints a whole picture at `place`, in points.
+    pub fn paint(&self, painter: &Painter, texture: &Arc<wgpu::Texture>, place: Rect) {
+        paint_textures(painter, self, &self.one, &self.smooth, &[texture], 0.0, place, place);
     }
 }
 

@@ -8,8 +8,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use egui::{ColorImage, Context, Id, Pos2, Rect, TextureHandle, TextureId, TextureOptions, Ui, Vec2, vec2};
+use egui::{Id, Rect, Ui, Vec2, vec2};
 
+use super::style;
+use super::surface::PicturePipeline;
 use crate::edit::Edit;
 use crate::failure::Failure;
 use crate::render::{Tile, TileCache, TileKey, ViewId};
@@ -38,9 +40,10 @@ pub struct Want {
 }
 
 /// What a place shows.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct ShownTile {
-    texture: TextureId,
+    /// `None` if the window paints nothing, as in tests of its logic.
+    texture: Option<Arc<wgpu::Texture>>,
     /// In its own pixels.
     size: Vec2,
     /// False of the one before it, until the tile that is wanted is there.
@@ -49,6 +52,7 @@ pub struct ShownTile {
 
 /// The tiles of the open model.
 pub struct Tiles {
+    picture_pipeline: Option<PicturePipeline>,
     cache: TileCache,
     slots: HashMap<Id, Slot>,
     frame: u64,
@@ -70,7 +74,9 @@ pub struct Tiles {
 
 struct Slot {
     tile: Arc<Tile>,
-    texture: Option<TextureHandle>,
+    /// It holds the tile, if it does; else it is that of the tile before.
+    texture: Option<Arc<wgpu::Texture>>,
+    is_uploaded: bool,
     /// The frame that showed it last.
     frame: u64,
 }
@@ -89,9 +95,10 @@ struct Round {
     count: usize,
 }
 
-impl Default for Tiles {
-    fn default() -> Self {
+impl Tiles {
+    pub fn new(picture_pipeline: Option<PicturePipeline>) -> Self {
         Tiles {
+            picture_pipeline,
             cache: TileCache::new(CACHE_BYTES),
             slots: HashMap::new(),
             frame: 0,
@@ -105,11 +112,9 @@ impl Default for Tiles {
             changed: [f64::NEG_INFINITY; 2],
         }
     }
-}
 
-impl Tiles {
     /// What a place shows now: the tile that it wants, or the one before it until that is made.
-    pub fn show(&mut self, ctx: &Context, place: Id, want: Want) -> Option<ShownTile> {
+    pub fn show(&mut self, place: Id, want: Want) -> Option<ShownTile> {
         let key = self.cache.key(&want.edit, want.side);
         let tile = self.cache.get(&key);
         let is_current = tile.is_some();
@@ -123,19 +128,25 @@ impl Tiles {
         }
         let slot = self.slots.get_mut(&place)?;
         slot.frame = self.frame;
-        let texture = slot.texture.get_or_insert_with(|| {
-            let size = [slot.tile.pixels.width, slot.tile.pixels.height];
-            let image = ColorImage::from_rgba_unmultiplied(size, &slot.tile.pixels.to_rgba());
-            ctx.load_texture("tile", image, TextureOptions::LINEAR)
-        });
-        Some(ShownTile { texture: texture.id(), size: texture.size_vec2(), is_current })
+        let pixels = &slot.tile.pixels;
+        if let Some(pipeline) = self.picture_pipeline.as_ref().filter(|_| !slot.is_uploaded) {
+            (slot.texture, slot.is_uploaded) = (Some(pipeline.uploaded(pixels, slot.texture.take())), true);
+        }
+        let size = vec2(pixels.width as f32, pixels.height as f32);
+        Some(ShownTile { texture: slot.texture.clone(), size, is_current })
     }
 
     /// A place has another tile from now on.
     fn put(&mut self, place: Id, tile: Arc<Tile>) {
         let frame = self.frame;
-        if self.slots.get(&place).is_none_or(|slot| !Arc::ptr_eq(&slot.tile, &tile)) {
-            self.slots.insert(place, Slot { tile, texture: None, frame });
+        let slot = self.slots.entry(place).or_insert_with(|| Slot {
+            tile: tile.clone(),
+            texture: None,
+            is_uploaded: false,
+            frame,
+        });
+        if !Arc::ptr_eq(&slot.tile, &tile) {
+            (slot.tile, slot.is_uploaded, slot.frame) = (tile, false, frame);
         }
     }
 
@@ -249,6 +260,31 @@ impl Tiles {
         ended.is_some()
     }
 
+    /// Paints a tile as large as fits into `place`; one that is not current is dimmed if asked for.
+    pub fn paint(&self, ui: &Ui, place: Rect, shown: Option<&ShownTile>, dims: bool) {
+        let ground = style::palette(ui).field;
+        let fitted = shown.map(|shown| {
+            let scale = (place.width() / shown.size.x.max(1.0)).min(place.height() / shown.size.y.max(1.0));
+            Rect::from_center_size(place.center(), shown.size * scale)
+        });
+        // What a picture covers is not painted twice: software rasterisers take long for it.
+        if fitted.is_none_or(|fitted| (fitted.size() - place.size()).abs().max_elem() > 0.5) {
+            ui.painter().rect_filled(place, 0.0, ground);
+        }
+        let Some((shown, fitted)) = shown.zip(fitted) else { return };
+        if let (Some(pipeline), Some(texture)) = (&self.picture_pipeline, &shown.texture) {
+            pipeline.paint(ui.painter(), texture, fitted);
+        }
+        if dims && !shown.is_current {
+            ui.painter().rect_filled(fitted, 0.0, ground.gamma_multiply(0.5));
+        }
+    }
+
+    /// True while a round is made of an edit that is being changed.
+    pub fn are_live(&self) -> bool {
+        self.round.as_ref().is_some_and(|round| round.is_live)
+    }
+
     /// Places on screen that show what they want, not the tile before it.
     pub fn shown(&self) -> usize {
         self.shown
@@ -256,7 +292,7 @@ impl Tiles {
 
     /// Another model, or the same one read in another way.
     pub fn clear(&mut self) {
-        *self = Tiles { frame: self.frame, ..Tiles::default() };
+        *self = Tiles { frame: self.frame, ..Tiles::new(self.picture_pipeline.take()) };
     }
 }
 
@@ -273,18 +309,6 @@ fn most_urgent(wanted: &mut Vec<(TileKey, Id, Want)>) -> &[(TileKey, Id, Want)] 
 fn coarse(side: usize) -> usize {
     let half = (side / 2).max(1);
     1 << half.ilog2()
-}
-
-/// Paints a tile as large as fits into `place`; one that is not current is dimmed if asked for.
-pub fn paint(ui: &Ui, place: Rect, shown: Option<ShownTile>, dims: bool) {
-    let Some(shown) = shown else { return };
-    let tint = match shown.is_current || !dims {
-        true => egui::Color32::WHITE,
-        false => egui::Color32::WHITE.gamma_multiply(0.5),
-    };
-    let scale = (place.width() / shown.size.x.max(1.0)).min(place.height() / shown.size.y.max(1.0));
-    let fitted = Rect::from_center_size(place.center(), shown.size * scale);
-    ui.painter().image(shown.texture, fitted, Rect::from_min_max(Pos2::ZERO, Pos2::ZERO + vec2(1.0, 1.0)), tint);
 }
 
 #[cfg(test)]
@@ -348,21 +372,20 @@ mod tests {
 
     struct Screen {
         tiles: Tiles,
-        ctx: Context,
         asked: Asked,
         model: ModelId,
     }
 
     impl Screen {
         fn new() -> Self {
-            Screen { tiles: Tiles::default(), ctx: Context::default(), asked: Asked::default(), model: model() }
+            Screen { tiles: Tiles::new(None), asked: Asked::default(), model: model() }
         }
 
         /// A frame that shows these seeds, each in a place of its own; returns which places are current.
         fn frame(&mut self, seeds: &[u64], side: usize, live: bool, pressed: bool, now: f64) -> Vec<Option<bool>> {
             let shown = seeds.iter().enumerate().map(|(n, &seed)| {
                 let want = Want { edit: of_seed(seed), side, urgency: n as f32, live };
-                self.tiles.show(&self.ctx, Id::unique(("place", n)), want).map(|shown| shown.is_current)
+                self.tiles.show(Id::unique(("place", n)), want).map(|shown| shown.is_current)
             });
             let shown = shown.collect();
             self.tiles.send(&of_seed(seeds.first().copied().unwrap_or(0)), pressed, now, self.model, &self.asked);
@@ -430,7 +453,7 @@ mod tests {
         screen.answer();
         assert_eq!(screen.frame(&[1, 2], 180, true, false, 2.1), [Some(true), Some(true)]);
         let quick =
-            |seconds: &[(usize, f32)]| Tiles { seconds_each: seconds.iter().copied().collect(), ..Tiles::default() };
+            |seconds: &[(usize, f32)]| Tiles { seconds_each: seconds.iter().copied().collect(), ..Tiles::new(None) };
         assert_eq!(quick(&[(180, 0.08), (64, 0.06)]).live_side(180, 2), 32);
         assert_eq!(quick(&[(180, 0.08), (64, 0.06), (32, 0.06)]).live_side(180, 2), 32, "and no coarser");
         assert_eq!(quick(&[(180, 0.01)]).live_side(180, 2), 180);
@@ -464,7 +487,7 @@ mod tests {
         assert_eq!(*screen.asked.cancelled.borrow(), [screen.asked.rounds.borrow()[0].0]);
         for (place, side, urgency) in [("large", 200, 1.0), ("small", 50, 0.0)] {
             let want = Want { edit: of_seed(0), side, urgency, live: false };
-            screen.tiles.show(&screen.ctx, Id::unique(place), want);
+            screen.tiles.show(Id::unique(place), want);
         }
         screen.tiles.send(&of_seed(0), false, 9.0, screen.model, &screen.asked);
         assert_eq!(screen.asked.rounds.borrow().last().unwrap().1, 50);

@@ -61,7 +61,9 @@ fn samples_lie_in_a_grid_where_arrows_and_clicks_take_one() {
 
 #[test]
 fn samples_follow_a_slider_that_is_held() {
-    let mut window = toy_heads([]);
+    let devices = crate::support::devices();
+    let Some(setup) = devices.iter().find_map(RenderDevice::wgpu).cloned() else { return };
+    let mut window = window_on(&setup, devices[0].clone());
     press(&mut window, Modifiers::NONE, Key::Num2);
     assert_tiles_are_made(&mut window, 16);
     let before = window.render().unwrap();

@@ -12,6 +12,7 @@ use super::segments::{Segment, segments_ui};
 use super::slider::Slider;
 use super::style;
 use crate::edit::{Code, Direction, Easing, Edit, Playback, SECONDS, Sample, Shelf};
+use crate::export::MAX_FILM_SIDE;
 use crate::motion::{Motion, MotionError};
 
 /// What is played.
@@ -35,8 +36,9 @@ const EASINGS: [(Easing, &str, &str); 3] = [
 /// Widths of the choices, in points.
 const KIND: f32 = 52.0;
 const EASING: f32 = 54.0;
-/// Height of the bar.
-pub const HEIGHT: f32 = 2.0 * style::ROW + 3.0 * style::GRID;
+/// Narrower (points), how it is played has a line of its own, and still narrower the size of exports no room.
+const ROOM: f32 = 640.0;
+const ROOM_FOR_SIDE: f32 = 420.0;
 /// Exported frames are enlarged by a whole number as far as this, in pixels.
 const USUAL_SIDE: usize = 512;
 /// More samples than anybody watches.
@@ -206,7 +208,8 @@ impl Player {
 
     /// The bar; returns true if it was closed.
     pub fn show(&mut self, ui: &mut Ui, shelf: &mut Shelf, commands: &mut Vec<Command>) -> bool {
-        let panel = Panel::bottom("player").frame(style::bar_frame()).exact_size(HEIGHT);
+        let (width, height) = (ui.available_width(), height(ui.available_width()));
+        let panel = Panel::bottom("player").frame(style::bar_frame()).exact_size(height);
         let shown = panel.show(ui, |ui| {
             ui.spacing_mut().item_spacing = vec2(style::GRID * 1.5, style::GRID);
             ui.add_space(style::GRID);
@@ -216,7 +219,24 @@ impl Player {
             };
             let mut closes = false;
             line(ui, &mut |ui| closes = self.transport_ui(ui, commands));
-            line(ui, &mut |ui| self.settings_ui(ui, shelf, commands));
+            if width < ROOM {
+                line(ui, &mut |ui| {
+                    self.kinds_ui(ui);
+                    ui.with_layout(Layout::right_to_left(Align::Center), |ui| playback_ui(ui, &mut shelf.playback));
+                });
+            }
+            line(ui, &mut |ui| {
+                if width >= ROOM {
+                    self.kinds_ui(ui);
+                }
+                self.settings_ui(ui, shelf);
+                ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                    self.export_ui(ui, width >= ROOM_FOR_SIDE, commands);
+                    if width >= ROOM {
+                        playback_ui(ui, &mut shelf.playback);
+                    }
+                });
+            });
             closes
         });
         shown.inner
@@ -261,18 +281,19 @@ impl Player {
         closes
     }
 
-    /// What is played, and how.
-    fn settings_ui(&mut self, ui: &mut Ui, shelf: &mut Shelf, commands: &mut Vec<Command>) {
-        let segments = KINDS.map(|(kind, text, tooltip)| Segment {
-            text,
-            name: text,
-            tooltip,
-            enabled: true,
-            on: kind == self.kind,
+    /// What is played.
+    fn kinds_ui(&mut self, ui: &mut Ui) {
+        let segments = KINDS.map(|(kind, text, tooltip)| {
+            let on = kind == self.kind;
+            Segment { text, name: text, tooltip, enabled: true, on }
         });
         if let Some(at) = segments_ui(ui, KIND * KINDS.len() as f32, &segments) {
             (self.kind, self.frame) = (KINDS[at].0, 0);
         }
+    }
+
+    /// What belongs to that alone.
+    fn settings_ui(&mut self, ui: &mut Ui, shelf: &mut Shelf) {
         let ReadyMade { ends, swing_seconds, samples, walk_seconds } = &mut self.ready_made;
         match self.kind {
             Kind::Shelf => key_ui(ui, self.motion.as_ref().map_or(0, |motion| motion.key_of(self.frame)), shelf),
@@ -290,19 +311,29 @@ impl Player {
                 seconds_ui(ui, walk_seconds, "Seconds of the walk");
             }
         }
-        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            let hint = Command::ExportMotion.hint(ui.ctx());
-            if icon_button(ui, Icon::Export, "Export motion", &hint).clicked() {
-                commands.push(Command::ExportMotion);
-            }
-            let mut side = self.side as f32;
-            ui.label("px");
-            let field = number_box(ui, &mut side, 1.0, Digits::Plain(0), "Larger side of exported frames");
-            field.on_hover_text("Larger side of the film's frames, in pixels");
-            self.side = side.round().clamp(1.0, crate::export::MAX_FILM_SIDE as f32) as usize;
-            playback_ui(ui, &mut shelf.playback);
-        });
     }
+
+    /// From the right.
+    fn export_ui(&mut self, ui: &mut Ui, shows_side: bool, commands: &mut Vec<Command>) {
+        let hint = Command::ExportMotion.hint(ui.ctx());
+        if icon_button(ui, Icon::Export, "Export motion", &hint).clicked() {
+            commands.push(Command::ExportMotion);
+        }
+        if !shows_side {
+            return;
+        }
+        let mut side = self.side as f32;
+        ui.label("px");
+        let field = number_box(ui, &mut side, 1.0, Digits::Plain(0), "Larger side of exported frames");
+        field.on_hover_text("Larger side of the film's frames, in pixels");
+        self.side = side.round().clamp(1.0, MAX_FILM_SIDE as f32) as usize;
+    }
+}
+
+/// Of the bar, in a window of that width between its panels.
+pub fn height(width: f32) -> f32 {
+    let lines = if width < ROOM { 3.0 } else { 2.0 };
+    lines * style::ROW + (lines + 1.0) * style::GRID
 }
 
 /// The seeds from the present one on, or the code alone where that is no seed.

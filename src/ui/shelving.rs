@@ -19,7 +19,7 @@ impl App {
     pub(super) fn shelf_ui(&mut self, ui: &mut Ui, commands: &mut Vec<Command>) {
         let Some(model) = self.model.as_ref().filter(|_| self.preferences.shelf && !self.panels_hidden) else { return };
         // Beside the picture there are the bar over it, the line of its caption and its margins.
-        let player = if self.player.is_some() { player::HEIGHT } else { 0.0 };
+        let player = if self.player.is_some() { player::height(ui.available_width()) } else { 0.0 };
         let left = ui.available_height() - shelf::HEIGHT - player - looks::HEIGHT - style::ROW - style::GRID * 6.0;
         let facts = Facts {
             shelf: &self.document.shelf,

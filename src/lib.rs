@@ -43,6 +43,7 @@
 //! [`export::FrameSink`], a **view** (another place that shows an edit) as a [`render::ViewId`] that asks through `ui::views`, a
 //! **kind of direction** as an [`edit::Origin`] and, where such directions come in sets, a [`directions::Method`].
 
+pub mod analysis;
 pub mod checkpoint;
 pub mod classes;
 pub mod cli;

@@ -107,6 +107,10 @@ pub fn finite(text: &str) -> Result<f32, String> {
     number.filter(|number| number.is_finite()).ok_or_else(|| "expected a finite number".into())
 }
 
+pub fn above_zero(text: &str) -> Result<f32, String> {
+    finite(text).ok().filter(|&number| number > 0.0).ok_or_else(|| "expected a number above 0".into())
+}
+
 /// How far a mixture goes, 0 to 1.
 pub fn share(text: &str) -> Result<f32, String> {
     finite(text).ok().filter(|share| (0.0..=1.0).contains(share)).ok_or_else(|| "expected a number from 0 to 1".into())

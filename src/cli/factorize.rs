@@ -3,16 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use anyhow::{Context, bail};
-use clap::{Args, ValueEnum};
+use anyhow::{Context, bail, ensure};
+use clap::Args;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use serde_json::{Map, Value, json};
 
 use super::arguments::{self, DeviceArguments, LayerChoice, ReadingArguments};
 use super::progress::Bar;
+use super::sets::{MethodArguments, MethodChoice};
 use super::{note, open_model, print};
-use crate::directions::{DirectionSet, Method, Scores};
+use crate::directions::{DirectionSet, Scores};
 use crate::edit::{Code, Direction, LayerSet, Weighting};
 use crate::export::{self, Codes, Latents};
 use crate::files;
@@ -64,38 +65,16 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     out: Option<OutputFile>,
 
-    /// sefa: of the weights; pca: principal components of codes
-    #[arg(long, value_enum, default_value = "sefa")]
-    method: MethodChoice,
-
-    /// SeFa: factorise the weights as stored, their rows not normalised
-    #[arg(long)]
-    raw_weights: bool,
-
-    /// PCA: codes to draw [default: 100000]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MAX_SAMPLES), conflicts_with = "latents")]
-    samples: Option<u32>,
-
-    /// PCA: seed to draw them from [default: 0]
-    #[arg(long, value_name = "SEED", conflicts_with = "latents")]
-    seed: Option<u64>,
+    #[command(flatten)]
+    method: MethodArguments,
 
     /// PCA: codes to take instead, z or w, in any file that `render --latents` reads
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["samples", "seed"])]
     latents: Option<PathBuf>,
 
     /// Which array of that file
     #[arg(long, value_name = "NAME", requires = "latents")]
     latents_key: Option<String>,
-}
-
-/// Codes of one call: twenty times as many as the paper of GANSpace drew.
-const MAX_SAMPLES: i64 = 10_000_000;
-
-#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
-enum MethodChoice {
-    Sefa,
-    Pca,
 }
 
 /// A file whose name says its format.
@@ -129,17 +108,22 @@ impl FromStr for OutputFile {
 }
 
 pub fn run(arguments: Arguments, device: DeviceArguments) -> anyhow::Result<()> {
-    refuse_other_method(&arguments)?;
+    arguments.method.refuse_others()?;
+    let method = arguments.method.method;
+    ensure!(method == MethodChoice::Pca || arguments.latents.is_none(), "--latents is an option of --method pca");
     let recipe = arguments.reading.recipe.clone();
     let source = arguments.reading.of(arguments.file.clone().unwrap_or(Source::Example(Example::default())));
     let (mut engine, info) = open_model(&source, device, recipe.as_deref())?;
     let layers = arguments.layers.resolve(&info)?;
-    let found = match arguments.method {
+    let found = match method {
         MethodChoice::Sefa => {
-            let weighting = if arguments.raw_weights { Weighting::Raw } else { Weighting::RowNormalised };
+            let weighting = arguments.method.weighting();
             Found::sefa(DirectionSet::from(&*engine.factorize(&layers, weighting)?), weighting, &info)
         }
         MethodChoice::Pca => pca(&arguments, &mut engine, layers, &info)?,
+        MethodChoice::Own => {
+            bail!("directions of other tools are not found here: `library list` and `library export` have them")
+        }
     };
     let top = arguments.top.map_or(found.vectors.len(), |top| found.vectors.len().min(top as usize));
     if let Some(file) = &arguments.out {
@@ -155,21 +139,6 @@ pub fn run(arguments: Arguments, device: DeviceArguments) -> anyhow::Result<()> 
     print(&text)
 }
 
-/// Options that mean nothing to the method are a misunderstanding.
-fn refuse_other_method(arguments: &Arguments) -> anyhow::Result<()> {
-    let is_pca = arguments.method == MethodChoice::Pca;
-    let given = [
-        ("--raw-weights", arguments.raw_weights, !is_pca, "sefa"),
-        ("--samples", arguments.samples.is_some(), is_pca, "pca"),
-        ("--seed", arguments.seed.is_some(), is_pca, "pca"),
-        ("--latents", arguments.latents.is_some(), is_pca, "pca"),
-    ];
-    match given.into_iter().find(|(_, is_given, has_meaning, _)| *is_given && !has_meaning) {
-        Some((option, _, _, method)) => bail!("{option} is an option of --method {method}"),
-        None => Ok(()),
-    }
-}
-
 fn pca(arguments: &Arguments, engine: &mut Engine, layers: LayerSet, info: &ModelInfo) -> anyhow::Result<Found> {
     if info.w_dim.is_none() {
         note(
@@ -180,8 +149,7 @@ fn pca(arguments: &Arguments, engine: &mut Engine, layers: LayerSet, info: &Mode
     let (source, from) = match &arguments.latents {
         Some(file) => given_codes(file, arguments.latents_key.as_deref(), info)?,
         None => {
-            let samples = arguments.samples.map_or(Method::PCA_SAMPLES, |samples| samples as usize);
-            let seed = arguments.seed.unwrap_or_default();
+            let (samples, seed) = arguments.method.drawn();
             (CodeSource::Drawn { samples, seed }, json!({ "samples": samples, "seed": seed }))
         }
     };

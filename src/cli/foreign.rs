@@ -6,7 +6,7 @@ use anyhow::{Context, ensure};
 use clap::Args;
 
 use super::arguments::{LayerChoice, Numbers};
-use super::{note, warn};
+use super::note;
 use crate::directions;
 use crate::edit::{Direction, Origin};
 use crate::export::{DirectionsAs, ForeignDirection, ForeignDirections, Latents, LatentsError};
@@ -110,8 +110,5 @@ pub fn read(
     })?;
     let ForeignDirections { directions, readings } = latents.directions(reading, info)?;
     readings.iter().for_each(|reading| note(reading));
-    if info.w_dim == Some(info.z_dim) {
-        warn("directions are taken for those of w, where moves act; one of z would mean nothing here");
-    }
     Ok(directions)
 }

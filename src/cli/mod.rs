@@ -2,6 +2,7 @@
 //!
 //! Exit code 0, 1 (it failed: one `error:` line, causes indented below it) or 2 (wrong usage).
 
+mod align;
 mod animate;
 mod arguments;
 mod bench;
@@ -10,15 +11,19 @@ mod bench_sheets;
 mod convert;
 #[cfg(feature = "gui")]
 mod edit;
+mod entangle;
 mod factorize;
 mod foreign;
 mod info;
 mod library;
 mod operators;
+mod path;
 mod progress;
 mod render;
+mod sets;
 mod sheet;
 mod soak;
+mod tables;
 mod tiles;
 
 use std::io::{self, ErrorKind, Write};
@@ -80,6 +85,12 @@ enum Command {
     Animate(Box<animate::Arguments>),
     /// Print or save the directions of a group of layers
     Factorize(factorize::Arguments),
+    /// Find directions of others among those of a model
+    Align(Box<align::Arguments>),
+    /// Measure how evenly pictures change along directions
+    Path(Box<path::Arguments>),
+    /// Measure how far moves disturb each other
+    Entangle(Box<entangle::Arguments>),
     /// List, export and import what is known about the directions of a model
     Library(library::Arguments),
     /// Say what is in a checkpoint
@@ -130,6 +141,9 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::Sheet(arguments)) => sheet::run(*arguments, device),
         Some(Command::Animate(arguments)) => animate::run(*arguments, device),
         Some(Command::Factorize(arguments)) => factorize::run(arguments, device),
+        Some(Command::Align(arguments)) => align::run(*arguments, device),
+        Some(Command::Path(arguments)) => path::run(*arguments, device),
+        Some(Command::Entangle(arguments)) => entangle::run(*arguments, device),
         Some(Command::Library(arguments)) => library::run(arguments, device),
         Some(Command::Info(arguments)) => info::run(arguments),
         Some(Command::Convert(arguments)) => convert::run(arguments),

@@ -67,7 +67,7 @@ pub struct Arguments {
     steps: usize,
 
     /// Steps go from -A to +A [default: the range of each direction in the library, else the model's]
-    #[arg(long, value_name = "A", value_parser = range)]
+    #[arg(long, value_name = "A", value_parser = arguments::above_zero)]
     range: Option<f32>,
 
     /// Larger side of each picture in pixels, at most the network's own
@@ -99,10 +99,6 @@ fn steps(text: &str) -> Result<usize, String> {
     })
 }
 
-fn range(text: &str) -> Result<f32, String> {
-    arguments::finite(text).ok().filter(|&range| range > 0.0).ok_or_else(|| "expected a number above 0".into())
-}
-
 pub fn run(arguments: Arguments, device: DeviceArguments) -> anyhow::Result<()> {
     let Opened { mut engine, info, starts, names, .. } =
         render::open(arguments.file.clone(), &arguments.reading, &arguments.sample, device)?;
@@ -129,7 +125,7 @@ pub fn run(arguments: Arguments, device: DeviceArguments) -> anyhow::Result<()> 
 }
 
 /// What the user knows of the model; nothing where that cannot be read.
-fn own_library(info: &ModelInfo) -> Library {
+pub(super) fn own_library(info: &ModelInfo) -> Library {
     let model = LibraryModel::from(info);
     let read = Folders::of_user().map(|folders| library::read(&folders.libraries(), &model)).transpose();
     let read = read.unwrap_or_else(|error| {

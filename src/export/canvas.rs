@@ -62,6 +62,29 @@ impl Canvas {
         }
     }
 
+    /// Fills a rectangle of a size, width and height, from a place.
+    pub(super) fn fill(&mut self, [left, top]: [usize; 2], [width, height]: [usize; 2], rgb: [u8; 3]) {
+        for y in top..top + height {
+            (left..left + width).for_each(|x| self.set(x, y, rgb));
+        }
+    }
+
+    /// A line of text on what is there: dark on what is light.
+    pub(super) fn draw_text_over(&mut self, text: &str, [left, top]: [usize; 2]) {
+        let offset = (top * self.pixels.width + left) * 3;
+        let ground = self.pixels.data.get(offset..offset + 3).map_or([BACKGROUND; 3], |rgb| [rgb[0], rgb[1], rgb[2]]);
+        let is_light = ground.iter().map(|&value| u32::from(value)).sum::<u32>() > 3 * 110;
+        let grey = if is_light { 0 } else { TEXT };
+        for (at, letter) in text.chars().enumerate() {
+            let Some(glyph) = get_raster(letter, FontWeight::Regular, RasterHeight::Size16) else { return };
+            for (y, row) in glyph.rows().enumerate() {
+                for (x, &coverage) in row.iter().enumerate() {
+                    self.set(left + at * LETTER + x, top + y, ground.map(|value| mix(value, grey, coverage)));
+                }
+            }
+        }
+    }
+
     fn set(&mut self, x: usize, y: usize, rgb: [u8; 3]) {
         let offset = (y * self.pixels.width + x) * 3;
         if x < self.pixels.width

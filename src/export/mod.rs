@@ -1,9 +1,10 @@
-//! What leaves the program: pictures with their edit inside, contact sheets, sheets of directions, films, arrays, converted weights.
+//! What leaves the program: pictures with their edit inside, contact sheets, sheets of directions, films, tables, arrays, converted weights.
 //! And the latent codes of other tools that come in. Every file is written whole or not at all ([`crate::files`]).
 
 mod canvas;
 mod direction_sheet;
 mod film;
+mod heat_map;
 mod latents;
 mod npy;
 mod png;
@@ -11,6 +12,7 @@ mod sequence;
 mod series;
 mod sheet;
 mod sink;
+mod table;
 mod weights;
 
 use std::io;
@@ -18,6 +20,7 @@ use std::path::PathBuf;
 
 pub use direction_sheet::{MAX_CELL, MAX_STEPS, SheetError, SheetFormat, SheetPlan, SheetRow, SheetRun, render_sheet};
 pub use film::{FilmError, FilmFormat, FilmPlan, MAX_FILM_SIDE};
+pub use heat_map::{HeatMap, HeatMapError};
 pub use latents::{Codes, DirectionsAs, ForeignDirection, ForeignDirections, Latents, LatentsError, Space};
 pub use npy::write_npy;
 pub use png::write_png;
@@ -25,6 +28,7 @@ pub use sequence::{FilmTarget, Sequence, SequenceStep, Shot, Sweep, render_seque
 pub use series::{Older, SHEET, clear_for_series, files_of_series, frame_name};
 pub use sheet::{ContactSheet, sheet_columns};
 pub use sink::{FrameSink, SequenceFrame, ThreadSink};
+pub use table::{Cell, Column, Table, TableFormat};
 pub use weights::{NumberFormat, write_weights};
 
 use crate::files::WriteError;
@@ -50,6 +54,8 @@ pub enum ExportError {
     Header { path: PathBuf, source: safetensors::SafeTensorError },
     #[error("a thread that encodes and writes stopped unexpectedly")]
     Stopped,
+    #[error(transparent)]
+    HeatMap(#[from] HeatMapError),
     #[error(transparent)]
     Sheet(#[from] SheetError),
     #[error(transparent)]

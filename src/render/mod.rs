@@ -17,5 +17,5 @@ pub use picture::{Frame, FrameImage, Picture, Pixels};
 pub use screen::{Screen, picture_texture};
 pub use source::{Example, Source};
 pub use tile_cache::{TileCache, TileKey};
-pub use tiles::{Tile, TileResult, tile_size};
+pub use tiles::{Made, Tile, TileResult, tile_size};
 pub use trace::ViewId;

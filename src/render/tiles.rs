@@ -24,6 +24,9 @@ pub struct Tile {
 /// A tile, or what is wrong with it alone.
 pub type TileResult = Result<Tile, RenderError>;
 
+/// What one pass has made, by places among what it was asked for.
+pub type Made<T> = Vec<(usize, Result<T, RenderError>)>;
+
 /// Tiles of one pass, at most.
 const TOGETHER: usize = 16;
 /// Bytes of the largest map of all tiles of a pass: eight of a network of 128 pixels, one of 1024.
@@ -82,8 +85,8 @@ impl Engine {
         side: usize,
         from: Option<ViewId>,
         exact: bool,
-    ) -> Result<Vec<(usize, TileResult)>, RenderError> {
-        self.pass_from(edits, side, from.map(Owner::View), exact)
+    ) -> Result<Made<Tile>, RenderError> {
+        self.pass_from(edits, side, from.map(Owner::View), exact, into_tiles)
     }
 
     /// As [`Engine::first_tiles`], from the picture of `base`, which no view has to show: of its stages those run here, once, that
@@ -97,10 +100,26 @@ impl Engine {
         edits: &[&Edit],
         side: usize,
         exact: bool,
-    ) -> Result<Vec<(usize, TileResult)>, RenderError> {
+    ) -> Result<Made<Tile>, RenderError> {
         // If the first one is of `base` itself, which shares all, the next one tells what the others share.
         self.run_shared(base, &edits[..edits.len().min(2)])?;
-        self.pass_from(edits, side, Some(Owner::Private), exact)
+        self.pass_from(edits, side, Some(Owner::Private), exact, into_tiles)
+    }
+
+    /// As [`Engine::first_tiles_beside`], exact, and as the network makes them: -1..=1 and beyond, `[channels, height, width]`. For
+    /// measurements, to which rounding to colours would be noise.
+    ///
+    /// # Errors
+    /// As [`Engine::first_tiles_beside`].
+    pub fn first_values_beside(
+        &mut self,
+        base: &Edit,
+        edits: &[&Edit],
+        side: usize,
+    ) -> Result<Made<Vec<f32>>, RenderError> {
+        self.run_shared(base, &edits[..edits.len().min(2)])?;
+        let into = |_: &Loaded, picture, side, _| Ok(values_of(picture, side)?.collect());
+        self.pass_from(edits, side, Some(Owner::Private), true, into)
     }
 
     /// Runs the stages of `base` whose inputs are those of the first of `others` too that is not the same picture, in the trace of
@@ -132,13 +151,16 @@ impl Engine {
         Ok(())
     }
 
-    fn pass_from(
+    /// `into` makes of the pictures `[N, C, H, W]` whatever is wanted of each, of this side and exact or not; `None` of one that is
+    /// not finite.
+    fn pass_from<T: Clone>(
         &mut self,
         edits: &[&Edit],
         side: usize,
         from: Option<Owner>,
         exact: bool,
-    ) -> Result<Vec<(usize, TileResult)>, RenderError> {
+        into: impl FnOnce(&Loaded, Tensor<4>, usize, bool) -> Result<Vec<Option<T>>, RenderError>,
+    ) -> Result<Made<T>, RenderError> {
         let together = self.tiles_together();
         let model = self.model.as_mut().ok_or(RenderError::NoModel)?;
         let Some(first) = edits.first() else { return Ok(Vec::new()) };
@@ -156,7 +178,7 @@ impl Engine {
         let is_enough = |picture: &Tensor<4>| !exact && larger_side(picture) >= side;
         let (picture, is_exact) = batch.pass(model, is_enough, &*self.is_interrupted)?;
         // Where all samples are equal, there is one picture for all.
-        let tiles = into_tiles(model, picture, side, is_exact)?.into_iter().cycle();
+        let tiles = into(model, picture, side, is_exact)?.into_iter().cycle();
         Ok(batch.places.into_iter().zip(tiles).map(|(at, tile)| (at, tile.ok_or(RenderError::NotFinite))).collect())
     }
 
@@ -314,13 +336,23 @@ fn into_tiles(
     let [_, channels, height, width] = picture.dims();
     let [height, width] = tile_size([height, width], side);
     let order = model.info().channel_order;
-    let values = read_back(area_mean(picture, [height, width]))?;
-    let tile = |values: &[f32]| {
-        let is_finite = values.iter().all(|x| x.is_finite());
-        let pixels = || Pixels::from_planar(values, channels, height, width).in_rgb(order);
-        is_finite.then(|| Tile { pixels: pixels(), is_exact })
+    let tile = |values: Vec<f32>| {
+        let pixels = Pixels::from_planar(&values, channels, height, width).in_rgb(order);
+        Tile { pixels, is_exact }
     };
-    Ok(values.chunks_exact(channels * height * width).map(tile).collect())
+    Ok(values_of(picture, side)?.map(|values| values.map(tile)).collect())
+}
+
+/// The values of each picture as a tile; `None` for one that is not finite. Waits for the device.
+fn values_of(picture: Tensor<4>, side: usize) -> Result<impl Iterator<Item = Option<Vec<f32>>>, RenderError> {
+    let [samples, _, height, width] = picture.dims();
+    let values = read_back(area_mean(picture, tile_size([height, width], side)))?;
+    let length = values.len() / samples.max(1);
+    let value = move |at: usize| {
+        let values = &values[at * length..(at + 1) * length];
+        values.iter().all(|x| x.is_finite()).then(|| values.to_vec())
+    };
+    Ok((0..samples).map(value))
 }
 
 /// Height and width of a tile: the larger of them `side`, unless the picture is smaller already.

@@ -667,7 +667,7 @@ fn wrong_usage_exits_with_2() {
 #[test]
 fn help_shows_examples() {
     let shell = Shell::new();
-    for command in ["", "render", "factorize", "info", "convert", "bench"] {
+    for command in ["", "render", "factorize", "align", "path", "entangle", "info", "convert", "bench"] {
         assert!(shell.ok(&format!("{command} --help")).contains("Examples:"), "{command}");
     }
 }

@@ -127,7 +127,7 @@ fn every_container_is_read_and_keys_become_names() {
     assert_eq!(many.directions[1].direction.origin, Origin::File { name: "smile.bin".into(), index: 1 });
     assert_eq!(
         many.readings,
-        [format!("{}: array [3, 16] is read as 3 directions", files.0.path().join("smile.bin").display())]
+        [format!("{}: array [3, 16] is read as 3 directions of w", files.0.path().join("smile.bin").display())]
     );
 
     // What rosinality's factorisation writes: a direction in each column.

@@ -1,6 +1,7 @@
 //! Integration tests, one binary. Fixtures under `tests/fixtures` hold checkpoints and expected values that this project did
 //! not compute (see the README there).
 
+mod analysis;
 mod cli;
 mod engine;
 mod export;

@@ -56,7 +56,7 @@ fn burn_appears_only_where_tensors_live() {
 }
 
 /// What each module may use of the others. Of two modules at most one may use the other, directly or by way of third ones.
-const ARROWS: [(&str, &[&str]); 30] = [
+const ARROWS: [(&str, &[&str]); 31] = [
     ("classes", &[]),
     ("edit", &[]),
     ("eigen", &[]),
@@ -99,6 +99,7 @@ const ARROWS: [(&str, &[&str]); 30] = [
         "render",
         &["checkpoint", "edit", "generator", "gpu", "latent", "layout", "ops", "pca", "progress", "sefa", "size"],
     ),
+    ("analysis", &["directions", "edit", "progress", "render"]),
     (
         "export",
         &["checkpoint", "edit", "files", "generator", "layout", "motion", "progress", "project", "recipe", "render"],
@@ -139,6 +140,7 @@ const ARROWS: [(&str, &[&str]); 30] = [
     (
         "cli",
         &[
+            "analysis",
             "classes",
             "directions",
             "edit",

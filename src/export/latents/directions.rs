@@ -87,7 +87,11 @@ impl Latents {
     pub fn directions(&self, asked: Option<DirectionsAs>, info: &ModelInfo) -> Result<ForeignDirections, LatentsError> {
         let mut result = ForeignDirections { directions: Vec::new(), readings: Vec::new() };
         let mut left = MAX_VALUES;
-        for found in self.direction_arrays(asked, info)? {
+        // Where moves act.
+        let space = if info.w_dim.is_some() { "w" } else { "z" };
+        let arrays = self.direction_arrays(asked, info)?;
+        let several = arrays.len() > 1;
+        for found in arrays {
             let reading = self.reading_of(found, asked, info)?;
             let values = self.values(found, &mut left)?;
             let mut vectors = reading.vectors(&values, info.code_dim(), info.num_layers);
@@ -101,7 +105,7 @@ impl Latents {
                 None => false,
             };
             let (count, shape) = (vectors.len(), found.numbers.shape());
-            let name = self.name_of(found);
+            let name = self.name_of(found, several);
             for (index, vectors) in vectors.into_iter().enumerate() {
                 let (name, origin) = called(&self.path, &name, index, count);
                 let direction = Direction { layers: LayerSet::range(0, info.num_layers - 1), vectors, origin };
@@ -119,7 +123,9 @@ impl Latents {
             let unit = if counts_sigmas { ", in standard deviations" } else { "" };
             let array = if found.path.is_empty() { String::new() } else { format!(" {}", found.name()) };
             let path = self.path.display();
-            result.readings.push(format!("{path}: array{array} {shape:?} is read as {count} {plural}{how}{unit}"));
+            result
+                .readings
+                .push(format!("{path}: array{array} {shape:?} is read as {count} {plural} of {space}{how}{unit}"));
         }
         Ok(result)
     }
@@ -199,12 +205,13 @@ impl Latents {
         self.found.iter().chain(&self.others).find(is_theirs)
     }
 
-    /// The name of an array; with or without it that of the file, where it says nothing but a number.
-    fn name_of(&self, found: &Found) -> String {
+    /// The name of an array; before what says nothing but a number, or what such arrays are, that of the file.
+    fn name_of(&self, found: &Found, several: bool) -> String {
         let stem = self.path.file_stem().unwrap_or_default().to_string_lossy();
         let title = found.title();
         let name = match title.chars().any(char::is_alphabetic) {
             true => title,
+            false if several && title.is_empty() => format!("{stem} {}", found.name()),
             false => format!("{stem} {title}"),
         };
         name.trim().chars().filter(|letter| !letter.is_control()).take(MAX_LETTERS).collect()

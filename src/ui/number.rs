@@ -3,8 +3,8 @@
 use egui::accesskit::{Action, ActionData};
 use egui::text::{CCursor, CCursorRange};
 use egui::{
-    Align2, Atom, Button, Color32, CursorIcon, Id, Key, Modifiers, Response, Sense, TextEdit, TextWrapMode, Ui,
-    WidgetInfo, vec2,
+    Align2, Atom, Button, Color32, CursorIcon, Id, Key, Modifiers, Response, Sense, TextEdit, TextStyle, TextWrapMode,
+    Ui, WidgetInfo, vec2,
 };
 
 use super::style;
@@ -26,14 +26,31 @@ impl Digits {
         match self {
             Digits::Signed => signed(value),
             Digits::Plain(decimals) => format!("{value:.decimals$}"),
-            Digits::AtMost(decimals) => {
-                let text = format!("{value:.decimals$}");
-                if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
-            }
+            Digits::AtMost(decimals) => without_needless_zeros(&format!("{value:.decimals$}")).to_owned(),
             Digits::UpTo(all) if value >= all as f32 => "all".to_owned(),
             Digits::UpTo(_) => format!("{value:.0}"),
         }
     }
+
+    /// The same with ever fewer digits, at last as a power of ten: "+1234567.5", "+1234568", "+1.235e6" ... "+1e6".
+    fn ever_shorter(self, value: f32) -> impl Iterator<Item = String> {
+        let sign = move |text: String| match self {
+            Digits::Signed if value > 0.0 => format!("+{text}"),
+            Digits::Signed => text.replacen('-', "−", 1),
+            _ => text,
+        };
+        let powers = (0..=3).rev().map(move |digits| {
+            let text = format!("{value:.digits$e}");
+            let (mantissa, power) = text.split_once('e').unwrap_or((&text, "0"));
+            format!("{}e{power}", without_needless_zeros(mantissa))
+        });
+        let rounded = [format!("{value:.1}"), format!("{value:.0}")];
+        std::iter::once(self.write(value)).chain(rounded.into_iter().chain(powers).map(sign))
+    }
+}
+
+fn without_needless_zeros(text: &str) -> &str {
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text }
 }
 
 /// A distance as text: "+1.4", "−0.25", "0.0".
@@ -180,7 +197,7 @@ fn commit(ui: &Ui, typed: &Typing, value: &mut f32) {
 }
 
 fn drag_ui(ui: &mut Ui, id: Id, value: &mut f32, speed: f32, digits: Digits) -> Response {
-    let button = Button::new((Atom::grow(), digits.write(*value)))
+    let button = Button::new((Atom::grow(), text_that_fits(ui, digits, *value)))
         .sense(Sense::click_and_drag())
         .gap(0.0)
         .wrap_mode(TextWrapMode::Extend)
@@ -206,6 +223,21 @@ fn drag_ui(ui: &mut Ui, id: Id, value: &mut f32, speed: f32, digits: Digits) -> 
     response
 }
 
+/// The most digits that leave the field as wide as it is, so that no number, however large, takes room from its neighbours.
+fn text_that_fits(ui: &Ui, digits: Digits, value: f32) -> String {
+    let room = style::VALUE_COLUMN - 2.0 * ui.spacing().button_padding.x;
+    let font = TextStyle::Button.resolve(ui.style());
+    let width = |text: &str| ui.painter().layout_no_wrap(text.to_owned(), font.clone(), Color32::PLACEHOLDER).size().x;
+    let mut shortest = String::new();
+    for text in digits.ever_shorter(value) {
+        shortest = text;
+        if width(&shortest) <= room {
+            break;
+        }
+    }
+    shortest
+}
+
 /// Selects a whole text, so that typing replaces it.
 pub fn select_all(ui: &Ui, id: Id, text: &str) {
     let mut state = TextEdit::load_state(ui.ctx(), id).unwrap_or_default();
@@ -222,6 +254,22 @@ mod tests {
     fn distances_have_a_sign_and_no_needless_digits() {
         assert_eq!([signed(1.4), signed(-0.25), signed(0.0), signed(12.0)], ["+1.4", "−0.25", "0.0", "+12.0"]);
         assert_eq!([0.2, 3.0, -4.375].map(|value| Digits::AtMost(2).write(value)), ["0.2", "3", "-4.38"]);
+    }
+
+    #[test]
+    fn numbers_become_shorter_and_stay_themselves() {
+        let texts = |digits: Digits, value| digits.ever_shorter(value).collect::<Vec<_>>();
+        assert_eq!(
+            texts(Digits::Signed, -123_456.789),
+            ["−123456.79", "−123456.8", "−123457", "−1.235e5", "−1.23e5", "−1.2e5", "−1e5"]
+        );
+        assert_eq!(texts(Digits::Plain(2), 1e6)[1..4], ["1000000.0", "1000000", "1e6"]);
+        for digits in [Digits::Signed, Digits::Plain(2), Digits::AtMost(2), Digits::UpTo(12)] {
+            for value in [f32::MAX, f32::MIN, 1e6, -98_765_432.0] {
+                let shortest = texts(digits, value).pop().unwrap();
+                assert!(shortest.chars().count() <= 6 || shortest == "all", "{shortest}");
+            }
+        }
     }
 
     #[test]

@@ -126,6 +126,35 @@ fn tabbing_through_the_fields_changes_nothing() {
 }
 
 #[test]
+fn the_largest_number_takes_no_room_from_its_neighbours() {
+    let mut window = toy_heads([]);
+    drag(&mut window, "Direction 1", 20.0);
+    let move_value = format!("Value of {}", title(&window, 0));
+    let fields = ["Value of direction 1", "Psi value", &move_value];
+    let places = |window: &Window| {
+        let mut places: Vec<_> = fields.iter().map(|name| window.get_by_label(name).rect()).collect();
+        places.push(slider(window, "Direction 1").rect());
+        places.push(slider(window, "Direction 2").rect());
+        places
+    };
+    let before = places(&window);
+    for (typed, value) in [("1e6", 1e6), ("-123456.789", -123_456.79), ("-1e-30", -1e-30)] {
+        for field in fields {
+            type_into(&mut window, field, typed);
+            assert_eq!(places(&window), before, "{typed} in {field}");
+            // The keyboard comes and goes.
+            window.get_by_label(field).focus();
+            window.run_steps(2);
+            assert_eq!(places(&window), before, "{typed} in {field}, about to be typed over");
+            window.key_press(Key::Tab);
+            settle(&mut window);
+        }
+        let edit = edit(&window);
+        assert_eq!([edit.moves[0].value, edit.truncation.psi].map(f32::to_bits), [value; 2].map(f32::to_bits));
+    }
+}
+
+#[test]
 fn what_is_no_number_is_refused_and_the_old_value_kept() {
     let mut window = toy_heads([]);
     set(&mut window, "Direction 1", 1.5);

@@ -260,7 +260,7 @@ mod tests {
     fn numbers_become_shorter_and_stay_themselves() {
         let texts = |digits: Digits, value| digits.ever_shorter(value).collect::<Vec<_>>();
         assert_eq!(
-            texts(Digits::Signed, -123_456.789),
+            texts(Digits::Signed, -123_456.79),
             ["−123456.79", "−123456.8", "−123457", "−1.235e5", "−1.23e5", "−1.2e5", "−1e5"]
         );
         assert_eq!(texts(Digits::Plain(2), 1e6)[1..4], ["1000000.0", "1000000", "1e6"]);

@@ -1,12 +1,12 @@
-//! Fully connected layers and demodulation: one pass each on GPUs, where starting a kernel costs more than such a product, and
-//! for a few rows on the CPU.
+//! Fully connected layers and demodulation: one pass each on the CPU, and for a few rows on GPUs, where starting a kernel costs
+//! more than such a product.
 
 use burn::tensor::activation::leaky_relu;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::{Host, cpu, gpu, is_cpu};
 
-/// Rows that operators of our own are for; for more of them general ones do as well.
+/// Rows that a GPU's operator of our own is for, for more of them general ones do as well; and the CPU's that makes few at a time.
 const FEW: usize = 16;
 
 /// A fully connected layer, `x W + b`.
@@ -35,7 +35,7 @@ enum Matrix {
 enum By<'a> {
     Kernel(&'a Tensor<2>),
     Cpu(&'a cpu::PackedLinear),
-    Tensors,
+    Tensors(&'a Tensor<2>),
 }
 
 impl Matrix {
@@ -52,23 +52,13 @@ impl Matrix {
     /// Who makes the product with so many rows.
     fn by(&self, rows: usize) -> By<'_> {
         match self {
-            Matrix::Cpu(packed) if rows <= FEW => By::Cpu(packed),
+            Matrix::Cpu(packed) => By::Cpu(packed),
             Matrix::Tensor(matrix)
                 if rows <= FEW && gpu::is_for_linear(matrix.dims()[1]) && gpu::is_able(&matrix.device()) =>
             {
                 By::Kernel(matrix)
             }
-            _ => By::Tensors,
-        }
-    }
-
-    fn tensor(&self) -> Tensor<2> {
-        match self {
-            Matrix::Tensor(matrix) => matrix.clone(),
-            Matrix::Cpu(packed) => {
-                let shape = [packed.inputs, packed.outputs];
-                Tensor::from_data(TensorData::new(packed.transposed(), shape), &Device::flex())
-            }
+            Matrix::Tensor(matrix) => By::Tensors(matrix),
         }
     }
 }
@@ -103,8 +93,8 @@ impl Linear {
                     }
                 })
             }
-            By::Tensors => {
-                let y = x.matmul(self.weight.tensor()) + self.bias.clone();
+            By::Tensors(weight) => {
+                let y = x.matmul(weight.clone()) + self.bias.clone();
                 if slope == 1.0 { y } else { leaky_relu(y, slope.into()) }
             }
         }
@@ -125,17 +115,21 @@ impl Demodulation {
                 let gain = self.gain as f32;
                 on_cpu(style.square(), squares, |row| row.iter_mut().for_each(|x| *x = gain / (*x + 1e-8).sqrt()))
             }
-            By::Tensors => {
-                style.square().matmul(self.squares.tensor()).add_scalar(1e-8).sqrt().recip().mul_scalar(self.gain)
+            By::Tensors(squares) => {
+                style.square().matmul(squares.clone()).add_scalar(1e-8).sqrt().recip().mul_scalar(self.gain)
             }
         }
     }
 }
 
 /// x `[N, inputs]` -> `[N, outputs]`
-fn on_cpu(x: Tensor<2>, packed: &cpu::PackedLinear, finish: impl Fn(&mut [f32])) -> Tensor<2> {
+fn on_cpu(x: Tensor<2>, packed: &cpu::PackedLinear, finish: impl Fn(&mut [f32]) + Sync) -> Tensor<2> {
     let ([rows, inputs], device) = (x.dims(), x.device());
     assert_eq!(inputs, packed.inputs, "inputs");
-    let values = packed.products(Host::of(x).values(), finish);
+    let x = Host::of(x);
+    let values = match rows {
+        0..=FEW => packed.products(x.values(), finish),
+        _ => packed.many_products(x.values(), finish),
+    };
     Tensor::from_data(TensorData::new(values, [rows, packed.outputs]), &device)
 }

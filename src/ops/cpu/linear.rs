@@ -1,15 +1,17 @@
-//! Products of a few rows with a matrix. What a row becomes does not depend on the rows beside it, bit for bit: a picture that is
-//! made in a batch is the same as one that is made alone.
+//! Products of rows with a matrix. What a row becomes does not depend on the rows beside it, bit for bit: a picture that is
+//! made in a batch is the same as one that is made alone. (That holds among few rows, and among many: sums of many are fused.)
 
 use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, ParallelSliceMut};
 
-use super::kernel::widest;
+use super::kernel::{Input, OUTPUTS, accumulate, widest};
 
 /// Outputs that are summed side by side, in vector registers; those that are left over are filled up to a multiple of eight.
 const LANES: usize = 64;
 const FEWER: usize = 8;
 /// Multiplications that are worth another thread.
 const TASK: usize = 1 << 17;
+/// Rows of a task where there are many: the weights of a group are read once for all of them.
+const BLOCK: usize = 4 * OUTPUTS;
 
 /// A matrix `[outputs, inputs]`, packed in groups of outputs.
 pub(crate) struct PackedLinear {
@@ -33,19 +35,6 @@ impl PackedLinear {
         PackedLinear { groups: weight.chunks(LANES * inputs).map(group).collect(), inputs, outputs }
     }
 
-    /// The transposed matrix, `[inputs, outputs]`, row-major.
-    pub(crate) fn transposed(&self) -> Vec<f32> {
-        let mut values = Vec::with_capacity(self.inputs * self.outputs);
-        for input in 0..self.inputs {
-            let row = self.groups.iter().flat_map(|group| {
-                let width = group.len() / self.inputs;
-                &group[input * width..][..width]
-            });
-            values.extend(row.take(self.outputs));
-        }
-        values
-    }
-
     /// Of x `[rows, inputs]`: `[rows, outputs]`. `finish` is given the sums of each row.
     pub(crate) fn products(&self, x: &[f32], finish: impl Fn(&mut [f32])) -> Vec<f32> {
         let rows = x.len() / self.inputs;
@@ -66,6 +55,46 @@ impl PackedLinear {
             finish(&mut result[row * self.outputs..]);
         }
         result
+    }
+
+    /// The same for many rows, on all cores.
+    pub(crate) fn many_products(&self, x: &[f32], finish: impl Fn(&mut [f32]) + Sync) -> Vec<f32> {
+        let rows = x.len() / self.inputs;
+        let mut result = vec![0.0; rows * self.outputs];
+        let blocks = result.par_chunks_mut(BLOCK * self.outputs).zip(x.par_chunks(BLOCK * self.inputs));
+        blocks.for_each(|(result, x)| {
+            let packed = self.packed(x);
+            let mut sums = vec![0.0; LANES * (x.len() / self.inputs).next_multiple_of(OUTPUTS)];
+            for (group, weights) in self.groups.iter().enumerate() {
+                if weights.len() == LANES * self.inputs {
+                    let input = Input { values: weights, plane: LANES, channels: self.inputs, first: 0, taps: &[0] };
+                    let rows = packed.chunks_exact(OUTPUTS * self.inputs).zip(sums.chunks_exact_mut(OUTPUTS * LANES));
+                    rows.for_each(|(rows, sums)| accumulate(&input, rows, sums, LANES, LANES));
+                } else {
+                    sums_of_products(x, weights, self.inputs, &mut sums);
+                }
+                let first = group * LANES;
+                let last = self.outputs.min(first + LANES);
+                for (row, sums) in result.chunks_exact_mut(self.outputs).zip(sums.chunks_exact(LANES)) {
+                    row[first..last].copy_from_slice(&sums[..last - first]);
+                }
+            }
+            result.chunks_exact_mut(self.outputs).for_each(&finish);
+        });
+        result
+    }
+
+    /// Rows in groups of eight, `[inputs][8]` each; rows that are missing are zero.
+    fn packed(&self, x: &[f32]) -> Vec<f32> {
+        let rows = x.len() / self.inputs;
+        let mut packed = vec![0.0; rows.next_multiple_of(OUTPUTS) * self.inputs];
+        let groups = packed.chunks_exact_mut(OUTPUTS * self.inputs).zip(x.chunks(OUTPUTS * self.inputs));
+        for (group, x) in groups {
+            for (at, row) in x.chunks_exact(self.inputs).enumerate() {
+                group[at..].iter_mut().step_by(OUTPUTS).zip(row).for_each(|(to, x)| *to = *x);
+            }
+        }
+        packed
     }
 }
 
@@ -102,7 +131,8 @@ mod tests {
 
     #[test]
     fn products_equal_their_definition_and_those_of_each_row_alone() {
-        for (rows, inputs, outputs) in [(1, 1, 1), (3, 7, 5), (2, 32, 64), (16, 100, 133), (5, 512, 300)] {
+        for (rows, inputs, outputs) in [(1, 1, 1), (3, 7, 5), (2, 32, 64), (16, 100, 133), (5, 512, 300), (77, 40, 130)]
+        {
             // Sums of about one, of which f32 keeps more than is compared.
             let scale = 1.0 / (inputs as f32).sqrt();
             let x: Vec<f32> = numbers(rows * inputs, 1).into_iter().map(|x| scale * x).collect();
@@ -116,11 +146,14 @@ mod tests {
                 let (x, weight) = (&x[row * inputs..][..inputs], &weight[output * inputs..][..inputs]);
                 x.iter().zip(weight).map(|(x, w)| f64::from(*x) * f64::from(*w)).sum::<f64>() + (output % 8) as f64
             });
-            assert_close(&found, &expected.collect::<Vec<_>>(), &format!("{rows} x {inputs} x {outputs}"));
+            let expected: Vec<f64> = expected.collect();
+            assert_close(&found, &expected, &format!("{rows} x {inputs} x {outputs}"));
             let alone: Vec<f32> = x.chunks_exact(inputs).flat_map(|x| packed.products(x, finish)).collect();
             assert_eq!(found, alone);
-            let turned = packed.transposed();
-            assert!((0..inputs * outputs).all(|at| turned[at] == weight[at % outputs * inputs + at / outputs]));
+            let many = packed.many_products(&x, finish);
+            assert_close(&many, &expected, &format!("many of {rows} x {inputs} x {outputs}"));
+            let alone: Vec<f32> = x.chunks_exact(inputs).flat_map(|x| packed.many_products(x, finish)).collect();
+            assert_eq!(many, alone);
         }
     }
 }

@@ -45,7 +45,7 @@ impl Draft {
         // The crate's default is private; a picture gets the permissions that any new file gets here.
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let file = builder.tempfile_in(folder_of(&target)).map_err(failed)?;
+        let file = builder.tempfile_in(folder_of(&target)).map_err(|error| failed(unnamed(error)))?;
         // Tells `remove_leftovers` that somebody is at it; without locks its age does.
         let _ = file.as_file().try_lock();
         if let Some(before) = before {
@@ -128,7 +128,16 @@ pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
 pub fn spool(path: &Path) -> Result<File, WriteError> {
     let failed = |source| WriteError { path: path.into(), source };
     let (target, _) = target(path).map_err(failed)?;
-    tempfile::tempfile_in(folder_of(&target)).map_err(failed)
+    tempfile::tempfile_in(folder_of(&target)).map_err(|error| failed(unnamed(error)))
+}
+
+/// What the system said, without the name of the temporary file that `tempfile` adds: nobody asked for that one.
+fn unnamed(error: io::Error) -> io::Error {
+    let text = error.to_string();
+    match text.rsplit_once(" at path ") {
+        Some((said, _)) => io::Error::new(error.kind(), said),
+        None => error,
+    }
 }
 
 /// What is to be replaced: the file itself or the one that a link names, with what is known of it if it exists.
@@ -254,6 +263,8 @@ mod tests {
         assert!(names_in(folder.path()).is_empty());
         for path in [folder.path().join("missing/film"), folder.path().to_owned()] {
             assert_eq!(spool(&path).unwrap_err().path, path);
+            let Err(error) = Draft::begin(&path) else { panic!("{path:?}") };
+            assert!(!error.source.to_string().contains(SUFFIX), "{}", error.source);
         }
     }
 

@@ -249,10 +249,11 @@ fn lock_of(session: &Path) -> PathBuf {
     session.with_extension("lock")
 }
 
-/// What is known of a session's file, if it is one and no window has it open.
+/// What is known of a session's file, if no window has it open; also of what only has such a name, so that it is said.
 fn closed(path: &Path) -> Option<Closed> {
-    let facts = path.metadata().ok().filter(|_| path.extension().is_some_and(|extension| extension == "json"))?;
-    let saved_at = facts.modified().ok().filter(|_| facts.is_file())?;
+    let is_named_so = path.extension().is_some_and(|extension| extension == "json");
+    let facts = path.metadata().or_else(|_| path.symlink_metadata()).ok().filter(|_| is_named_so)?;
+    let saved_at = facts.modified().ok()?;
     (!Lock::is_held(&lock_of(path))).then(|| Closed { path: path.into(), saved_at })
 }
 
@@ -336,6 +337,19 @@ mod tests {
         assert!(
             matches!(&told[..], [StoreError::Broken { aside, .. }] if fs::read(aside).unwrap().len() == whole.len() / 2)
         );
+    }
+
+    #[test]
+    fn a_folder_in_the_place_of_a_session_is_set_aside_and_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let sessions = Sessions::new(&Folders::below(folder.path()));
+        let old = written(&sessions, 1);
+        age(old.path(), 100);
+        fs::create_dir(sessions.folder.join("x.json")).unwrap();
+        drop(old);
+        let (taken, told) = sessions.take_newest();
+        assert_eq!(taken.unwrap().1, session(1));
+        assert!(matches!(&told[..], [StoreError::Broken { source: Damage::NoFile, .. }]), "{told:?}");
     }
 
     #[test]

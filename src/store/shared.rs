@@ -50,7 +50,7 @@ impl<T: Default + Serialize + DeserializeOwned> SharedFile<T> {
                 (file, value, told)
             }
             Err(error) => {
-                file.path = file.path.filter(|_| error.is_set_aside());
+                file.leave_alone(&error);
                 (file, T::default(), Some(error))
             }
         }
@@ -82,7 +82,7 @@ impl<T: Default + Serialize + DeserializeOwned> SharedFile<T> {
             Ok(None) => None,
             Err(error) if error.is_set_aside() => None,
             Err(error) => {
-                self.path = None;
+                self.leave_alone(&error);
                 return Err(error);
             }
         };
@@ -102,6 +102,14 @@ impl<T: Default + Serialize + DeserializeOwned> SharedFile<T> {
         let Some(path) = &self.path else { return };
         if let Err(error) = write(path, self.version, json) {
             tracing::warn!("{error}: {}", error.source);
+        }
+    }
+
+    /// A file of a newer program, or a damaged one of which no copy can be kept, is written no more. One that cannot be read or
+    /// written now may be later.
+    fn leave_alone(&mut self, error: &StoreError) {
+        if matches!(error, StoreError::Newer { .. } | StoreError::Stuck { .. }) {
+            self.path = None;
         }
     }
 

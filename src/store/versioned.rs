@@ -34,6 +34,8 @@ pub enum StoreError {
 pub enum Damage {
     #[error("it is {found} bytes long, expected at most {most}")]
     TooLong { found: u64, most: u64 },
+    #[error("it is no file")]
+    NoFile,
     #[error("expected JSON with a version")]
     Json(#[from] serde_json::Error),
     #[error("expected version 1 or more, found {0}")]
@@ -96,16 +98,23 @@ pub(super) fn read_with<T>(
 /// The bytes of a file, or that it is too long to be one of ours.
 fn read_bytes(path: &Path, most: u64) -> io::Result<Result<Vec<u8>, Damage>> {
     // Asked before opening, because opening a pipe would wait for somebody to write.
-    let facts = fs::metadata(path)?;
-    if !facts.is_file() {
-        return Err(io::Error::new(ErrorKind::InvalidInput, "it is no file"));
-    }
+    let facts = match fs::metadata(path) {
+        Ok(facts) if facts.is_file() => facts,
+        Ok(_) => return Ok(Err(Damage::NoFile)),
+        Err(error) if is_loop(path, &error) => return Ok(Err(Damage::NoFile)),
+        Err(error) => return Err(error),
+    };
     if facts.len() > most {
         return Ok(Err(Damage::TooLong { found: facts.len(), most }));
     }
     let mut bytes = Vec::new();
     File::open(path)?.take(most).read_to_end(&mut bytes)?;
     Ok(Ok(bytes))
+}
+
+/// True if that is a link that leads to itself, for which Rust has no name yet.
+fn is_loop(path: &Path, error: &io::Error) -> bool {
+    !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) && path.is_symlink()
 }
 
 fn set_aside(path: &Path, damage: Damage) -> StoreError {
@@ -213,6 +222,24 @@ mod tests {
             assert!(error.to_string().contains(version));
             assert_eq!(fs::read_to_string(&path).unwrap(), content);
         }
-        assert!(matches!(read::<Thing>(folder.path(), 1, 1000), Err(StoreError::Read { .. })), "a folder in its place");
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn what_is_no_file_is_set_aside_and_said_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("thing.json");
+        let makers: [fn(&Path); 3] = [
+            |path| fs::create_dir(path).unwrap(),
+            |path| assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success()),
+            |path| std::os::unix::fs::symlink(path, path).unwrap(),
+        ];
+        for make in makers {
+            make(&path);
+            let error = read::<Thing>(&path, 1, 1000).unwrap_err();
+            let StoreError::Broken { aside, source: Damage::NoFile, .. } = &error else { panic!("{error}") };
+            assert!(aside.symlink_metadata().is_ok() && path.symlink_metadata().is_err());
+            assert!(read::<Thing>(&path, 1, 1000).unwrap().is_none());
+        }
     }
 }

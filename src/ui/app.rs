@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use egui::{CentralPanel, Key, Ui};
 
@@ -239,15 +239,17 @@ impl App {
         !plays && self.background.is_idle() && self.librarian.is_idle() && nothing_runs && current
     }
 
-    fn keep_preferences(&mut self, ctx: &egui::Context) {
+    /// `now`: in seconds. Returns how long to wait until it is to be called again.
+    fn keep_preferences(&mut self, ctx: &egui::Context, now: f64) -> Option<Duration> {
         let (files, ctx) = (self.files.0.clone(), ctx.clone());
         let Keeping { writer, preferences, .. } = &mut self.keeping;
-        preferences.keep(writer, &self.preferences, move |error| {
-            tracing::error!("{error}");
+        preferences.keep(writer, &self.preferences, now, move |error| {
+            let failure = Failure::of(&error);
+            tracing::error!("{}: {}", failure.headline, failure.causes.join(": "));
             // A closed window no longer listens.
-            let _ = files.send(FileEvent::Told(Failure::of(&error)));
+            let _ = files.send(FileEvent::Told(failure));
             ctx.request_repaint();
-        });
+        })
     }
 
     /// Space compares, unless it is typed into a text or presses the focused button.
@@ -288,10 +290,9 @@ impl eframe::App for App {
             self.perform(command, &ctx);
         }
         self.send_what_changed(&ctx, comparing);
-        self.keep_preferences(&ctx);
-        if let Some(wait) = self.keep_document(&ctx) {
-            ctx.request_repaint_after(wait);
-        }
+        let now = ctx.input(|input| input.time);
+        let waits = [self.keep_preferences(&ctx, now), self.keep_document(&ctx)];
+        waits.into_iter().flatten().for_each(|wait| ctx.request_repaint_after(wait));
         self.watch_closing(&ctx);
     }
 
@@ -302,7 +303,7 @@ impl eframe::App for App {
 
     fn on_exit(&mut self) {
         let ctx = egui::Context::default();
-        self.keep_preferences(&ctx);
+        self.keep_preferences(&ctx, f64::INFINITY);
         self.write_last_session(&ctx);
         self.librarian.finish(&self.document.library);
         self.keeping.writer.finish();

@@ -353,8 +353,8 @@ impl App {
         if let Some(wait) = self.history.watch(&self.document, now, pressed) {
             ctx.request_repaint_after(wait);
         }
-        if !pressed {
-            self.librarian.keep(&self.document.library);
+        if let Some(wait) = (!pressed).then(|| self.librarian.keep(&self.document.library, now)).flatten() {
+            ctx.request_repaint_after(wait);
         }
         self.set_title(ctx);
         self.ask_for_directions(ctx, now);

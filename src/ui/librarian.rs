@@ -4,9 +4,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 
 use egui::Context;
 
+use super::kept::RETRY;
 use crate::generator::ModelInfo;
 use crate::library::{self, Library};
 use crate::names::DirectionNames;
@@ -26,8 +28,10 @@ pub struct Librarian {
     writer: Writer,
     /// Writes on their way.
     writing: usize,
-    /// The last write failed: the next one, or the end, tries again.
+    /// The last write failed, and that was told.
     has_failed: bool,
+    /// When it was asked for (seconds).
+    tried: f64,
     answers: (Sender<Written>, Receiver<Written>),
     wake: Context,
 }
@@ -49,6 +53,7 @@ impl Librarian {
             writer: Writer::start()?,
             writing: 0,
             has_failed: false,
+            tried: 0.0,
             answers: channel(),
             wake,
         })
@@ -69,24 +74,30 @@ impl Librarian {
         (library, failure)
     }
 
-    /// Writes what is other than it was kept last, on a thread.
-    pub fn keep(&mut self, library: &Arc<Library>) {
-        if Arc::ptr_eq(library, &self.seen) || library.model != self.kept.model {
-            return;
+    /// Writes what is other than it was kept last, on a thread, and what could not be written [`RETRY`] seconds ago. `now`: in
+    /// seconds. Returns how long to wait before the next try.
+    pub fn keep(&mut self, library: &Arc<Library>, now: f64) -> Option<Duration> {
+        let is_other = !Arc::ptr_eq(library, &self.seen) && library.model == self.kept.model;
+        if is_other {
+            self.seen = library.clone();
         }
-        self.seen = library.clone();
-        if let Some(changed) = library.to_keep(&self.kept, library::now()) {
+        let changed = if is_other { library.to_keep(&self.kept, library::now()) } else { None };
+        let wait = self.tried + RETRY - now;
+        if let Some(changed) = changed {
             self.kept = Arc::new(changed);
-            self.write();
+        } else if !self.has_failed || self.writing > 0 {
+            return None;
+        } else if wait > 0.0 {
+            return Some(Duration::from_secs_f64(wait));
         }
+        self.tried = now;
+        self.write();
+        None
     }
 
-    /// The same before the window or the model is closed, also what could not be written before.
+    /// The same before the window or the model is closed.
     pub fn finish(&mut self, library: &Arc<Library>) {
-        self.keep(library);
-        if self.has_failed {
-            self.write();
-        }
+        self.keep(library, f64::INFINITY);
     }
 
     /// The whole library, so that nothing of an earlier write that failed is missing.
@@ -106,7 +117,9 @@ impl Librarian {
         let mut answers = Vec::new();
         for answer in self.answers.1.try_iter() {
             self.writing = self.writing.saturating_sub(1);
-            self.has_failed = answer.is_err();
+            // A newer program's file stays what it is.
+            let may_succeed = matches!(&answer, Err(error) if !matches!(error, StoreError::Newer { .. }));
+            let had_failed = std::mem::replace(&mut self.has_failed, may_succeed);
             match answer {
                 // Another model may be open by now.
                 Ok(theirs) if theirs.model == self.kept.model => {
@@ -115,7 +128,8 @@ impl Librarian {
                     answers.push(Ok(Changes { kept, theirs }));
                 }
                 Ok(_) => {}
-                Err(error) => answers.push(Err(error)),
+                Err(error) if !had_failed => answers.push(Err(error)),
+                Err(_) => {}
             }
         }
         answers

@@ -5,7 +5,7 @@ use std::sync::mpsc::Sender;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::protocol::{Event, EventKind, Job, JobId, ModelId};
+use super::protocol::{DeviceFacts, Event, EventKind, Job, JobId, ModelId};
 use super::queue::{Queue, Work};
 use crate::failure::Failure;
 use crate::render::ViewId;
@@ -164,11 +164,15 @@ impl Shared {
         }
     }
 
-    /// The last word about an opening. False if it was cancelled meanwhile: then the model that was open stays.
-    pub(super) fn finish_opening(&self, job: JobId, opened: EventKind) -> bool {
+    /// The last word about an opening. False if it was cancelled meanwhile: then the model that was open stays. `device`: that of
+    /// the new model, if it is another one; whoever sees the model knows its device.
+    pub(super) fn finish_opening(&self, job: JobId, opened: EventKind, device: Option<DeviceFacts>) -> bool {
         let mut is_open = false;
         self.change(|state| {
             is_open = state.queue.opened(job);
+            if let Some(device) = device.filter(|_| is_open) {
+                self.post(Event { job: JobId::THREAD, kind: EventKind::Device(device) });
+            }
             self.post(Event { job, kind: if is_open { opened } else { EventKind::Cancelled } });
         });
         (self.wake)();

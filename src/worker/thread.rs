@@ -102,10 +102,7 @@ impl<'a> EngineThread<'a> {
     }
 
     fn announce_device(&self) {
-        let device = &self.device;
-        let precision = device.place().precision();
-        let facts = DeviceFacts { label: device.label(), note: device.note(), precision };
-        self.shared.say(JobId::THREAD, EventKind::Device(facts));
+        self.shared.say(JobId::THREAD, EventKind::Device(facts_of(&self.device)));
     }
 
     /// Does one job, or a part of it; if the GPU is lost under it, goes on with the CPU and does it again there.
@@ -270,13 +267,10 @@ impl<'a> EngineThread<'a> {
 
     /// An opened model takes the place of the one before, unless it was cancelled.
     fn put_in_place(&mut self, job: JobId, model: OpenModel, opened: EventKind) {
-        if self.shared.finish_opening(job, opened) {
-            let device = model.engine.device().clone();
-            let is_same = (device.label(), device.note()) == (self.device.label(), self.device.note());
+        let device = model.engine.device().clone();
+        let is_same = (device.label(), device.note()) == (self.device.label(), self.device.note());
+        if self.shared.finish_opening(job, opened, (!is_same).then(|| facts_of(&device))) {
             self.device = device;
-            if !is_same {
-                self.announce_device();
-            }
             self.kept.extend(self.open.replace(model));
             self.is_slow = false;
         }
@@ -367,6 +361,10 @@ impl<'a> EngineThread<'a> {
             self.shared.say(job, EventKind::Progress(progress));
         }
     }
+}
+
+fn facts_of(device: &RenderDevice) -> DeviceFacts {
+    DeviceFacts { label: device.label(), note: device.note(), precision: device.place().precision() }
 }
 
 /// An engine whose tasks and tiles make room for views.

@@ -126,6 +126,28 @@ fn what_was_edited_is_there_at_the_next_start_however_the_window_ended() {
     wait_until(&mut third, "the document of before", |app| app.document().edit == left);
 }
 
+/// A disk that was full for a while: said once, and written as soon as it can be, also where nothing happens in the window.
+#[test]
+fn preferences_that_could_not_be_written_are_later() {
+    let home = tempfile::tempdir().unwrap();
+    let folders = Folders::below(home.path());
+    let mut window = window(home.path());
+    settle(&mut window);
+    let kept = |text: &str| fs::read_to_string(folders.preferences()).is_ok_and(|json| json.contains(text));
+    fs::write(&folders.config, "no folder").unwrap();
+    press(&mut window, Modifiers::COMMAND, Key::Comma);
+    wait_until(&mut window, "the failure", |app| {
+        app.failure().is_some_and(|failure| failure.headline.contains("preferences.json"))
+    });
+    click(&mut window, "Dismiss");
+    window.run_steps(200);
+    assert_eq!(window.state().failure(), None, "said once");
+    let delay = window.output().viewport_output[&egui::ViewportId::ROOT].repaint_delay;
+    assert!(delay <= Duration::from_secs(2), "the next frame comes in {delay:?}");
+    fs::remove_file(&folders.config).unwrap();
+    wait_until(&mut window, "the preferences", |_| kept("\"theme\": \"Light\""));
+}
+
 /// A disk that was full for a while.
 #[test]
 #[cfg(unix)]

@@ -192,6 +192,27 @@ fn a_library_that_cannot_be_read_or_written_is_said_and_nothing_is_overwritten()
 }
 
 #[test]
+fn what_could_not_be_written_into_the_library_is_as_soon_as_it_can_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let folders = Folders::below(folder.path());
+    let mut window = open(&folders);
+    fs::create_dir_all(&folders.data).unwrap();
+    fs::write(folders.libraries(), "no folder").unwrap();
+    name_direction(&mut window, "direction 1", "pose");
+    wait_until(&mut window, "the failure", |app| {
+        app.failure().is_some_and(|failure| failure.headline.starts_with("cannot write"))
+    });
+    click(&mut window, "Dismiss");
+    window.run_steps(200);
+    assert_eq!(window.state().failure(), None, "said once");
+    fs::remove_file(folders.libraries()).unwrap();
+    let path = folders.libraries().join(format!("{}.json", window.state().model().unwrap().identity));
+    wait_until(&mut window, "the library", |_| path.exists());
+    wait_until(&mut window, "the end of the write", |app| app.is_settled());
+    assert_eq!(kept_names(&window, &folders), ["pose"]);
+}
+
+#[test]
 fn names_that_earlier_versions_kept_go_into_the_library_once() {
     let folder = tempfile::tempdir().unwrap();
     let folders = Folders::below(folder.path());

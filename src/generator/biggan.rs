@@ -13,7 +13,7 @@ use super::biggan_blocks::{
 };
 use super::info::LayerInfo;
 use super::layers::{ConvLayer, Linear};
-use super::{Activation, Blueprint, Conditions, Facts, LoadError, Network, NoiseInput, Stage, Tally, problem};
+use super::{Activation, Blueprint, Conditions, Facts, LoadError, Network, NoiseInput, Stage, Tally, Tape, problem};
 use crate::edit::{Truncation, Weighting};
 use crate::layout::{LayoutError, Weights};
 use crate::limits::DOUBLINGS;
@@ -266,6 +266,7 @@ impl Network for BigGan {
         codes: &[Tensor<2>],
         _noise: &NoiseInput,
         conditions: &[Conditions],
+        _tape: &mut Tape,
     ) -> Activation {
         let chunk = |z: &Tensor<2>| z.clone().narrow(1, stage * self.config.chunk, self.config.chunk);
         let Some(input) = input else {

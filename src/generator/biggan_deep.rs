@@ -12,7 +12,7 @@ use super::biggan_blocks::{
 };
 use super::info::LayerInfo;
 use super::layers::{ConvLayer, Linear};
-use super::{Activation, Blueprint, Conditions, Facts, LoadError, Network, NoiseInput, Stage, Tally, problem};
+use super::{Activation, Blueprint, Conditions, Facts, LoadError, Network, NoiseInput, Stage, Tally, Tape, problem};
 use crate::edit::{Truncation, Weighting};
 use crate::layout::{LayoutError, Weights};
 use crate::limits::DOUBLINGS;
@@ -345,6 +345,7 @@ impl Network for BigGanDeep {
         codes: &[Tensor<2>],
         _noise: &NoiseInput,
         conditions: &[Conditions],
+        _tape: &mut Tape,
     ) -> Activation {
         let Some(input) = input else {
             let condition = self.condition(&codes[0], conditions);

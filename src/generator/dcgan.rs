@@ -8,7 +8,7 @@ use burn::tensor::activation::relu;
 
 use super::info::LayerInfo;
 use super::layers::{ConvLayer, Linear};
-use super::{Activation, Blueprint, Conditions, Facts, LoadError, Network, NoiseInput, Stage, Tally, problem};
+use super::{Activation, Blueprint, Conditions, Facts, LoadError, Network, NoiseInput, Stage, Tally, Tape, problem};
 use crate::edit::Weighting;
 use crate::layout::{LayoutError, Weights};
 use crate::limits::DOUBLINGS;
@@ -151,6 +151,7 @@ impl Network for Dcgan {
         codes: &[Tensor<2>],
         _noise: &NoiseInput,
         _conditions: &[Conditions],
+        _tape: &mut Tape,
     ) -> Activation {
         let Some(input) = input else {
             let z = codes[0].clone();

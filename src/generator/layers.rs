@@ -117,7 +117,7 @@ impl ConvLayer {
     }
 }
 
-fn scale(weight: &mut [f32], gain: f64) {
+pub(super) fn scale(weight: &mut [f32], gain: f64) {
     weight.iter_mut().for_each(|x| *x = (f64::from(*x) * gain) as f32);
 }
 

@@ -1,18 +1,23 @@
 //! z -> w, the mapping network of the style-based generators (Karras et al., CVPR 2019), with or without classes.
 
+mod adjoint;
+
 use std::f64::consts::SQRT_2;
 
 use burn::tensor::{Device, Tensor};
 
 use super::layers::{Linear, tensor};
-use super::{Label, LoadError, ReadBackError, Tally, problem, read_back};
+use super::{Label, LoadError, ReadBackError, Tally, Tape, problem, read_back};
 use crate::latent;
 use crate::layout::{LatentNorm, LayoutError, Weights};
 use crate::limits::{self, MAPPING_LAYERS};
 use crate::ops::pixel_norm;
+pub(super) use adjoint::MappingAdjoint;
 
 /// Learning-rate multiplier of the mapping network, the same in every public model.
 const LEARNING_RATE: f64 = 0.01;
+/// Of the activation below zero.
+const SLOPE: f32 = 0.2;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct MappingConfig {
@@ -92,7 +97,7 @@ impl MappingConfig {
             let prefix = format!("mapping.{}{i}", self.layer_name);
             let weight = tally.get(weights, &format!("{prefix}.weight"), &[outputs, inputs])?;
             let bias = tally.get(weights, &format!("{prefix}.bias"), &[outputs])?;
-            let gains = (SQRT_2 * LEARNING_RATE / (inputs as f64).sqrt(), bias_gain * LEARNING_RATE);
+            let gains = (weight_gain(inputs), bias_gain * LEARNING_RATE);
             layers.push(Linear::new(weight, bias, gains, device));
         }
         let embedding = match self.embedding {
@@ -113,6 +118,11 @@ impl MappingConfig {
         let norm = weights.conventions.latent_norm;
         Ok(Mapping { config: self.clone(), layers, embedding, norm, device: device.clone() })
     }
+}
+
+/// With the gain of the activation.
+fn weight_gain(inputs: usize) -> f64 {
+    SQRT_2 * LEARNING_RATE / (inputs as f64).sqrt()
 }
 
 impl Embedding {
@@ -140,14 +150,19 @@ impl Mapping {
         for (z, labels) in z.chunks(piece).zip(labels.chunks(piece)) {
             let n = z.len();
             let z = tensor(z.concat(), [n, self.config.z_dim], &self.device);
-            let label = self.config.classes().map(|classes| {
-                let rows = labels.iter().flat_map(|label| label.one_hot(classes)).collect();
-                tensor(rows, [n, classes], &self.device)
-            });
-            let w = read_back(self.forward(z, label))?;
+            let w = read_back(self.map(z, labels, &mut Tape::off()))?;
             codes.extend(w.chunks_exact(self.config.w_dim).map(<[f32]>::to_vec));
         }
         Ok(codes)
+    }
+
+    /// z `[N, z_dim]` -> w `[N, w_dim]`
+    pub(super) fn map(&self, z: Tensor<2>, labels: &[&Label], tape: &mut Tape) -> Tensor<2> {
+        let label = self.config.classes().map(|classes| {
+            let rows = labels.iter().flat_map(|label| label.one_hot(classes)).collect();
+            tensor(rows, [labels.len(), classes], &self.device)
+        });
+        self.forward(z, label, tape)
     }
 
     /// Codes that are mapped at a time, because a layer between z and w may be of any width.
@@ -158,21 +173,24 @@ impl Mapping {
     }
 
     /// z `[N, z_dim]`, label `[N, classes]` -> w `[N, w_dim]`
-    fn forward(&self, z: Tensor<2>, label: Option<Tensor<2>>) -> Tensor<2> {
+    fn forward(&self, z: Tensor<2>, label: Option<Tensor<2>>, tape: &mut Tape) -> Tensor<2> {
         let embedded = self.embedding.as_ref().zip(label).map(|(embedding, label)| embedding.forward(label));
-        let x = match (embedded, self.config.embedding) {
-            (Some(class), Embedding::Separate { .. }) => Tensor::cat(vec![self.normalise(z), self.normalise(class)], 1),
-            (Some(class), _) => self.normalise(Tensor::cat(vec![z, class], 1)),
-            (None, _) => self.normalise(z),
+        let (normalised, beside) = match (embedded, self.config.embedding) {
+            (Some(class), Embedding::Separate { .. }) => (z, Some(normalise(class, self.norm))),
+            (Some(class), _) => (Tensor::cat(vec![z, class], 1), None),
+            (None, _) => (z, None),
         };
-        self.layers.iter().fold(x, |x, layer| layer.forward_lrelu(x, 0.2))
-    }
-
-    fn normalise(&self, x: Tensor<2>) -> Tensor<2> {
-        match self.norm {
-            LatentNorm::Squares => pixel_norm(x),
-            LatentNorm::Root => x.clone() / x.square().mean_dim(1).sqrt().add_scalar(1e-6),
-        }
+        tape.keep_rows(&normalised);
+        let normalised = normalise(normalised, self.norm);
+        let x = match beside {
+            Some(class) => Tensor::cat(vec![normalised, class], 1),
+            None => normalised,
+        };
+        self.layers.iter().fold(x, |x, layer| {
+            let y = layer.forward_lrelu(x, SLOPE);
+            tape.keep_rows(&y);
+            y
+        })
     }
 
     /// The mean w of every layer: stored once for all, or per layer, or else the mean of 4096 mapped z, which is what
@@ -211,10 +229,17 @@ impl Mapping {
                 let rows = (0..count).flat_map(|n| Label::class((i * piece + n) % classes).one_hot(classes)).collect();
                 tensor(rows, [count, classes], &self.device)
             });
-            let part = read_back(self.forward(z, label).sum_dim(0))?;
+            let part = read_back(self.forward(z, label, &mut Tape::off()).sum_dim(0))?;
             sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += f64::from(part));
         }
         Ok(sum.into_iter().map(|sum| (sum / SAMPLES as f64) as f32).collect())
+    }
+}
+
+fn normalise(x: Tensor<2>, norm: LatentNorm) -> Tensor<2> {
+    match norm {
+        LatentNorm::Squares => pixel_norm(x),
+        LatentNorm::Root => x.clone() / x.square().mean_dim(1).sqrt().add_scalar(1e-6),
     }
 }
 

@@ -4,6 +4,7 @@
 //! To add a family: a file with its [`Blueprint`] (read from tensor shapes) and its [`Network`], a variant of [`Family`] and
 //! an arm in [`blueprint`]; its file layouts go to `layout/`.
 
+mod adjoint;
 mod biggan;
 mod biggan_blocks;
 mod biggan_deep;
@@ -18,6 +19,7 @@ mod pggan;
 mod stylegan;
 mod stylegan2;
 mod stylegan3;
+mod tape;
 
 use std::sync::Arc;
 
@@ -34,8 +36,10 @@ use crate::progress::{Cancelled, Progress, Report};
 use crate::recipe::Prior;
 use crate::sefa::StyleRows;
 use crate::size::Size;
+pub use adjoint::{Adjoint, Gradient, Pulled};
 pub use conditions::{Conditions, Label};
 pub use info::{Group, LayerInfo, ModelInfo};
+pub use tape::Tape;
 
 /// One step of a forward pass, the unit that the render engine caches.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -116,7 +120,8 @@ pub trait Network: Send + Sync {
     }
 
     /// Runs one stage for N samples: as many as there are `conditions`, which mean something to stages that read them. `input` is
-    /// the output of the stage before (`None` for the first), `codes` are `[N, dim]`, one per entry of [`Stage::layers`].
+    /// the output of the stage before (`None` for the first), `codes` are `[N, dim]`, one per entry of [`Stage::layers`]. What
+    /// [`Adjoint::pull`] needs is left on the tape.
     fn run(
         &self,
         stage: usize,
@@ -124,7 +129,13 @@ pub trait Network: Send + Sync {
         codes: &[Tensor<2>],
         noise: &NoiseInput,
         conditions: &[Conditions],
+        tape: &mut Tape,
     ) -> Activation;
+
+    /// z `[N, z_dim]` with their labels -> the codes that moves act on, `[N, dim]`, for [`Adjoint::pull_map`]: w, or z itself.
+    fn map(&self, z: Tensor<2>, _labels: &[&Label], _tape: &mut Tape) -> Tensor<2> {
+        z
+    }
 
     /// SeFa's rows of a layer; empty if the layer has none in this variant.
     fn style_rows(&self, layer: usize, weighting: Weighting) -> Vec<&StyleRows>;
@@ -153,6 +164,16 @@ trait Blueprint {
     }
 
     fn load(&self, weights: &Weights, device: &Place, tally: &mut Tally) -> Result<Box<dyn Network>, LoadError>;
+
+    /// What gradients need; `None` if the family has none yet.
+    fn load_adjoint(
+        &self,
+        _weights: &Weights,
+        _device: &Place,
+        _tally: &mut Tally,
+    ) -> Result<Option<Box<dyn Adjoint>>, LoadError> {
+        Ok(None)
+    }
 }
 
 /// The family's part of [`ModelInfo`].

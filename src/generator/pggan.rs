@@ -12,7 +12,7 @@ use burn::tensor::{Device, Tensor};
 use super::info::LayerInfo;
 use super::layers::{ConvLayer, Growth, Linear, lrelu, tensor};
 use super::{
-    Activation, Blueprint, Conditions, Facts, Label, LoadError, Network, NoiseInput, ReadBackError, Stage, Tally,
+    Activation, Blueprint, Conditions, Facts, Label, LoadError, Network, NoiseInput, ReadBackError, Stage, Tally, Tape,
     problem, read_back,
 };
 use crate::edit::Weighting;
@@ -171,6 +171,7 @@ impl Network for Pggan {
         codes: &[Tensor<2>],
         _noise: &NoiseInput,
         conditions: &[Conditions],
+        _tape: &mut Tape,
     ) -> Activation {
         let block = &self.blocks[stage];
         let (mut x, before) = match input {

@@ -15,7 +15,7 @@ use super::layers::{ConvLayer, Growth, Linear, repeated, tensor};
 use super::mapping::{Mapping, MappingConfig, MeanCodes};
 use super::{
     Activation, Blueprint, Conditions, Facts, Label, LayerNoise, LoadError, Network, NoiseInput, ReadBackError, Stage,
-    Tally, problem,
+    Tally, Tape, problem,
 };
 use crate::edit::{Truncation, Weighting};
 use crate::layout::{LayoutError, Weights};
@@ -164,6 +164,7 @@ impl Network for StyleGan {
         codes: &[Tensor<2>],
         noise: &NoiseInput,
         conditions: &[Conditions],
+        _tape: &mut Tape,
     ) -> Activation {
         let block = &self.blocks[stage];
         let (mut x, before) = match input {

@@ -6,6 +6,8 @@
 //! channels by the demodulation, instead of one fused weight per sample); the gain of the activation is folded into what
 //! comes before it (`lrelu(a x) = a lrelu(x)` for a > 0); constant noise is scaled at load.
 
+mod adjoint;
+
 use std::f64::consts::{FRAC_1_SQRT_2, SQRT_2};
 
 use burn::tensor::Tensor;
@@ -14,8 +16,8 @@ use super::info::LayerInfo;
 use super::layers::{ConvLayer, Linear, repeated, tensor};
 use super::mapping::{Mapping, MappingConfig, MeanCodes};
 use super::{
-    Activation, Blueprint, Conditions, Facts, Label, LayerNoise, LoadError, Network, NoiseInput, ReadBackError, Stage,
-    Tally, problem,
+    Activation, Adjoint, Blueprint, Conditions, Facts, Label, LayerNoise, LoadError, Network, NoiseInput,
+    ReadBackError, Stage, Tally, Tape, problem,
 };
 use crate::edit::{Truncation, Weighting};
 use crate::layout::{LayoutError, Upsampling, Weights};
@@ -23,6 +25,7 @@ use crate::limits::{DOUBLINGS, SIDE};
 use crate::ops::{self, After, Place, Upsample};
 use crate::sefa::StyleRows;
 use crate::size::Size;
+use adjoint::StyleGan2Adjoint;
 
 /// How blocks reach the picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,6 +148,15 @@ impl Blueprint for Config {
     fn load(&self, weights: &Weights, device: &Place, tally: &mut Tally) -> Result<Box<dyn Network>, LoadError> {
         Ok(Box::new(StyleGan2::load(self, weights, device, tally)?))
     }
+
+    fn load_adjoint(
+        &self,
+        weights: &Weights,
+        device: &Place,
+        tally: &mut Tally,
+    ) -> Result<Option<Box<dyn Adjoint>>, LoadError> {
+        Ok(Some(Box::new(StyleGan2Adjoint::load(self, weights, device, tally)?)))
+    }
 }
 
 struct StyleGan2 {
@@ -257,6 +269,10 @@ impl Network for StyleGan2 {
         self.mapping.w(z, labels)
     }
 
+    fn map(&self, z: Tensor<2>, labels: &[&Label], tape: &mut Tape) -> Tensor<2> {
+        self.mapping.map(z, labels, tape)
+    }
+
     fn mean_code(&self, layer: usize) -> Option<&[f32]> {
         Some(self.w_mean.of_layer(layer))
     }
@@ -268,6 +284,7 @@ impl Network for StyleGan2 {
         codes: &[Tensor<2>],
         noise: &NoiseInput,
         conditions: &[Conditions],
+        tape: &mut Tape,
     ) -> Activation {
         let block = &self.blocks[stage];
         let mut codes = codes.iter();
@@ -283,10 +300,10 @@ impl Network for StyleGan2 {
         let mut features = before.clone();
         if let Some(up) = &block.up {
             let (layer, w) = next();
-            features = up.forward(features, w, noise.of_layer(layer, block.size));
+            features = up.forward(features, w, noise.of_layer(layer, block.size), tape);
         }
         let (layer, w) = next();
-        features = block.conv.forward(features, w, noise.of_layer(layer, block.size));
+        features = block.conv.forward(features, w, noise.of_layer(layer, block.size), tape);
         if let Some(skip) = &block.skip {
             features = ops::sum(features, self.upsample.forward(skip.forward(before)));
         }
@@ -294,7 +311,7 @@ impl Network for StyleGan2 {
         let smaller = input.and_then(|input| input.picture.clone());
         let picture = block.rgb.as_ref().map(|rgb| {
             let (_, w) = next();
-            rgb.forward(features.clone(), w, smaller, &self.upsample)
+            rgb.forward(features.clone(), w, smaller, &self.upsample, tape)
         });
         Activation { features, picture }
     }
@@ -412,7 +429,7 @@ enum ModulatedConv {
 
 impl StyledConv {
     /// `[N, inputs, h, w]`, w `[N, w_dim]` -> `[N, outputs, height, width]`
-    fn forward(&self, x: Tensor<4>, w: Tensor<2>, noise: LayerNoise) -> Tensor<4> {
+    fn forward(&self, x: Tensor<4>, w: Tensor<2>, noise: LayerNoise, tape: &mut Tape) -> Tensor<4> {
         let style = self.style.forward(w);
         let after = After {
             scale: Some(self.demodulation.forward(style.clone())),
@@ -430,10 +447,15 @@ impl StyledConv {
             Some(interpolation) => interpolation.forward(x),
             None => x,
         };
-        match &self.op {
+        tape.keep(&x);
+        tape.keep_rows(&style);
+        let y = match &self.op {
             ModulatedConv::Same(conv) => conv.forward(x, Some(style), &after),
             ModulatedConv::Up(conv) => conv.forward(x, Some(style), &after),
-        }
+        };
+        tape.keep(&y);
+        tape.keep_after(&after);
+        y
     }
 }
 
@@ -447,11 +469,34 @@ struct ToRgb {
 
 impl ToRgb {
     /// `[N, inputs, h, w]`, w `[N, w_dim]` -> `[N, picture channels, h, w]`, with the smaller picture up-sampled and added
-    fn forward(&self, x: Tensor<4>, w: Tensor<2>, smaller: Option<Tensor<4>>, upsample: &Upsample) -> Tensor<4> {
-        let style = Some(self.style.forward(w));
+    fn forward(
+        &self,
+        x: Tensor<4>,
+        w: Tensor<2>,
+        smaller: Option<Tensor<4>>,
+        upsample: &Upsample,
+        tape: &mut Tape,
+    ) -> Tensor<4> {
+        let style = self.style.forward(w);
+        tape.keep(&x);
+        tape.keep_rows(&style);
         match smaller {
-            Some(smaller) => self.conv.forward_onto(smaller, upsample, x, style, &self.after),
-            None => self.conv.forward(x, style, &self.after),
+            Some(smaller) if tape.is_on() && self.after.clamp.is_some() => {
+                // What was clamped shows in the block's own picture alone.
+                let own = self.conv.forward(x, Some(style), &self.after);
+                tape.keep(&own);
+                upsample.forward(smaller) + own
+            }
+            Some(smaller) => {
+                let picture = self.conv.forward_onto(smaller, upsample, x, Some(style), &self.after);
+                tape.keep(&picture);
+                picture
+            }
+            None => {
+                let own = self.conv.forward(x, Some(style), &self.after);
+                tape.keep(&own);
+                own
+            }
         }
     }
 }

@@ -14,7 +14,7 @@ use super::info::LayerInfo;
 use super::layers::{Linear, tensor};
 use super::mapping::{Mapping, MappingConfig, MeanCodes};
 use super::{
-    Activation, Blueprint, Conditions, Facts, Label, LoadError, Network, NoiseInput, ReadBackError, Stage, Tally,
+    Activation, Blueprint, Conditions, Facts, Label, LoadError, Network, NoiseInput, ReadBackError, Stage, Tally, Tape,
     problem,
 };
 use crate::edit::{Truncation, Weighting};
@@ -269,6 +269,7 @@ impl Network for StyleGan3 {
         codes: &[Tensor<2>],
         _noise: &NoiseInput,
         _conditions: &[Conditions],
+        _tape: &mut Tape,
     ) -> Activation {
         let w = codes[0].clone();
         let Some(input) = input else {

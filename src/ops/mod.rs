@@ -6,26 +6,30 @@
 
 mod area;
 mod cpu;
+mod down;
 mod gpu;
 mod linear;
 pub mod measure;
 mod nearest;
 mod norm;
 mod place;
+mod pull;
 mod residual;
 mod upsample;
 
 pub use area::area_mean;
 pub use cpu::{FilterPlan, Gram};
+pub use down::ConvDown;
 pub use gpu::MatrixUnits;
 pub use linear::{Demodulation, Linear};
 pub use nearest::ConvNearestUp;
 pub use norm::{StyleLayer, pixel_norm};
 pub(crate) use place::stored_as;
 pub use place::{Place, Precision};
+pub use pull::{pull_after, pull_lrelu, pull_pixel_norm, pull_scale};
 use residual::{Around, on_host};
 pub use residual::{Norm, attention, nearest_up, sum};
-pub use upsample::Upsample;
+pub use upsample::{Upsample, UpsampleAdjoint};
 
 use std::borrow::Cow;
 

@@ -4,7 +4,7 @@
 use burn::tensor::ops::PadMode;
 use burn::tensor::{Device, Tensor};
 
-use super::{After, ConvTranspose, gpu};
+use super::{After, ConvDown, ConvTranspose, Place, gpu};
 
 /// Doubles a picture.
 pub struct Upsample {
@@ -41,10 +41,7 @@ impl Upsample {
     }
 
     fn plain(device: &Device) -> ConvTranspose {
-        const TAPS: [f32; 4] = [1.0, 3.0, 3.0, 1.0];
-        // Sum 4: every value is spread over four.
-        let kernel: Vec<f32> = TAPS.iter().flat_map(|a| TAPS.map(|b| a * b / 16.0)).collect();
-        ConvTranspose::new(&kernel, [1, 1], device)
+        ConvTranspose::new(&kernel(), [1, 1], device)
     }
 
     /// `[N, C, H, W]` -> `[N, C, 2H, 2W]`
@@ -64,6 +61,65 @@ impl Upsample {
         // Channels go through as pictures of their own, so that the convolution needs no groups.
         let planes = picture.reshape([n * channels, 1, height, width]);
         conv.forward(planes, &After::default()).reshape([n, channels, 2 * height, 2 * width])
+    }
+}
+
+/// `[4, 4]`
+fn kernel() -> Vec<f32> {
+    const TAPS: [f32; 4] = [1.0, 3.0, 3.0, 1.0];
+    // Sum 4: every value is spread over four.
+    TAPS.iter().flat_map(|a| TAPS.map(|b| a * b / 16.0)).collect()
+}
+
+/// The adjoint of [`Upsample`], which halves a picture.
+pub struct UpsampleAdjoint {
+    border: Border,
+    conv: ConvDown,
+}
+
+impl UpsampleAdjoint {
+    /// Of [`Upsample::new`].
+    pub fn new(device: &Place) -> Self {
+        Self::with(Border::Zeros, device)
+    }
+
+    /// Of [`Upsample::bilinear`].
+    pub fn bilinear(device: &Place) -> Self {
+        Self::with(Border::Repeated, device)
+    }
+
+    fn with(border: Border, device: &Place) -> Self {
+        UpsampleAdjoint { border, conv: ConvDown::of_transposed(&kernel(), [1, 1], 0, device) }
+    }
+
+    /// `[N, C, 2H, 2W]` -> `[N, C, H, W]`
+    pub fn pull(&self, grad: Tensor<4>) -> Tensor<4> {
+        if self.border == Border::Zeros {
+            return self.filtered(grad);
+        }
+        // The doubled pixels of the border were cut off; what they were made of adds to the pixels that they repeat.
+        let sums = self.filtered(grad.pad((2, 2, 2, 2), PadMode::Constant(0.0)));
+        folded(folded(sums, 2), 3)
+    }
+
+    fn filtered(&self, grad: Tensor<4>) -> Tensor<4> {
+        let [n, channels, height, width] = grad.dims();
+        let planes = grad.reshape([n * channels, 1, height, width]);
+        self.conv.pull(planes, None).reshape([n, channels, height / 2, width / 2])
+    }
+}
+
+/// The first and the last entry along an axis added to their neighbours.
+fn folded(x: Tensor<4>, axis: usize) -> Tensor<4> {
+    let inside = x.dims()[axis] - 2;
+    let at = |first: usize, count: usize| x.clone().narrow(axis, first, count);
+    if inside == 1 {
+        return at(0, 1) + at(1, 1) + at(2, 1);
+    }
+    let (first, last) = (at(0, 1) + at(1, 1), at(inside, 1) + at(inside + 1, 1));
+    match inside {
+        2 => Tensor::cat(vec![first, last], axis),
+        _ => Tensor::cat(vec![first, at(2, inside - 2), last], axis),
     }
 }
 
@@ -97,5 +153,23 @@ mod tests {
         }
         let expected = Tensor::from_data(TensorData::new(expected, [2, 3, 2 * height, 2 * width]), &device);
         assert_equal(Upsample::bilinear(&device).forward(picture), expected);
+    }
+    #[test]
+    fn both_have_their_adjoints() {
+        let device = Device::flex();
+        let product = |a: Tensor<4>, b: Tensor<4>| (a * b).sum().into_scalar::<f32>();
+        for (height, width) in [(1, 1), (2, 3), (5, 8)] {
+            let x = numbers([2, 3, height, width], 1, &device);
+            let r = numbers([2, 3, 2 * height, 2 * width], 2, &device);
+            let place = Place::from(&device);
+            for (upsample, adjoint) in [
+                (Upsample::new(&device), UpsampleAdjoint::new(&place)),
+                (Upsample::bilinear(&device), UpsampleAdjoint::bilinear(&place)),
+            ] {
+                let (one, other) =
+                    (product(upsample.forward(x.clone()), r.clone()), product(x.clone(), adjoint.pull(r.clone())));
+                assert!((one - other).abs() < 1e-4, "{height}x{width}: {one} and {other}");
+            }
+        }
     }
 }

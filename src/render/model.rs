@@ -13,7 +13,7 @@ use super::RenderError;
 use super::recent::Recent;
 use super::trace::StageInput;
 use crate::edit::{Between, Code, Edit, LayerSet, Noise, NoiseMode, Sample, Seed, Truncation, Weighting, along_curve};
-use crate::generator::{Activation, Conditions, Generator, Label, ModelInfo, Network, NoiseInput, Stage};
+use crate::generator::{Activation, Conditions, Generator, Label, ModelInfo, Network, NoiseInput, Stage, Tape};
 use crate::latent;
 use crate::ops::Gram;
 use crate::sefa::{self, Basis, Product, SefaError, StyleRows};
@@ -333,7 +333,7 @@ impl Loaded {
             label: input.label.clone().unwrap_or_default(),
             psi: input.psi.unwrap_or_default(),
         });
-        self.generator.network.run(stage, before, &codes, &noise, &conditions.collect::<Vec<_>>())
+        self.generator.network.run(stage, before, &codes, &noise, &conditions.collect::<Vec<_>>(), &mut Tape::off())
     }
 
     /// Standard normal noise of a layer.

@@ -6,6 +6,7 @@ mod between;
 mod biggan;
 mod chain;
 mod dcgan;
+mod gradients;
 mod half;
 mod pca;
 mod pggan;

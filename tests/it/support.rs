@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use safetensors::SafeTensors;
-use sefa_studio::generator::{Activation, Conditions, Generator, NoiseInput};
+use sefa_studio::generator::{Activation, Conditions, Generator, NoiseInput, Tape};
 use sefa_studio::gpu::{DeviceChoice, Precision, RenderDevice};
 
 pub fn fixture(name: &str) -> PathBuf {
@@ -53,6 +53,11 @@ pub struct Arrays(Vec<u8>);
 impl Arrays {
     pub fn read(path: &Path) -> Self {
         Arrays(std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
+    }
+
+    /// None at all.
+    pub fn empty() -> Self {
+        Arrays(safetensors::serialize::<&str, safetensors::tensor::TensorView<'_>, _>([], None).unwrap())
     }
 
     fn file(&self) -> SafeTensors<'_> {
@@ -151,7 +156,8 @@ pub fn run_stages_with(
         let code = |_: &usize| Tensor::from_data(TensorData::new(code.to_vec(), [1, code.len()]), device);
         let codes: Vec<Tensor<2>> = stage.layers.iter().map(code).collect();
         let before = outputs.last().map(|output| &output.0);
-        let output = generator.network.run(i, before, &codes, noise, std::slice::from_ref(conditions));
+        let output =
+            generator.network.run(i, before, &codes, noise, std::slice::from_ref(conditions), &mut Tape::off());
         outputs.push(StageOutput(output));
     }
     outputs

@@ -18,7 +18,7 @@ use burn::tensor::Tensor;
 
 use super::info::LayerInfo;
 use super::layers::tensor;
-use super::{Activation, Blueprint, Conditions, Facts, LoadError, Network, NoiseInput, Stage, Tally};
+use super::{Activation, Blueprint, Conditions, Facts, LoadError, Network, NoiseInput, Stage, Tally, Tape};
 use crate::edit::{Truncation, Weighting};
 use crate::layout::{LayoutError, Weights};
 use crate::ops::{Place, Precision};
@@ -162,6 +162,7 @@ impl Network for Chain {
         codes: &[Tensor<2>],
         _noise: &NoiseInput,
         conditions: &[Conditions],
+        _tape: &mut Tape,
     ) -> Activation {
         let (description, ops) = &self.stages[stage];
         let as_map = |code: &Tensor<2>| {

@@ -93,9 +93,9 @@ pub(crate) struct Filter {
 
 impl Filter {
     /// StyleGAN2's.
-    const SMOOTH: Filter = Filter { outer: 0.25, inner: 0.75 };
+    pub(super) const SMOOTH: Filter = Filter { outer: 0.25, inner: 0.75 };
     /// Each row and the next.
-    const PAIRS: Filter = Filter { outer: 0.0, inner: 1.0 };
+    pub(super) const PAIRS: Filter = Filter { outer: 0.0, inner: 1.0 };
 
     /// What output row `y` is made of, still at the columns of the sum map. `row(parity, n)` is row 2n + parity of that map.
     fn rows<'a>(self, y: usize, row: impl Fn(usize, isize) -> &'a [f32], to: &mut [f32]) {
@@ -109,7 +109,7 @@ impl Filter {
 }
 
 widest! {
-    fn filter_rows(filter: Filter, rows: [&[f32]; 4], to: &mut [f32]) {
+    pub(super) fn filter_rows(filter: Filter, rows: [&[f32]; 4], to: &mut [f32]) {
         let Filter { outer, inner } = filter;
         let [a, b, c, d] = rows.map(|row| &row[..to.len()]);
         for (n, x) in to.iter_mut().enumerate() {

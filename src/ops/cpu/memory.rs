@@ -79,10 +79,21 @@ impl Strip {
         self.values.resize(BEFORE + channels * self.plane + 2 * POSITIONS, 0.0);
     }
 
+    /// Planes of so many rows for somebody else to fill, border included.
+    pub(super) fn planes(&mut self, planes: usize, row: usize, rows: usize) -> &mut [f32] {
+        self.resize(planes, row, rows);
+        &mut self.values[BEFORE..BEFORE + planes * self.plane]
+    }
+
     /// Positions from the start of strip row `row`.
     pub(super) fn input<'a>(&'a self, row: usize, taps: &'a [isize]) -> Input<'a> {
+        self.input_of_planes(1, row, taps)
+    }
+
+    /// The same where so many planes belong to each channel, which taps reach.
+    pub(super) fn input_of_planes<'a>(&'a self, planes: usize, row: usize, taps: &'a [isize]) -> Input<'a> {
         let first = BEFORE + row * self.row;
-        Input { values: &self.values, plane: self.plane, channels: self.channels, first, taps }
+        Input { values: &self.values, plane: planes * self.plane, channels: self.channels / planes, first, taps }
     }
 }
 

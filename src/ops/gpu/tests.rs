@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor};
 use super::{CONV_TILES, DOUBLE_TILES, Double, TiledConv, is_able};
 use crate::gpu::{DeviceChoice, RenderDevice};
 use crate::ops::tests::{assert_equal, everything, noise_shape, numbers, weights};
-use crate::ops::{self, After, Norm, Upsample};
+use crate::ops::{self, After, Norm, Upsample, down, pull};
 
 /// wgpu on whatever this machine has (software Vulkan counts). A missing GPU is said aloud, and fails where
 /// `SEFA_STUDIO_ALL_TESTS` is set, as the test command does.
@@ -228,4 +228,11 @@ fn products_of_a_few_rows_equal_plain_ones() {
         };
         assert_equal(result(&gpu), result(&Device::flex()));
     }
+}
+
+#[test]
+fn adjoints_are_those_of_the_convolutions_and_of_what_surrounds_them() {
+    let Some(gpu) = device() else { return };
+    down::tests::SHAPES.into_iter().for_each(|shape| down::tests::check(&gpu, shape));
+    pull::tests::compare(&gpu);
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use burn::tensor::{Device, Tensor, TensorData};
 use sefa_studio::checkpoint::Checkpoint;
 use sefa_studio::edit::{ClassMix, Sample};
-use sefa_studio::generator::{Activation, Conditions, Generator, Label, NoiseInput, recognise};
+use sefa_studio::generator::{Activation, Conditions, Generator, Label, NoiseInput, Tape, recognise};
 use sefa_studio::latent;
 use sefa_studio::progress;
 use sefa_studio::size::Size;
@@ -111,7 +111,7 @@ impl Batch {
             };
             let codes: Vec<Tensor<2>> = stage.layers.iter().map(code).collect();
             let conditions = &self.conditions[samples.clone()];
-            outputs.push(generator.network.run(number, outputs.last(), &codes, &noise, conditions));
+            outputs.push(generator.network.run(number, outputs.last(), &codes, &noise, conditions, &mut Tape::off()));
         }
         outputs
     }

@@ -130,8 +130,8 @@ pub(super) mod tests {
     use burn::tensor::Device;
 
     use super::super::tests::{numbers, weights};
-    use super::super::{ConvNearestUp, ConvTranspose, ConvUp};
     use super::*;
+    use crate::ops::{ConvNearestUp, ConvTranspose, ConvUp};
 
     /// Both products of an operator and its adjoint, in double precision.
     fn products(y: Tensor<4>, r: Tensor<4>, x: Tensor<4>, pulled: Tensor<4>) -> [f64; 2] {

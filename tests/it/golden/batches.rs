@@ -19,7 +19,7 @@ use crate::support::{devices, fixture};
 const BOUND: f32 = 1e-5;
 
 /// Folders that hold no network.
-const OTHERS: [&str; 5] = ["analysis", "latents", "models", "projects", "seeds"];
+const OTHERS: [&str; 6] = ["analysis", "latents", "models", "projects", "seeds", "vjp"];
 /// Folders whose files are different networks.
 const COLLECTIONS: [&str; 3] = ["chain_read", "chain_steps", "stated"];
 const SAMPLES: usize = 3;

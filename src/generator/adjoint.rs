@@ -28,7 +28,14 @@ pub struct Gradient {
     pub picture: Option<Tensor<4>>,
 }
 
+impl Gradient {
+    pub(super) fn of_features(features: Tensor<4>) -> Self {
+        Gradient { features: Some(features), picture: None }
+    }
+}
+
 /// Gradients with respect to what a stage read.
+#[derive(Default)]
 pub struct Pulled {
     /// The output of the stage before; nothing for the first one.
     pub input: Gradient,
@@ -53,6 +60,16 @@ impl Generator {
     }
 }
 
+/// That of a stage whose output is one map: its features, or the picture.
+pub(super) fn whole(grad: Gradient) -> Tensor<4> {
+    add(grad.features, grad.picture).unwrap_or_else(|| unreachable!("a gradient of the features or of the picture"))
+}
+
+/// From the gradient with respect to `y`, a hyperbolic tangent, to that with respect to its argument.
+pub(super) fn pull_tanh(grad: Tensor<4>, y: Tensor<4>) -> Tensor<4> {
+    grad.clone() - grad * y.square()
+}
+
 /// The sum of gradients that may be absent.
 pub(super) fn add<const D: usize>(one: Option<Tensor<D>>, other: Option<Tensor<D>>) -> Option<Tensor<D>> {
     match (one, other) {
@@ -69,7 +86,7 @@ pub(super) fn linear(weight: &[f32], inputs: usize, gain: f64, device: &Place) -
     Linear::new(columns.map(|at| weight[at]).collect(), vec![0.0; inputs], (gain, 1.0), device)
 }
 
-/// The adjoint of a [`super::layers::ConvLayer`], without what surrounds the convolution.
+/// The adjoint of a [`super::layers::ConvLayer`].
 pub(super) enum ConvAdjoint {
     Same(ops::Conv),
     Down(ConvDown),
@@ -81,12 +98,35 @@ impl ConvAdjoint {
         ConvAdjoint::Same(ops::Conv::adjoint(&scaled(weight, gain), shape, side, device))
     }
 
-    /// `[N, outputs, H, W]`, scale `[N, outputs]` -> `[N, inputs, h, w]`
+    /// Of [`super::layers::ConvLayer::after_nearest_up`].
+    pub(super) fn nearest(weight: Vec<f32>, shape: [usize; 2], side: usize, gain: f64, device: &Place) -> Self {
+        ConvAdjoint::Down(ConvDown::of_nearest(&scaled(weight, gain), shape, side, device))
+    }
+
+    /// Of [`super::layers::ConvLayer::fused_up`].
+    pub(super) fn fused_up(mut weight: Vec<f32>, shape: [usize; 2], side: usize, gain: f64, device: &Place) -> Self {
+        super::layers::flip(&mut weight);
+        Self::nearest(weight, shape, side, gain, device)
+    }
+
+    /// Of [`super::layers::ConvLayer::transposed`].
+    pub(super) fn transposed(weight: &[f32], shape: [usize; 2], device: &Place) -> Self {
+        ConvAdjoint::Down(ConvDown::of_transposed(weight, shape, 0, device))
+    }
+
+    /// `[N, outputs, H, W]`, scale `[N, outputs]` -> `[N, inputs, h, w]`, without what surrounds the convolution.
     pub(super) fn pull(&self, grad: Tensor<4>, scale: Option<Tensor<2>>) -> Tensor<4> {
         match self {
             ConvAdjoint::Same(conv) => conv.pull(grad, scale),
             ConvAdjoint::Down(conv) => conv.pull(grad, scale),
         }
+    }
+
+    /// The same with the activation, after [`super::layers::ConvLayer::forward_saving`].
+    pub(super) fn pull_activated(&self, grad: Tensor<4>, tape: &mut Tape) -> Tensor<4> {
+        let after = tape.take_after();
+        let (grad, _) = ops::pull_after(grad, &tape.take(), &after);
+        self.pull(grad, None)
     }
 }
 

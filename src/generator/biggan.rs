@@ -6,6 +6,8 @@
 //! up-sampling and the convolution after it are one operator, and the shortcut is convolved before it is
 //! up-sampled.
 
+mod adjoint;
+
 use burn::tensor::Tensor;
 
 use super::biggan_blocks::{
@@ -13,7 +15,9 @@ use super::biggan_blocks::{
 };
 use super::info::LayerInfo;
 use super::layers::{ConvLayer, Linear};
-use super::{Activation, Blueprint, Conditions, Facts, LoadError, Network, NoiseInput, Stage, Tally, Tape, problem};
+use super::{
+    Activation, Adjoint, Blueprint, Conditions, Facts, LoadError, Network, NoiseInput, Stage, Tally, Tape, problem,
+};
 use crate::edit::{Truncation, Weighting};
 use crate::layout::{LayoutError, Weights};
 use crate::limits::DOUBLINGS;
@@ -21,6 +25,7 @@ use crate::ops::Place;
 use crate::recipe::Prior;
 use crate::sefa::StyleRows;
 use crate::size::Size;
+use adjoint::BigGanAdjoint;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Config {
@@ -134,6 +139,15 @@ impl Blueprint for Config {
     fn load(&self, weights: &Weights, device: &Place, tally: &mut Tally) -> Result<Box<dyn Network>, LoadError> {
         Ok(Box::new(BigGan::load(self, weights, device, tally)?))
     }
+
+    fn load_adjoint(
+        &self,
+        weights: &Weights,
+        device: &Place,
+        tally: &mut Tally,
+    ) -> Result<Option<Box<dyn Adjoint>>, LoadError> {
+        Ok(Some(Box::new(BigGanAdjoint::load(self, weights, device, tally)?)))
+    }
 }
 
 struct BigGan {
@@ -181,6 +195,22 @@ impl BigGan {
     }
 }
 
+/// Of a block's theta, phi, g, the output convolution and gamma.
+fn attention_names(index: usize) -> [String; 5] {
+    ["theta.weight", "phi.weight", "g.weight", "o.weight", "gamma"].map(|name| format!("blocks.{index}.1.{name}"))
+}
+
+/// Of a block's norms 1 and 2.
+fn norm_names(prefix: &str, j: usize) -> NormNames {
+    let name = |part: &str| format!("{prefix}.bn{j}.{part}");
+    NormNames {
+        gain: name("gain.weight"),
+        bias: name("bias.weight"),
+        mean: name("stored_mean"),
+        variance: name("stored_var"),
+    }
+}
+
 impl Block {
     /// Also hands out the weights of gains and biases.
     fn load(
@@ -194,13 +224,7 @@ impl Block {
         let BlockConfig { inputs, hidden, outputs, has_attention } = *config;
         let prefix = format!("blocks.{index}.0");
         let mut norm = |j: usize, channels: usize| {
-            let name = |part: &str| format!("{prefix}.bn{j}.{part}");
-            let names = NormNames {
-                gain: name("gain.weight"),
-                bias: name("bias.weight"),
-                mean: name("stored_mean"),
-                variance: name("stored_var"),
-            };
+            let names = norm_names(&prefix, j);
             let epsilon = weights.batch_norm_epsilon;
             ConditionalNorm::load(&names, [channels, condition], epsilon, weights, device, tally)
         };
@@ -219,8 +243,7 @@ impl Block {
         let shortcut = ConvLayer::new(weight, [outputs, inputs, 1], 1.0, bias, device);
         let mut attention = None;
         if has_attention {
-            let names = ["theta.weight", "phi.weight", "g.weight", "o.weight", "gamma"];
-            let names = names.map(|name| format!("blocks.{index}.1.{name}"));
+            let names = attention_names(index);
             let names = names.each_ref().map(String::as_str);
             attention = Some(Attention::load(names, outputs, weights, device, tally)?);
         }
@@ -230,13 +253,15 @@ impl Block {
     }
 
     /// `[N, inputs, H, W]` -> `[N, outputs, 2H, 2W]`. There is one row of statistics, whatever psi is.
-    fn forward(&self, x: Tensor<4>, condition: &Tensor<2>, conditions: &[Conditions]) -> Tensor<4> {
-        let [first, second] = self.norms.each_ref().map(|norm| Some(norm.of(condition, conditions)));
+    fn forward(&self, x: Tensor<4>, condition: &Tensor<2>, conditions: &[Conditions], tape: &mut Tape) -> Tensor<4> {
+        let mut norm = |n: usize, x: &Tensor<4>| Some(self.norms[n].of_saving(x, condition, conditions, tape));
         let shortcut = self.shortcut.forward(x.clone());
+        let first = norm(0, &x);
         let branch = self.convs[0].forward_residual(x, first, None);
+        let second = norm(1, &branch);
         let x = self.convs[1].forward_residual(branch, second, Some(shortcut));
         match &self.attention {
-            Some(attention) => attention.forward(x),
+            Some(attention) => attention.forward(x, tape),
             None => x,
         }
     }
@@ -266,7 +291,7 @@ impl Network for BigGan {
         codes: &[Tensor<2>],
         _noise: &NoiseInput,
         conditions: &[Conditions],
-        _tape: &mut Tape,
+        tape: &mut Tape,
     ) -> Activation {
         let chunk = |z: &Tensor<2>| z.clone().narrow(1, stage * self.config.chunk, self.config.chunk);
         let Some(input) = input else {
@@ -276,12 +301,12 @@ impl Network for BigGan {
         };
         let x = input.features.clone();
         let Some(block) = self.blocks.get(stage - 1) else {
-            let picture = self.to_picture.forward(x, conditions);
+            let picture = self.to_picture.forward(x, conditions, tape);
             return Activation { features: picture.clone(), picture: Some(picture) };
         };
         let parts = self.embeddings.of(conditions).into_iter().chain(codes.first().map(chunk));
         let condition = Tensor::cat(parts.collect(), 1);
-        Activation { features: block.forward(x, &condition, conditions), picture: None }
+        Activation { features: block.forward(x, &condition, conditions, tape), picture: None }
     }
 
     fn style_rows(&self, layer: usize, _weighting: Weighting) -> Vec<&StyleRows> {

@@ -1,12 +1,16 @@
 //! What BigGAN and BigGAN-deep have in common: class-conditional batch norm, self-attention, the way to the picture.
 
+mod adjoint;
+
 use burn::tensor::{Device, Tensor};
 
 use super::layers::{ConvLayer, Linear, repeated, tensor};
-use super::{Conditions, LoadError, Tally};
+use super::{Conditions, LoadError, Tally, Tape};
 use crate::layout::{LayoutError, Weights};
 use crate::ops::{Norm, Place, attention};
 use crate::sefa::StyleRows;
+use adjoint::keep_norm;
+pub(super) use adjoint::{AttentionAdjoint, NormAdjoint, ToPictureAdjoint};
 
 /// BigGAN's customary truncation.
 pub(super) const DEFAULT_PSI: f32 = 0.5;
@@ -158,9 +162,9 @@ impl ConditionalNorm {
         self.statistics.depends_on_psi()
     }
 
-    /// What it does to maps of that condition, `[N, width]`, with the activation after it.
-    pub(super) fn of(&self, condition: &Tensor<2>, conditions: &[Conditions]) -> Norm {
-        let [factor, offset] = self.statistics.normalisation(conditions);
+    /// What it does to maps of that condition, `[N, width]`, with the activation after it. The statistics are those of
+    /// [`Statistics::normalisation`].
+    fn of(&self, condition: &Tensor<2>, [factor, offset]: [Tensor<2>; 2]) -> Norm {
         let gain = self.gain.forward(condition.clone()).add_scalar(1.0);
         let bias = self.bias.forward(condition.clone()) + offset * gain.clone();
         Norm { factor: gain * factor, offset: bias }
@@ -177,6 +181,18 @@ pub(super) struct Attention {
     output: ConvLayer,
 }
 
+/// What a file has of it.
+struct AttentionParts {
+    /// `[2 width + values, channels]`
+    projections: Vec<f32>,
+    /// `[channels, values]`
+    output: Vec<f32>,
+    gamma: f32,
+    width: usize,
+    /// Outputs of g.
+    values: usize,
+}
+
 impl Attention {
     /// `names` are those of theta, phi, g, the output convolution and gamma.
     pub(super) fn load(
@@ -186,20 +202,30 @@ impl Attention {
         device: &Place,
         tally: &mut Tally,
     ) -> Result<Self, LoadError> {
+        let AttentionParts { projections, output, gamma, width, values } = Self::read(names, channels, weights, tally)?;
+        Ok(Attention {
+            projections: ConvLayer::new(projections, [2 * width + values, channels, 1], 1.0, None, device),
+            width,
+            output: ConvLayer::new(output, [channels, values, 1], f64::from(gamma), None, device),
+        })
+    }
+
+    fn read(
+        names: [&str; 5],
+        channels: usize,
+        weights: &Weights,
+        tally: &mut Tally,
+    ) -> Result<AttentionParts, LoadError> {
         let [theta, phi, g, output, gamma] = names;
         let [width, ..] = weights.dims::<4>(theta)?;
-        let [value_width, ..] = weights.dims::<4>(g)?;
+        let [values, ..] = weights.dims::<4>(g)?;
         let mut projections = tally.get(weights, theta, &[width, channels, 1, 1])?;
         projections.extend(tally.get(weights, phi, &[width, channels, 1, 1])?);
-        projections.extend(tally.get(weights, g, &[value_width, channels, 1, 1])?);
-        let output = tally.get(weights, output, &[channels, value_width, 1, 1])?;
+        projections.extend(tally.get(weights, g, &[values, channels, 1, 1])?);
+        let output = tally.get(weights, output, &[channels, values, 1, 1])?;
         let shape = weights.shape(gamma).filter(|shape| shape.iter().product::<usize>() == 1).unwrap_or_default();
         let gamma = tally.get(weights, gamma, shape)?.first().copied().unwrap_or(0.0);
-        Ok(Attention {
-            projections: ConvLayer::new(projections, [2 * width + value_width, channels, 1], 1.0, None, device),
-            width,
-            output: ConvLayer::new(output, [channels, value_width, 1], f64::from(gamma), None, device),
-        })
+        Ok(AttentionParts { projections, output, gamma, width, values })
     }
 
     /// Bytes of the matrix of weights on a map of that side.
@@ -208,8 +234,10 @@ impl Attention {
     }
 
     /// `[N, C, H, W]` -> the same shape
-    pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let values = attention(self.projections.forward(x.clone()), self.width);
+    pub(super) fn forward(&self, x: Tensor<4>, tape: &mut Tape) -> Tensor<4> {
+        let map = self.projections.forward(x.clone());
+        tape.keep(&map);
+        let values = attention(map, self.width);
         self.output.forward_residual(values, None, Some(x))
     }
 }
@@ -250,7 +278,7 @@ impl ToPicture {
     }
 
     /// `[N, C, H, W]` -> `[N, picture channels, H, W]`
-    pub(super) fn forward(&self, x: Tensor<4>, conditions: &[Conditions]) -> Tensor<4> {
+    pub(super) fn forward(&self, x: Tensor<4>, conditions: &[Conditions], tape: &mut Tape) -> Tensor<4> {
         let [factor, offset] = self.statistics.normalisation(conditions);
         let bias = self.bias.clone() + offset * self.gain.clone();
         let of_all = |values: Tensor<2>| match values.dims()[0] {
@@ -258,7 +286,10 @@ impl ToPicture {
             _ => values,
         };
         let norm = Norm { factor: of_all(self.gain.clone() * factor), offset: of_all(bias) };
-        self.conv.forward_residual(x, Some(norm), None).tanh()
+        keep_norm(&x, &norm, tape);
+        let picture = self.conv.forward_residual(x, Some(norm), None).tanh();
+        tape.keep(&picture);
+        picture
     }
 }
 

@@ -5,6 +5,8 @@
 //! weights when the file is read; a batch norm is one factor and one offset per channel; nearest up-sampling and the
 //! convolution after it are one operator.
 
+mod adjoint;
+
 use burn::tensor::Tensor;
 
 use super::biggan_blocks::{
@@ -12,7 +14,9 @@ use super::biggan_blocks::{
 };
 use super::info::LayerInfo;
 use super::layers::{ConvLayer, Linear};
-use super::{Activation, Blueprint, Conditions, Facts, LoadError, Network, NoiseInput, Stage, Tally, Tape, problem};
+use super::{
+    Activation, Adjoint, Blueprint, Conditions, Facts, LoadError, Network, NoiseInput, Stage, Tally, Tape, problem,
+};
 use crate::edit::{Truncation, Weighting};
 use crate::layout::{LayoutError, Weights};
 use crate::limits::DOUBLINGS;
@@ -20,6 +24,7 @@ use crate::ops::Place;
 use crate::recipe::Prior;
 use crate::sefa::StyleRows;
 use crate::size::Size;
+use adjoint::BigGanDeepAdjoint;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Config {
@@ -52,6 +57,10 @@ impl Item {
         matches!(self, Item::Block { number, .. } if number % 2 == 1)
     }
 }
+
+/// Of theta, phi, g, the output convolution and gamma.
+const ATTENTION: [&str; 5] =
+    ["snconv1x1_theta.weight", "snconv1x1_phi.weight", "snconv1x1_g.weight", "snconv1x1_o_conv.weight", "gamma"];
 
 fn prefix(index: usize) -> String {
     format!("generator.layers.{index}")
@@ -173,6 +182,15 @@ impl Blueprint for Config {
     fn load(&self, weights: &Weights, device: &Place, tally: &mut Tally) -> Result<Box<dyn Network>, LoadError> {
         Ok(Box::new(BigGanDeep::load(self, weights, device, tally)?))
     }
+
+    fn load_adjoint(
+        &self,
+        weights: &Weights,
+        device: &Place,
+        tally: &mut Tally,
+    ) -> Result<Option<Box<dyn Adjoint>>, LoadError> {
+        Ok(Some(Box::new(BigGanDeepAdjoint::load(self, weights, device, tally)?)))
+    }
 }
 
 struct BigGanDeep {
@@ -213,14 +231,7 @@ impl BigGanDeep {
             let prefix = prefix(index);
             items.push(match *item {
                 Item::Attention { channels } => {
-                    let names = [
-                        "snconv1x1_theta.weight",
-                        "snconv1x1_phi.weight",
-                        "snconv1x1_g.weight",
-                        "snconv1x1_o_conv.weight",
-                        "gamma",
-                    ]
-                    .map(|name| format!("{prefix}.{name}"));
+                    let names = ATTENTION.map(|name| format!("{prefix}.{name}"));
                     let names = names.each_ref().map(String::as_str);
                     LoadedItem::Attention(Box::new(Attention::load(names, channels, weights, device, tally)?))
                 }
@@ -283,13 +294,7 @@ fn load_norms(
 ) -> Result<(Vec<ConditionalNorm>, Vec<Vec<f32>>), LoadError> {
     let (mut norms, mut rows) = (Vec::new(), Vec::new());
     for (j, channels) in channels.into_iter().enumerate() {
-        let name = |part: &str| format!("{prefix}.bn_{j}.{part}");
-        let names = NormNames {
-            gain: name("scale.weight"),
-            bias: name("offset.weight"),
-            mean: name("running_means"),
-            variance: name("running_vars"),
-        };
+        let names = norm_names(prefix, j);
         let epsilon = weights.batch_norm_epsilon;
         let (norm, weights) = ConditionalNorm::load(&names, [channels, condition], epsilon, weights, device, tally)?;
         norms.push(norm);
@@ -298,10 +303,22 @@ fn load_norms(
     Ok((norms, rows))
 }
 
+/// Of a block's norms, from 0 on.
+fn norm_names(prefix: &str, j: usize) -> NormNames {
+    let name = |part: &str| format!("{prefix}.bn_{j}.{part}");
+    NormNames {
+        gain: name("scale.weight"),
+        bias: name("offset.weight"),
+        mean: name("running_means"),
+        variance: name("running_vars"),
+    }
+}
+
 impl Block {
-    fn forward(&self, x: Tensor<4>, condition: &Tensor<2>, conditions: &[Conditions]) -> Tensor<4> {
-        let run = |n: usize, branch: Tensor<4>, shortcut: Option<Tensor<4>>| {
-            self.convs[n].forward_residual(branch, Some(self.norms[n].of(condition, conditions)), shortcut)
+    fn forward(&self, x: Tensor<4>, condition: &Tensor<2>, conditions: &[Conditions], tape: &mut Tape) -> Tensor<4> {
+        let mut run = |n: usize, branch: Tensor<4>, shortcut: Option<Tensor<4>>| {
+            let norm = self.norms[n].of_saving(&branch, condition, conditions, tape);
+            self.convs[n].forward_residual(branch, Some(norm), shortcut)
         };
         let branch = (0..3).fold(x.clone(), |branch, n| run(n, branch, None));
         run(3, branch, Some(x))
@@ -345,7 +362,7 @@ impl Network for BigGanDeep {
         codes: &[Tensor<2>],
         _noise: &NoiseInput,
         conditions: &[Conditions],
-        _tape: &mut Tape,
+        tape: &mut Tape,
     ) -> Activation {
         let Some(input) = input else {
             let condition = self.condition(&codes[0], conditions);
@@ -355,10 +372,12 @@ impl Network for BigGanDeep {
         };
         let x = input.features.clone();
         let features = match self.items.get(stage - 1) {
-            Some(LoadedItem::Block(block)) => block.forward(x, &self.condition(&codes[0], conditions), conditions),
-            Some(LoadedItem::Attention(attention)) => attention.forward(x),
+            Some(LoadedItem::Block(block)) => {
+                block.forward(x, &self.condition(&codes[0], conditions), conditions, tape)
+            }
+            Some(LoadedItem::Attention(attention)) => attention.forward(x, tape),
             None => {
-                let picture = self.to_picture.forward(x, conditions);
+                let picture = self.to_picture.forward(x, conditions, tape);
                 return Activation { features: picture.clone(), picture: Some(picture) };
             }
         };

@@ -3,18 +3,23 @@
 //! Reference: pytorch/examples, `dcgan/main.py` (class `Generator`). Difference: batch norms in evaluation mode are folded
 //! into the transposed convolutions before them, and the first convolution, on a 1x1 picture, is a matrix product.
 
+mod adjoint;
+
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 
 use super::info::LayerInfo;
 use super::layers::{ConvLayer, Linear};
-use super::{Activation, Blueprint, Conditions, Facts, LoadError, Network, NoiseInput, Stage, Tally, Tape, problem};
+use super::{
+    Activation, Adjoint, Blueprint, Conditions, Facts, LoadError, Network, NoiseInput, Stage, Tally, Tape, problem,
+};
 use crate::edit::Weighting;
 use crate::layout::{LayoutError, Weights};
 use crate::limits::DOUBLINGS;
 use crate::ops::Place;
 use crate::sefa::StyleRows;
 use crate::size::Size;
+use adjoint::DcganAdjoint;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Config {
@@ -70,6 +75,15 @@ impl Blueprint for Config {
     fn load(&self, weights: &Weights, device: &Place, tally: &mut Tally) -> Result<Box<dyn Network>, LoadError> {
         Ok(Box::new(Dcgan::load(self, weights, device, tally)?))
     }
+
+    fn load_adjoint(
+        &self,
+        weights: &Weights,
+        device: &Place,
+        tally: &mut Tally,
+    ) -> Result<Option<Box<dyn Adjoint>>, LoadError> {
+        Ok(Some(Box::new(DcganAdjoint::load(self, weights, device, tally)?)))
+    }
 }
 
 struct Dcgan {
@@ -83,20 +97,11 @@ struct Dcgan {
 
 impl Dcgan {
     fn load(config: &Config, weights: &Weights, device: &Place, tally: &mut Tally) -> Result<Self, LoadError> {
-        let mut inputs = config.z_dim;
         let mut first = None;
         let mut rest = Vec::new();
         for (i, &outputs) in config.channels.iter().enumerate() {
-            let name = format!("main.{}", 3 * i);
-            let stored = tally.get(weights, &format!("{name}.weight"), &[inputs, outputs, 4, 4])?;
-            let bias = tally.find(weights, &format!("{name}.bias"), &[outputs])?.unwrap_or(vec![0.0; outputs]);
             let is_last = i + 1 == config.channels.len();
-            let (gain, bias) =
-                if is_last { (vec![1.0; outputs], bias) } else { batch_norm(weights, 3 * i + 1, bias, tally)? };
-            let mut weight = stored.clone();
-            for (k, kernel) in weight.chunks_exact_mut(16).enumerate() {
-                kernel.iter_mut().for_each(|x| *x *= gain[k % outputs]);
-            }
+            let Folded { inputs, stored, weight, bias } = Folded::load(config, i, weights, tally)?;
             if i == 0 {
                 // One row per output value and one column per number of z, as a linear layer stores it.
                 let bias = bias.iter().flat_map(|&b| [b; 16]).collect();
@@ -106,10 +111,36 @@ impl Dcgan {
                 let conv = ConvLayer::transposed(&weight, [inputs, outputs], Some(bias), device);
                 rest.push(if is_last { conv.for_picture() } else { conv.with_activation(0.0) });
             }
-            inputs = outputs;
         }
         let (first, first_channels, style_rows) = first.ok_or(LoadError::NoLayers)?;
         Ok(Dcgan { first, first_channels, rest, style_rows })
+    }
+}
+
+/// A transposed convolution with the batch norm after it.
+struct Folded {
+    inputs: usize,
+    /// `[inputs, outputs, 4, 4]` each; as stored, and with the gain of the norm.
+    stored: Vec<f32>,
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+}
+
+impl Folded {
+    /// Number `i`; the last one has no norm.
+    fn load(config: &Config, i: usize, weights: &Weights, tally: &mut Tally) -> Result<Self, LoadError> {
+        let inputs = i.checked_sub(1).map_or(config.z_dim, |before| config.channels[before]);
+        let (name, outputs) = (format!("main.{}", 3 * i), config.channels[i]);
+        let stored = tally.get(weights, &format!("{name}.weight"), &[inputs, outputs, 4, 4])?;
+        let bias = tally.find(weights, &format!("{name}.bias"), &[outputs])?.unwrap_or(vec![0.0; outputs]);
+        let is_last = i + 1 == config.channels.len();
+        let (gain, bias) =
+            if is_last { (vec![1.0; outputs], bias) } else { batch_norm(weights, 3 * i + 1, bias, tally)? };
+        let mut weight = stored.clone();
+        for (k, kernel) in weight.chunks_exact_mut(16).enumerate() {
+            kernel.iter_mut().for_each(|x| *x *= gain[k % outputs]);
+        }
+        Ok(Folded { inputs, stored, weight, bias })
     }
 }
 
@@ -151,19 +182,21 @@ impl Network for Dcgan {
         codes: &[Tensor<2>],
         _noise: &NoiseInput,
         _conditions: &[Conditions],
-        _tape: &mut Tape,
+        tape: &mut Tape,
     ) -> Activation {
         let Some(input) = input else {
             let z = codes[0].clone();
             let n = z.dims()[0];
-            let features = relu(self.first.forward(z)).reshape([n, self.first_channels, 4, 4]);
-            return Activation { features, picture: None };
+            let features = relu(self.first.forward(z));
+            tape.keep_rows(&features);
+            return Activation { features: features.reshape([n, self.first_channels, 4, 4]), picture: None };
         };
-        let x = self.rest[stage - 1].forward(input.features.clone());
+        let x = self.rest[stage - 1].forward_saving(input.features.clone(), tape);
         if stage < self.rest.len() {
             return Activation { features: x, picture: None };
         }
         let picture = x.tanh();
+        tape.keep(&picture);
         Activation { features: picture.clone(), picture: Some(picture) }
     }
 

@@ -5,7 +5,7 @@ use std::f32::consts::SQRT_2;
 
 use burn::tensor::activation::leaky_relu;
 use burn::tensor::module::{conv_transpose2d, conv2d};
-use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
+use burn::tensor::ops::{ConvOptions, ConvTransposeOptions, PadMode};
 use burn::tensor::{DType, Device, Tensor};
 
 use super::layers::tensor;
@@ -120,21 +120,119 @@ impl FilteredActivation {
     }
 }
 
+/// The adjoint of the activation: the gradient goes up the down-sampling, through the slopes, and down the up-sampling. The map in
+/// between is made once more.
+impl FilteredActivation {
+    /// From the gradient with respect to `[N, C, H, W]`, which [`FilteredActivation::forward`] made of `x`, to that with respect to `x`.
+    pub(super) fn pull(&self, grad: Tensor<4>, x: Tensor<4>) -> Tensor<4> {
+        let [n, channels, height, width] = x.dims();
+        let planes = n * channels;
+        let biases: Vec<f32> = self.bias.iter().copied().cycle().take(planes).collect();
+        let [grad_height, grad_width] = [grad.dims()[2], grad.dims()[3]];
+        let (x, grad) = (x.reshape([planes, 1, height, width]), grad.reshape([planes, 1, grad_height, grad_width]));
+        let piece = (PIECE_BYTES / (4 * self.plan.length[0] * self.plan.length[1]).max(1)).clamp(1, planes);
+        let pieces = (0..planes).step_by(piece).map(|at| {
+            let count = piece.min(planes - at);
+            let of = |map: &Tensor<4>| map.clone().narrow(0, at, count);
+            self.pull_planes(of(&grad), of(&x), &biases[at..at + count])
+        });
+        Tensor::cat(pieces.collect(), 0).reshape([n, channels, height, width])
+    }
+
+    /// `[planes, 1, ..]` both
+    fn pull_planes(&self, grad: Tensor<4>, x: Tensor<4>, biases: &[f32]) -> Tensor<4> {
+        let plan = &self.plan;
+        let [_, _, height, width] = x.dims();
+        let mut large = self.spread(grad);
+        let [slope, gain] = plan.activation.unwrap_or([1.0, 1.0]);
+        if plan.activation.is_some() || plan.clamp.is_some() {
+            let up = self.up_sampled(x, biases);
+            if let Some(limit) = plan.clamp {
+                let reached = up.clone().max_pair(up.clone().mul_scalar(slope)).mul_scalar(gain).abs();
+                large = large.mask_fill(reached.greater_equal_elem(limit), 0.0);
+            }
+            large = ops::pull_lrelu(large, up, slope).mul_scalar(gain);
+        }
+        self.gathered(large, [height, width])
+    }
+
+    /// `[planes, 1, h, w]`, up-sampled, with the bias and without the activation.
+    fn up_sampled(&self, x: Tensor<4>, biases: &[f32]) -> Tensor<4> {
+        let plan = &self.plan;
+        match &self.tensors {
+            Some(tensors) => {
+                let biases = tensor(biases.to_vec(), [biases.len(), 1, 1, 1], &x.device());
+                tensors.up_sample(x + biases, plan)
+            }
+            None => on_planes(x, biases, &plan.only_up()),
+        }
+    }
+
+    /// The adjoint of the down-sampling: `[planes, 1, H, W]` to the size of the up-sampled map.
+    fn spread(&self, grad: Tensor<4>) -> Tensor<4> {
+        let (plan, device) = (&self.plan, grad.device());
+        if self.tensors.is_none() && !plan.is_radial {
+            let zeros = vec![0.0; grad.dims()[0]];
+            return on_planes(grad, &zeros, &plan.down_as_up());
+        }
+        let options = |stride| ConvTransposeOptions::new(stride, [0, 0], [0, 0], [1, 1], 1);
+        let down = down_kernels(plan, &device);
+        down.into_iter()
+            .rev()
+            .fold(grad, |grad, (kernel, stride)| conv_transpose2d(grad, kernel, None, options(stride)))
+    }
+
+    /// The adjoint of the up-sampling, from the up-sampled map to `[planes, 1, h, w]`.
+    fn gathered(&self, large: Tensor<4>, [height, width]: [usize; 2]) -> Tensor<4> {
+        let plan = &self.plan;
+        // Zeros where the full transposed convolution was cut.
+        let full = |size: usize| (size - 1) * plan.up + plan.up_taps.len();
+        let [before_y, before_x] = plan.start;
+        let (after_y, after_x) = (full(height) - before_y - plan.length[0], full(width) - before_x - plan.length[1]);
+        let large = large.pad((before_x, after_x, before_y, after_y), PadMode::Constant(0.0));
+        if self.tensors.is_none() {
+            let zeros = vec![0.0; large.dims()[0]];
+            return on_planes(large, &zeros, &plan.up_as_down([full(height), full(width)]));
+        }
+        let device = large.device();
+        let [along_y, along_x] = axes(&plan.up_taps, &device);
+        let along = |x: Tensor<4>, kernel, stride| conv2d(x, kernel, None, ConvOptions::new(stride, [0, 0], [1, 1], 1));
+        along(along(large, along_x, [1, plan.up]), along_y, [plan.up, 1])
+    }
+}
+
+/// On the CPU, for planes `[planes, 1, h, w]`, each with its bias.
+fn on_planes(x: Tensor<4>, biases: &[f32], plan: &FilterPlan) -> Tensor<4> {
+    let [planes, _, height, width] = x.dims();
+    let y = ops::filtered_on_cpu(x.reshape([1, planes, height, width]), biases, plan);
+    let [_, _, height, width] = y.dims();
+    y.reshape([planes, 1, height, width])
+}
+
+/// Taps along y and along x, as kernels.
+fn axes(taps: &[f32], device: &Device) -> [Tensor<4>; 2] {
+    let count = taps.len();
+    [tensor(taps.to_vec(), [1, 1, count, 1], device), tensor(taps.to_vec(), [1, 1, 1, count], device)]
+}
+
+/// Kernels of the down-sampling, one after the other, with their strides.
+fn down_kernels(plan: &FilterPlan, device: &Device) -> Vec<(Tensor<4>, [usize; 2])> {
+    let factor = plan.down;
+    if plan.is_radial {
+        let count = plan.down_taps.len().isqrt();
+        return vec![(tensor(plan.down_taps.clone(), [1, 1, count, count], device), [factor, factor])];
+    }
+    let [along_y, along_x] = axes(&plan.down_taps, device);
+    vec![(along_y, [factor, 1]), (along_x, [1, factor])]
+}
+
 impl Tensors {
     fn new(plan: &FilterPlan, bias: &[f32], device: &Device) -> Self {
-        let axes = |taps: &[f32]| {
-            let count = taps.len();
-            [tensor(taps.to_vec(), [1, 1, count, 1], device), tensor(taps.to_vec(), [1, 1, 1, count], device)]
-        };
-        let factor = plan.down;
-        let down = if plan.is_radial {
-            let count = plan.down_taps.len().isqrt();
-            vec![(tensor(plan.down_taps.clone(), [1, 1, count, count], device), [factor, factor])]
-        } else {
-            let [along_y, along_x] = axes(&plan.down_taps);
-            vec![(along_y, [factor, 1]), (along_x, [1, factor])]
-        };
-        Tensors { up: axes(&plan.up_taps), down, bias: tensor(bias.to_vec(), [1, bias.len(), 1, 1], device) }
+        Tensors {
+            up: axes(&plan.up_taps, device),
+            down: down_kernels(plan, device),
+            bias: tensor(bias.to_vec(), [1, bias.len(), 1, 1], device),
+        }
     }
 
     fn forward(&self, x: Tensor<4>, plan: &FilterPlan) -> Tensor<4> {
@@ -155,11 +253,7 @@ impl Tensors {
 
     /// `[planes, 1, h, w]` -> `[planes, 1, H, W]`
     fn resample(&self, x: Tensor<4>, plan: &FilterPlan) -> Tensor<4> {
-        let &FilterPlan { up, start, length, .. } = plan;
-        let [along_y, along_x] = &self.up;
-        let options = |stride| ConvTransposeOptions::new(stride, [0, 0], [0, 0], [1, 1], 1);
-        let x = conv_transpose2d(x, along_y.clone(), None, options([up, 1])).narrow(2, start[0], length[0]);
-        let x = conv_transpose2d(x, along_x.clone(), None, options([1, up])).narrow(3, start[1], length[1]);
+        let x = self.up_sample(x, plan);
         let x = match plan.activation {
             Some([slope, gain]) => leaky_relu(x, slope.into()).mul_scalar(gain),
             None => x,
@@ -171,6 +265,14 @@ impl Tensors {
         self.down.iter().fold(x, |x, (kernel, stride)| {
             conv2d(x, kernel.clone(), None, ConvOptions::new(*stride, [0, 0], [1, 1], 1))
         })
+    }
+
+    fn up_sample(&self, x: Tensor<4>, plan: &FilterPlan) -> Tensor<4> {
+        let &FilterPlan { up, start, length, .. } = plan;
+        let [along_y, along_x] = &self.up;
+        let options = |stride| ConvTransposeOptions::new(stride, [0, 0], [0, 0], [1, 1], 1);
+        let x = conv_transpose2d(x, along_y.clone(), None, options([up, 1])).narrow(2, start[0], length[0]);
+        conv_transpose2d(x, along_x.clone(), None, options([1, up])).narrow(3, start[1], length[1])
     }
 }
 

@@ -3,8 +3,9 @@
 use burn::tensor::activation::leaky_relu;
 use burn::tensor::{Device, Tensor, TensorData};
 
+use super::Tape;
 pub(super) use crate::ops::Linear;
-use crate::ops::{self, After, Norm, Place, nearest_up};
+use crate::ops::{self, After, Norm, Place, nearest_up, pull_nearest_up};
 
 /// Values as a tensor on `device`; `values.len()` is the product of `shape`.
 pub(super) fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D], device: &Device) -> Tensor<D> {
@@ -81,7 +82,7 @@ impl ConvLayer {
         bias: Option<Vec<f32>>,
         device: &Place,
     ) -> Self {
-        weight.as_chunks_mut::<9>().0.iter_mut().for_each(|kernel| kernel.reverse());
+        flip(&mut weight);
         ConvLayer::after_nearest_up(weight, shape, side, gain, bias, device)
     }
 
@@ -107,6 +108,14 @@ impl ConvLayer {
         self.forward_residual(x, None, None)
     }
 
+    /// As [`ConvLayer::forward`], and leaves behind what [`super::adjoint::ConvAdjoint::pull_activated`] needs.
+    pub(super) fn forward_saving(&self, x: Tensor<4>, tape: &mut Tape) -> Tensor<4> {
+        let y = self.forward(x);
+        tape.keep(&y);
+        tape.keep_after(&self.after);
+        y
+    }
+
     /// As [`ConvLayer::forward`], with the surroundings of [`ops::Conv::forward_residual`].
     pub(super) fn forward_residual(&self, x: Tensor<4>, norm: Option<Norm>, shortcut: Option<Tensor<4>>) -> Tensor<4> {
         match &self.op {
@@ -115,6 +124,11 @@ impl ConvLayer {
             Op::Double(conv) => conv.forward_residual(x, norm, shortcut, &self.after),
         }
     }
+}
+
+/// Turns 3x3 kernels by half a turn.
+pub(super) fn flip(weight: &mut [f32]) {
+    weight.as_chunks_mut::<9>().0.iter_mut().for_each(|kernel| kernel.reverse());
 }
 
 pub(super) fn scale(weight: &mut [f32], gain: f64) {
@@ -171,5 +185,24 @@ impl Growth {
             }
             _ => (self.lod > block_lod - 1.0 && self.lod <= block_lod).then(rgb),
         }
+    }
+
+    /// From the gradient with respect to the picture after a block to those with respect to the block's own and to the one before.
+    pub(super) fn pull(&self, block: usize, grad: Option<Tensor<4>>) -> [Option<Tensor<4>>; 2] {
+        let Some(grad) = grad else { return [None, None] };
+        let block_lod = self.block_lod(block);
+        if block == self.first_picture() || self.lod <= block_lod {
+            return [Some(grad), None];
+        }
+        if self.lod >= block_lod + 1.0 {
+            return [None, Some(pull_nearest_up(grad))];
+        }
+        let new = self.lod.ceil() - self.lod;
+        [Some(grad.clone().mul_scalar(new)), Some(pull_nearest_up(grad).mul_scalar(1.0 - new))]
+    }
+
+    /// The first block that has a picture.
+    fn first_picture(&self) -> usize {
+        self.blocks - 1 - self.lod.ceil() as usize
     }
 }

@@ -5,6 +5,8 @@
 //! convolution, on a 1x1 picture, is a matrix product; nearest up-sampling and the convolution after it are one transposed
 //! convolution, whether the file has them fused or not; blocks above the stored level of detail are not run.
 
+mod adjoint;
+
 use std::f64::consts::SQRT_2;
 
 use burn::tensor::{Device, Tensor};
@@ -12,8 +14,8 @@ use burn::tensor::{Device, Tensor};
 use super::info::LayerInfo;
 use super::layers::{ConvLayer, Growth, Linear, lrelu, tensor};
 use super::{
-    Activation, Blueprint, Conditions, Facts, Label, LoadError, Network, NoiseInput, ReadBackError, Stage, Tally, Tape,
-    problem, read_back,
+    Activation, Adjoint, Blueprint, Conditions, Facts, Label, LoadError, Network, NoiseInput, ReadBackError, Stage,
+    Tally, Tape, problem, read_back,
 };
 use crate::edit::Weighting;
 use crate::layout::{LayoutError, PgganClasses, Weights};
@@ -21,6 +23,7 @@ use crate::limits::DOUBLINGS;
 use crate::ops::{Place, pixel_norm};
 use crate::sefa::StyleRows;
 use crate::size::Size;
+use adjoint::PgganAdjoint;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Config {
@@ -48,6 +51,11 @@ impl Config {
         })?;
         let [picture_channels, ..] = weights.dims::<4>(&format!("output{}.weight", blocks - 1))?;
         Ok(Config { z_dim, classes, picture_channels, channels: channels? })
+    }
+
+    fn growth(&self, weights: &Weights, tally: &mut Tally) -> Result<Growth, LoadError> {
+        let lod = tally.find(weights, "lod", &[])?.and_then(|lod| lod.first().copied()).unwrap_or(0.0);
+        Ok(Growth::new(lod, self.channels.len()))
     }
 }
 
@@ -81,6 +89,15 @@ impl Blueprint for Config {
     fn load(&self, weights: &Weights, device: &Place, tally: &mut Tally) -> Result<Box<dyn Network>, LoadError> {
         Ok(Box::new(Pggan::load(self, weights, device, tally)?))
     }
+
+    fn load_adjoint(
+        &self,
+        weights: &Weights,
+        device: &Place,
+        tally: &mut Tally,
+    ) -> Result<Option<Box<dyn Adjoint>>, LoadError> {
+        Ok(Some(Box::new(PgganAdjoint::load(self, weights, device, tally)?)))
+    }
 }
 
 struct Pggan {
@@ -105,11 +122,9 @@ impl Pggan {
         let (c0, z_dim) = (config.channels[0], config.z_dim);
         let inputs = z_dim + config.classes.map_or(0, |classes| classes.count);
         let stored = tally.get(weights, "layer0.weight", &[c0, inputs, 4, 4])?;
-        // Row (o, y, x) of the matrix product: the kernel reversed, since it slides over one value with padding 3.
-        let row = |o| (0..16).flat_map(move |at| (0..inputs).map(move |i| (o * inputs + i) * 16 + 15 - at));
-        let rows: Vec<f32> = (0..c0).flat_map(row).map(|at| stored[at]).collect();
+        let rows = first_rows(&stored, [c0, inputs]);
         let bias = tally.get(weights, "layer0.bias", &[c0])?.iter().flat_map(|&b| [b; 16]).collect();
-        let gains = (SQRT_2 / (16.0 * inputs as f64).sqrt(), 1.0);
+        let gains = (gain(16 * inputs), 1.0);
         let of_z = rows.chunks_exact(inputs).flat_map(|row| &row[..z_dim]).copied().collect();
         let first = Linear::new(rows, bias, gains, device);
         let style_rows = StyleRows { values: of_z, dim: z_dim };
@@ -117,7 +132,7 @@ impl Pggan {
         let mut conv = |n: usize, shape @ [outputs, inputs]: [usize; 2], up: bool| -> Result<ConvLayer, LoadError> {
             let weight = tally.get(weights, &format!("layer{n}.weight"), &[outputs, inputs, 3, 3])?;
             let bias = Some(tally.get(weights, &format!("layer{n}.bias"), &[outputs])?);
-            let gain = SQRT_2 / (9.0 * inputs as f64).sqrt();
+            let gain = gain(9 * inputs);
             let conv = match up {
                 true => ConvLayer::after_nearest_up(weight, shape, 2 << (n / 2), gain, bias, device),
                 false => ConvLayer::for_side(weight, [outputs, inputs, 3], 4 << (n / 2), gain, bias, device),
@@ -137,10 +152,21 @@ impl Pggan {
             let rgb = ConvLayer::new(weight, [outputs, inputs, 1], gain, Some(bias), device).for_picture();
             blocks.push(Block { up, conv, rgb });
         }
-        let lod = tally.find(weights, "lod", &[])?.and_then(|lod| lod.first().copied()).unwrap_or(0.0);
-        let growth = Growth::new(lod, blocks.len());
+        let growth = config.growth(weights, tally)?;
         Ok(Pggan { first, classes: config.classes, blocks, growth, style_rows, device: Device::clone(device) })
     }
+}
+
+/// Of weights that are scaled while the network runs, with the gain of the activation.
+fn gain(fan_in: usize) -> f64 {
+    SQRT_2 / (fan_in as f64).sqrt()
+}
+
+/// The first layer as a matrix, `[outputs * 16, inputs]`. Row (o, y, x) is the kernel reversed, since it slides over one value with
+/// padding 3.
+fn first_rows(stored: &[f32], [outputs, inputs]: [usize; 2]) -> Vec<f32> {
+    let row = |o| (0..16).flat_map(move |at| (0..inputs).map(move |i| (o * inputs + i) * 16 + 15 - at));
+    (0..outputs).flat_map(row).map(|at| stored[at]).collect()
 }
 
 impl Network for Pggan {
@@ -155,13 +181,19 @@ impl Network for Pggan {
     }
 
     /// Moves start from the sphere that the network was trained on, unless the class is part of what it normalises.
-    fn codes_from_z(&self, z: &[&[f32]], _labels: &[&Label]) -> Result<Vec<Vec<f32>>, ReadBackError> {
-        if self.classes.is_some_and(|classes| classes.normalised_with_z) {
-            return Ok(z.iter().map(|z| z.to_vec()).collect());
-        }
+    fn codes_from_z(&self, z: &[&[f32]], labels: &[&Label]) -> Result<Vec<Vec<f32>>, ReadBackError> {
         let z_dim = self.style_rows.dim;
-        let codes = read_back(pixel_norm(tensor(z.concat(), [z.len(), z_dim], &self.device)))?;
+        let z = tensor(z.concat(), [z.len(), z_dim], &self.device);
+        let codes = read_back(self.map(z, labels, &mut Tape::off()))?;
         Ok(codes.chunks_exact(z_dim).map(<[f32]>::to_vec).collect())
+    }
+
+    fn map(&self, z: Tensor<2>, _labels: &[&Label], tape: &mut Tape) -> Tensor<2> {
+        if self.classes.is_some_and(|classes| classes.normalised_with_z) {
+            return z;
+        }
+        tape.keep_rows(&z);
+        pixel_norm(z)
     }
 
     fn run(
@@ -171,18 +203,25 @@ impl Network for Pggan {
         codes: &[Tensor<2>],
         _noise: &NoiseInput,
         conditions: &[Conditions],
-        _tape: &mut Tape,
+        tape: &mut Tape,
     ) -> Activation {
         let block = &self.blocks[stage];
         let (mut x, before) = match input {
             Some(input) => (input.features.clone(), input.picture.clone()),
-            None => (self.first_map(codes[0].clone(), conditions), None),
+            None => (self.first_map(codes[0].clone(), conditions, tape), None),
         };
         if self.growth.runs(stage) {
-            let layer = |x, conv: &ConvLayer| conv.forward(pixel_norm(x));
+            let layer = |x, conv: &ConvLayer| {
+                tape.keep(&x);
+                conv.forward_saving(pixel_norm(x), tape)
+            };
             x = block.up.iter().chain([&block.conv]).fold(x, layer);
         }
-        let picture = self.growth.picture(stage, before, || block.rgb.forward(pixel_norm(x.clone())));
+        let rgb = || {
+            tape.keep(&x);
+            block.rgb.forward(pixel_norm(x.clone()))
+        };
+        let picture = self.growth.picture(stage, before, rgb);
         Activation { features: x, picture }
     }
 
@@ -193,19 +232,22 @@ impl Network for Pggan {
 
 impl Pggan {
     /// code `[N, z_dim]` -> `[N, C, 4, 4]`
-    fn first_map(&self, code: Tensor<2>, conditions: &[Conditions]) -> Tensor<4> {
+    fn first_map(&self, code: Tensor<2>, conditions: &[Conditions], tape: &mut Tape) -> Tensor<4> {
         // Once as the network's own first step, once before the layer, as every layer has it.
         let with_class = |x: Tensor<2>, count: usize| {
             let rows = conditions.iter().flat_map(|conditions| conditions.label.one_hot(count)).collect();
             Tensor::cat(vec![x, tensor(rows, [conditions.len(), count], &self.device)], 1)
         };
-        let x = match self.classes {
-            None => pixel_norm(code),
-            Some(classes) if classes.normalised_with_z => pixel_norm(with_class(code, classes.count)),
-            Some(classes) => with_class(pixel_norm(code), classes.count),
-        };
-        let x = self.first.forward(pixel_norm(x));
+        let joint = self.classes.filter(|classes| classes.normalised_with_z);
+        let x = joint.map_or(code.clone(), |classes| with_class(code, classes.count));
+        tape.keep_rows(&x);
+        let x = pixel_norm(x);
+        let beside = self.classes.filter(|classes| !classes.normalised_with_z);
+        let x = beside.map_or(x.clone(), |classes| with_class(x, classes.count));
+        tape.keep_rows(&x);
+        let x = lrelu(self.first.forward(pixel_norm(x)));
+        tape.keep_rows(&x);
         let [n, values] = x.dims();
-        lrelu(x.reshape([n, values / 16, 4, 4]))
+        x.reshape([n, values / 16, 4, 4])
     }
 }

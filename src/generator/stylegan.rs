@@ -6,6 +6,8 @@
 //! and the convolution after it are one operator at every resolution. From 128 pixels on the reference does
 //! so too, and thereby reads the kernel reversed.
 
+mod adjoint;
+
 use std::f64::consts::SQRT_2;
 
 use burn::tensor::Tensor;
@@ -14,15 +16,16 @@ use super::info::LayerInfo;
 use super::layers::{ConvLayer, Growth, Linear, repeated, tensor};
 use super::mapping::{Mapping, MappingConfig, MeanCodes};
 use super::{
-    Activation, Blueprint, Conditions, Facts, Label, LayerNoise, LoadError, Network, NoiseInput, ReadBackError, Stage,
-    Tally, Tape, problem,
+    Activation, Adjoint, Blueprint, Conditions, Facts, Label, LayerNoise, LoadError, Network, NoiseInput,
+    ReadBackError, Stage, Tally, Tape, problem,
 };
 use crate::edit::{Truncation, Weighting};
 use crate::layout::{LayoutError, Weights};
 use crate::limits::DOUBLINGS;
-use crate::ops::{Place, StyleLayer};
+use crate::ops::{After, Place, StyleLayer};
 use crate::sefa::StyleRows;
 use crate::size::Size;
+use adjoint::StyleGanAdjoint;
 
 /// Resolution from which on the reference fuses up-sampling with the convolution.
 const FUSED_FROM: usize = 128;
@@ -49,6 +52,11 @@ impl Config {
         let mapping = MappingConfig::read(weights, "dense")?;
         let stores_noise = weights.shape("synthesis.layer0.apply_noise.noise").is_some();
         Ok(Config { picture_channels, mapping, channels: channels?, stores_noise })
+    }
+
+    fn growth(&self, weights: &Weights, tally: &mut Tally) -> Result<Growth, LoadError> {
+        let lod = tally.find(weights, "synthesis.lod", &[])?.and_then(|lod| lod.first().copied()).unwrap_or(0.0);
+        Ok(Growth::new(lod, self.channels.len()))
     }
 
     fn num_layers(&self) -> usize {
@@ -86,6 +94,15 @@ impl Blueprint for Config {
     fn load(&self, weights: &Weights, device: &Place, tally: &mut Tally) -> Result<Box<dyn Network>, LoadError> {
         Ok(Box::new(StyleGan::load(self, weights, device, tally)?))
     }
+
+    fn load_adjoint(
+        &self,
+        weights: &Weights,
+        device: &Place,
+        tally: &mut Tally,
+    ) -> Result<Option<Box<dyn Adjoint>>, LoadError> {
+        Ok(Some(Box::new(StyleGanAdjoint::load(self, weights, device, tally)?)))
+    }
 }
 
 struct StyleGan {
@@ -111,8 +128,7 @@ impl StyleGan {
         let w_mean = mapping.means("truncation.w_avg", config.num_layers(), weights, tally)?;
         let c0 = config.channels[0];
         let constant = tally.get(weights, "synthesis.layer0.const", &[1, c0, 4, 4])?;
-        let lod = tally.find(weights, "synthesis.lod", &[])?.and_then(|lod| lod.first().copied()).unwrap_or(0.0);
-        let growth = Growth::new(lod, config.channels.len());
+        let growth = config.growth(weights, tally)?;
         let mut blocks = Vec::new();
         let mut style_rows = Vec::new();
         for (b, &channels) in config.channels.iter().enumerate() {
@@ -153,6 +169,10 @@ impl Network for StyleGan {
         self.mapping.w(z, labels)
     }
 
+    fn map(&self, z: Tensor<2>, labels: &[&Label], tape: &mut Tape) -> Tensor<2> {
+        self.mapping.map(z, labels, tape)
+    }
+
     fn mean_code(&self, layer: usize) -> Option<&[f32]> {
         Some(self.w_mean.of_layer(layer))
     }
@@ -164,7 +184,7 @@ impl Network for StyleGan {
         codes: &[Tensor<2>],
         noise: &NoiseInput,
         conditions: &[Conditions],
-        _tape: &mut Tape,
+        tape: &mut Tape,
     ) -> Activation {
         let block = &self.blocks[stage];
         let (mut x, before) = match input {
@@ -174,7 +194,7 @@ impl Network for StyleGan {
         if self.growth.runs(stage) {
             for (i, (layer, w)) in block.layers.iter().zip(codes).enumerate() {
                 let layer_of_noise = if self.noise_of_blocks { 2 * stage } else { 2 * stage + i };
-                x = layer.forward(x, w.clone(), noise.of_layer(layer_of_noise, Size::square(4 << stage)));
+                x = layer.forward(x, w.clone(), noise.of_layer(layer_of_noise, Size::square(4 << stage)), tape);
             }
         }
         let rgb = block.rgb.as_ref();
@@ -185,6 +205,11 @@ impl Network for StyleGan {
     fn style_rows(&self, layer: usize, _weighting: Weighting) -> Vec<&StyleRows> {
         vec![&self.style_rows[layer]]
     }
+}
+
+/// Of weights that are scaled while the network runs, with the gain of the activation.
+fn gain(inputs: usize) -> f64 {
+    SQRT_2 / (9.0 * inputs as f64).sqrt()
 }
 
 struct LayerLoader<'a, 'b> {
@@ -208,7 +233,7 @@ impl LayerLoader<'_, '_> {
             None => None,
             Some(inputs) => {
                 let weight = get("weight", &[outputs, inputs, 3, 3])?;
-                let gain = SQRT_2 / (9.0 * inputs as f64).sqrt();
+                let gain = gain(inputs);
                 Some(match up {
                     false => ConvLayer::for_side(weight, [outputs, inputs, 3], r, gain, early_bias, device),
                     true if r < FUSED_FROM => {
@@ -246,7 +271,7 @@ struct Layer {
 
 impl Layer {
     /// `[N, inputs, h, w]`, w `[N, w_dim]` -> `[N, outputs, r, r]`
-    fn forward(&self, x: Tensor<4>, w: Tensor<2>, noise: LayerNoise) -> Tensor<4> {
+    fn forward(&self, x: Tensor<4>, w: Tensor<2>, noise: LayerNoise, tape: &mut Tape) -> Tensor<4> {
         let x = match &self.conv {
             Some(conv) => conv.forward(x),
             None => x,
@@ -256,6 +281,10 @@ impl Layer {
             LayerNoise::None => None,
             LayerNoise::Given(noise) => Some(noise),
         };
-        self.after.forward(x, noise, self.style.forward(w))
+        let style = self.style.forward(w);
+        tape.keep(&x);
+        tape.keep_rows(&style);
+        tape.keep_after(&After { noise: noise.clone(), ..After::default() });
+        self.after.forward(x, noise, style)
     }
 }

@@ -5,17 +5,18 @@
 //! the demodulation); styles are normalised per sample, which the demodulation cancels; filters are read from the file
 //! instead of designed; sines are taken of angles less their whole turns.
 
-use std::f64::consts::TAU;
+mod adjoint;
+mod waves;
 
 use burn::tensor::Tensor;
 
 use super::filtered::{FilteredActivation, Resampling, Taps};
 use super::info::LayerInfo;
-use super::layers::{Linear, tensor};
+use super::layers::Linear;
 use super::mapping::{Mapping, MappingConfig, MeanCodes};
 use super::{
-    Activation, Blueprint, Conditions, Facts, Label, LoadError, Network, NoiseInput, ReadBackError, Stage, Tally, Tape,
-    problem,
+    Activation, Adjoint, Blueprint, Conditions, Facts, Label, LoadError, Network, NoiseInput, ReadBackError, Stage,
+    Tally, Tape, problem,
 };
 use crate::edit::{Truncation, Weighting};
 use crate::layout::{LayoutError, Weights};
@@ -23,11 +24,11 @@ use crate::limits;
 use crate::ops::{self, After, Place};
 use crate::sefa::StyleRows;
 use crate::size::Size;
+use adjoint::StyleGan3Adjoint;
+use waves::Waves;
 
 /// Pixels around the picture that every layer but the last ones carries along.
 const MARGIN: usize = 10;
-/// Of the Fourier features, in periods over the picture; it matters to user transforms that scale.
-const BANDWIDTH: f64 = 2.0;
 /// Taps of a filter per unit of its factor.
 const TAPS_PER_FACTOR: usize = 6;
 /// The picture's scale in the last layer's output.
@@ -214,6 +215,15 @@ impl Blueprint for Config {
     fn load(&self, weights: &Weights, device: &Place, tally: &mut Tally) -> Result<Box<dyn Network>, LoadError> {
         Ok(Box::new(StyleGan3::load(self, weights, device, tally)?))
     }
+
+    fn load_adjoint(
+        &self,
+        weights: &Weights,
+        device: &Place,
+        tally: &mut Tally,
+    ) -> Result<Option<Box<dyn Adjoint>>, LoadError> {
+        Ok(Some(Box::new(StyleGan3Adjoint::load(self, weights, device, tally)?)))
+    }
 }
 
 struct StyleGan3 {
@@ -258,6 +268,10 @@ impl Network for StyleGan3 {
         self.mapping.w(z, labels)
     }
 
+    fn map(&self, z: Tensor<2>, labels: &[&Label], tape: &mut Tape) -> Tensor<2> {
+        self.mapping.map(z, labels, tape)
+    }
+
     fn mean_code(&self, layer: usize) -> Option<&[f32]> {
         Some(self.w_mean.of_layer(layer))
     }
@@ -269,13 +283,13 @@ impl Network for StyleGan3 {
         codes: &[Tensor<2>],
         _noise: &NoiseInput,
         _conditions: &[Conditions],
-        _tape: &mut Tape,
+        tape: &mut Tape,
     ) -> Activation {
         let w = codes[0].clone();
         let Some(input) = input else {
-            return Activation { features: self.input.forward(w), picture: None };
+            return Activation { features: self.input.forward(w, tape), picture: None };
         };
-        let features = self.layers[stage - 1].forward(input.features.clone(), w);
+        let features = self.layers[stage - 1].forward(input.features.clone(), w, tape);
         let picture = (stage == self.layers.len()).then(|| features.clone().mul_scalar(PICTURE_GAIN));
         Activation { features, picture }
     }
@@ -290,75 +304,36 @@ impl Network for StyleGan3 {
 struct FourierInput {
     /// w -> (cos, sin, shift x, shift y), the first two up to a common factor
     affine: Linear,
-    /// `[1, C, 2]`, periods over the picture
-    frequencies: Tensor<3>,
-    /// `[1, C, 1]`, in turns
-    phases: Tensor<3>,
-    /// `[1, 3, 3]`, inverse transform of the picture
-    transform: Tensor<3>,
-    /// x, y and 1 of every pixel, `[1, 3, height * width]`
-    grid: Tensor<3>,
+    waves: Waves,
     /// Of every pixel's features, 1x1.
     mixing: ops::Conv,
-    size: Size,
-    /// Samples per unit.
-    rate: usize,
 }
 
 impl FourierInput {
     fn load(config: &Config, weights: &Weights, device: &Place, tally: &mut Tally) -> Result<Self, LoadError> {
         let (channels, size, w_dim) = (config.input_channels, config.layers[0].size, config.mapping.w_dim);
+        let waves = Waves::load(config, weights, device, tally)?;
+        let mixing = Self::read_mixing(channels, weights, tally)?;
         let mut get = |part: &str, shape: &[usize]| tally.get(weights, &format!("synthesis.input.{part}"), shape);
-        let frequencies = get("freqs", &[channels, 2])?;
-        let phases = get("phases", &[channels])?;
-        let transform = get("transform", &[3, 3])?;
-        let mut mixing = get("weight", &[channels, channels])?;
-        mixing.iter_mut().for_each(|x| *x /= (channels as f32).sqrt());
         let (affine, bias) = (get("affine.weight", &[4, w_dim])?, get("affine.bias", &[4])?);
-        let Size { width, height } = size;
-        let rate = config.rate as f64;
-        let at = |pixel: usize, side: usize| ((pixel as f64 + 0.5 - side as f64 / 2.0) / rate) as f32;
-        let pixels = || (0..height).flat_map(|y| (0..width).map(move |x| (x, y)));
-        let x = pixels().map(|(x, _)| at(x, width));
-        let grid = x.chain(pixels().map(|(_, y)| at(y, height))).chain(pixels().map(|_| 1.0));
         Ok(FourierInput {
             affine: Linear::new(affine, bias, (1.0 / (w_dim as f64).sqrt(), 1.0), device),
-            frequencies: tensor(frequencies, [1, channels, 2], device),
-            phases: tensor(phases, [1, channels, 1], device),
-            transform: tensor(transform, [1, 3, 3], device),
-            grid: tensor(grid.collect(), [1, 3, size.pixels()], device),
+            waves,
             mixing: ops::Conv::for_side(&mixing, [channels, channels, 1], size.larger(), device),
-            size,
-            rate: config.rate,
         })
     }
 
+    fn read_mixing(channels: usize, weights: &Weights, tally: &mut Tally) -> Result<Vec<f32>, LoadError> {
+        let mut mixing = tally.get(weights, "synthesis.input.weight", &[channels, channels])?;
+        mixing.iter_mut().for_each(|x| *x /= (channels as f32).sqrt());
+        Ok(mixing)
+    }
+
     /// w `[N, w_dim]` -> `[N, C, height, width]`
-    fn forward(&self, w: Tensor<2>) -> Tensor<4> {
+    fn forward(&self, w: Tensor<2>, tape: &mut Tape) -> Tensor<4> {
         let t = self.affine.forward(w);
-        let n = t.dims()[0];
-        let number = |i: usize| t.clone().narrow(1, i, 1);
-        let length = (number(0).square() + number(1).square()).sqrt();
-        let [cos, sin, x, y] = [0, 1, 2, 3].map(|i| number(i) / length.clone());
-        // The upper rows of turn * shift, then the user's transform; the lower row stays 0, 0, 1.
-        let shift_x = sin.clone() * y.clone() - cos.clone() * x.clone();
-        let shift_y = (sin.clone() * x + cos.clone() * y).neg();
-        let rows = Tensor::cat(vec![cos.clone(), sin.clone().neg(), shift_x, sin, cos, shift_y], 1);
-        let channels = self.frequencies.dims()[1];
-        let transform = rows.reshape([n, 2, 3]).matmul(self.transform.clone().repeat(&[n, 1, 1]));
-        // Frequencies in the first two columns, the change of phase in the third.
-        let waves = self.frequencies.clone().repeat(&[n, 1, 1]).matmul(transform);
-        let frequencies = waves.clone().narrow(2, 0, 2);
-        let phases = waves.narrow(2, 2, 1) + self.phases.clone();
-        // Frequencies that a transform has driven beyond what the grid can show fade out.
-        let rate = self.rate as f64;
-        let norms = frequencies.clone().square().sum_dim(2).sqrt();
-        let amplitudes =
-            norms.sub_scalar(BANDWIDTH).div_scalar(-(rate / 2.0 - BANDWIDTH)).add_scalar(1.0).clamp(0.0, 1.0);
-        let turns = Tensor::cat(vec![frequencies, phases], 2).matmul(self.grid.clone().repeat(&[n, 1, 1]));
-        let turns = turns.clone() - turns.round();
-        let features = turns.mul_scalar(TAU).sin() * amplitudes;
-        self.mixing.forward(features.reshape([n, channels, self.size.height, self.size.width]), None, &After::default())
+        tape.keep_rows(&t);
+        self.mixing.forward(self.waves.forward(t), None, &After::default())
     }
 }
 
@@ -376,7 +351,66 @@ struct Layer {
     size: Size,
 }
 
+/// What a layer's tensors say, ready to be packed.
+struct LayerParts {
+    /// `[inputs, w_dim]`, as stored
+    affine: Vec<f32>,
+    affine_bias: Vec<f32>,
+    /// Of the styles: the last layer is not demodulated, so there the gain of the weights counts.
+    style_gain: f64,
+    /// Of unit mean square per output, except in the last layer.
+    weight: Vec<f32>,
+    /// Input magnitude's reciprocal.
+    gain: f64,
+    activation: FilteredActivation,
+}
+
+impl LayerParts {
+    /// The sums of squared kernels, `[outputs, inputs]`.
+    fn squares(&self, kernel: usize) -> Vec<f32> {
+        self.weight.chunks_exact(kernel * kernel).map(|kernel| kernel.iter().map(|x| x * x).sum()).collect()
+    }
+}
+
 impl Layer {
+    fn read(
+        config: &LayerConfig,
+        is_last: bool,
+        w_dim: usize,
+        weights: &Weights,
+        device: &Place,
+        tally: &mut Tally,
+    ) -> Result<LayerParts, LoadError> {
+        let LayerConfig { prefix, inputs, outputs, kernel, resampling, .. } = config;
+        let (inputs, outputs, kernel) = (*inputs, *outputs, *kernel);
+        let name = |part: &str| format!("{prefix}.{part}");
+        let mut get = |part: &str, shape: &[usize]| tally.get(weights, &name(part), shape);
+        let mut weight = get("weight", &[outputs, inputs, kernel, kernel])?;
+        let bias = get("bias", &[outputs])?;
+        let magnitude = get("magnitude_ema", &[])?.first().copied().unwrap_or(1.0);
+        let affine = get("affine.weight", &[inputs, w_dim])?;
+        let affine_bias = get("affine.bias", &[inputs])?;
+        let stored = |part: &str| weights.shape(&name(part)).map(<[usize]>::to_vec);
+        let up = stored("up_filter").map(|shape| get("up_filter", &shape)).transpose()?;
+        let down = match stored("down_filter") {
+            None => None,
+            Some(shape) if shape.len() == 1 => Some(Taps::Separable(get("down_filter", &shape)?)),
+            Some(shape) => Some(Taps::Radial(get("down_filter", &[shape[0], shape[0]])?)),
+        };
+        if !is_last {
+            for output in weight.chunks_exact_mut(inputs * kernel * kernel) {
+                let mean_square = output.iter().map(|x| f64::from(x * x)).sum::<f64>() / output.len() as f64;
+                output.iter_mut().for_each(|x| *x /= mean_square.sqrt() as f32);
+            }
+        }
+        let clamp = weights.conv_clamp;
+        let activation =
+            FilteredActivation::new(*resampling, up.as_deref(), down.as_ref(), bias, is_last, clamp, device);
+        let style_gain = if is_last { 1.0 / ((inputs * kernel * kernel) as f64).sqrt() } else { 1.0 };
+        let gain = 1.0 / f64::from(magnitude).sqrt();
+        Ok(LayerParts { affine, affine_bias, style_gain, weight, gain, activation })
+    }
+
     fn load(
         config: &LayerConfig,
         is_last: bool,
@@ -385,48 +419,22 @@ impl Layer {
         device: &Place,
         tally: &mut Tally,
     ) -> Result<(Self, StyleRows), LoadError> {
-        let LayerConfig { prefix, inputs, outputs, kernel, size, resampling } = config;
-        let (inputs, outputs, kernel) = (*inputs, *outputs, *kernel);
-        let name = |part: &str| format!("{prefix}.{part}");
-        let mut get = |part: &str, shape: &[usize]| tally.get(weights, &name(part), shape);
-        let weight = get("weight", &[outputs, inputs, kernel, kernel])?;
-        let bias = get("bias", &[outputs])?;
-        let magnitude = get("magnitude_ema", &[])?.first().copied().unwrap_or(1.0);
-        let rows = get("affine.weight", &[inputs, w_dim])?;
-        let style_bias = get("affine.bias", &[inputs])?;
-        let stored = |part: &str| weights.shape(&name(part)).map(<[usize]>::to_vec);
-        let up = stored("up_filter").map(|shape| get("up_filter", &shape)).transpose()?;
-        let down = match stored("down_filter") {
-            None => None,
-            Some(shape) if shape.len() == 1 => Some(Taps::Separable(get("down_filter", &shape)?)),
-            Some(shape) => Some(Taps::Radial(get("down_filter", &[shape[0], shape[0]])?)),
-        };
-        // The last layer is not demodulated, so there the gain of the weights counts.
-        let style_gain = if is_last { 1.0 / ((inputs * kernel * kernel) as f64).sqrt() } else { 1.0 };
+        let LayerConfig { inputs, outputs, kernel, size, .. } = *config;
+        let parts = Self::read(config, is_last, w_dim, weights, device, tally)?;
+        let demodulation =
+            (!is_last).then(|| ops::Demodulation::new(parts.squares(kernel), [outputs, inputs], 1.0, device));
+        let conv = ops::Conv::for_side(&parts.weight, [outputs, inputs, kernel], size.larger(), device);
+        let LayerParts { affine, affine_bias, style_gain, gain, activation, .. } = parts;
         let to_style = 1.0 / (w_dim as f64).sqrt() * style_gain;
-        let style = Linear::new(rows.clone(), style_bias, (to_style, style_gain), device);
-        let mut weight = weight;
-        let mut demodulation = None;
-        if !is_last {
-            for output in weight.chunks_exact_mut(inputs * kernel * kernel) {
-                let mean_square = output.iter().map(|x| f64::from(x * x)).sum::<f64>() / output.len() as f64;
-                output.iter_mut().for_each(|x| *x /= mean_square.sqrt() as f32);
-            }
-            let sums = weight.chunks_exact(kernel * kernel).map(|kernel| kernel.iter().map(|x| x * x).sum()).collect();
-            demodulation = Some(ops::Demodulation::new(sums, [outputs, inputs], 1.0, device));
-        }
-        let conv = ops::Conv::for_side(&weight, [outputs, inputs, kernel], size.larger(), device);
-        let clamp = weights.conv_clamp;
-        let activation =
-            FilteredActivation::new(*resampling, up.as_deref(), down.as_ref(), bias, is_last, clamp, device);
-        let gain = 1.0 / f64::from(magnitude).sqrt();
-        let layer = Layer { style, conv, kernel, demodulation, gain, activation, size: *size };
-        Ok((layer, StyleRows { values: rows, dim: w_dim }))
+        let style = Linear::new(affine.clone(), affine_bias, (to_style, style_gain), device);
+        let layer = Layer { style, conv, kernel, demodulation, gain, activation, size };
+        Ok((layer, StyleRows { values: affine, dim: w_dim }))
     }
 
     /// `[N, inputs, h, w]`, w `[N, w_dim]` -> `[N, outputs, height, width]`
-    fn forward(&self, x: Tensor<4>, w: Tensor<2>) -> Tensor<4> {
-        let mut style = self.style.forward(w);
+    fn forward(&self, x: Tensor<4>, w: Tensor<2>, tape: &mut Tape) -> Tensor<4> {
+        let affine = self.style.forward(w);
+        let mut style = affine.clone();
         let mut after = After { is_picture: self.demodulation.is_none(), ..After::default() };
         if let Some(demodulation) = &self.demodulation {
             style = style.clone() * style.square().mean_dim(1).sqrt().recip();
@@ -434,6 +442,11 @@ impl Layer {
         }
         // The operator keeps the size; here it grows by the kernel less one.
         let x = ops::bordered(x, self.kernel / 2);
-        self.activation.forward(self.conv.forward(x, Some(style.mul_scalar(self.gain)), &after))
+        tape.keep(&x);
+        tape.keep_rows(&affine);
+        let y = self.conv.forward(x, Some(style.mul_scalar(self.gain)), &after);
+        tape.keep(&y);
+        tape.keep_after(&after);
+        self.activation.forward(y)
     }
 }

@@ -5,6 +5,7 @@
 //! weights and maps in f32 or f16 ([`Place`]). Weights are packed once at load.
 
 mod area;
+mod attention;
 mod cpu;
 mod down;
 mod gpu;
@@ -18,6 +19,7 @@ mod residual;
 mod upsample;
 
 pub use area::area_mean;
+pub use attention::pull_attention;
 pub use cpu::{FilterPlan, Gram};
 pub use down::ConvDown;
 pub use gpu::MatrixUnits;
@@ -26,7 +28,9 @@ pub use nearest::ConvNearestUp;
 pub use norm::{StyleLayer, pixel_norm};
 pub(crate) use place::stored_as;
 pub use place::{Place, Precision};
-pub use pull::{pull_after, pull_lrelu, pull_pixel_norm, pull_scale};
+pub use pull::{
+    NormGradient, pull_after, pull_lrelu, pull_nearest_up, pull_norm, pull_pixel_norm, pull_scale, pull_shortcut,
+};
 use residual::{Around, on_host};
 pub use residual::{Norm, attention, nearest_up, sum};
 pub use upsample::{Upsample, UpsampleAdjoint};

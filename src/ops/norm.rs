@@ -5,7 +5,7 @@ use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::{Host, cpu, each_sample, gpu, is_cpu};
+use super::{Host, cpu, each_sample, gpu, is_cpu, pull_lrelu};
 
 /// What follows a convolution of StyleGAN (Karras et al., 2019, figure 1b): blur after up-sampling, noise, bias, activation,
 /// and adaptive instance normalisation.
@@ -51,23 +51,57 @@ impl StyleLayer {
         }
     }
 
+    /// One per channel, for styles of a sample.
+    fn channels(&self, style: &[f32]) -> Vec<cpu::StyleChannel> {
+        let (scales, offsets) = style.split_at(self.bias.len());
+        let channel = |c: usize| cpu::StyleChannel {
+            noise_strength: self.noise_strength[c],
+            bias: self.bias[c],
+            scale: scales[c] + 1.0,
+            offset: offsets[c],
+        };
+        (0..self.bias.len()).map(channel).collect()
+    }
+
     fn on_cpu(&self, x: Tensor<4>, noise: Option<Tensor<4>>, style: Tensor<2>) -> Tensor<4> {
         let (shape, device) = (x.dims(), x.device());
-        let [n, channels, height, width] = shape;
+        let [n, _, height, width] = shape;
         let (x, style, noise) = (Host::of(x), Host::of(style), noise.map(Host::of));
         let one = |sample: usize| {
-            let (scales, offsets) = style.sample(sample, n).split_at(channels);
-            let channel = |c: usize| cpu::StyleChannel {
-                noise_strength: self.noise_strength[c],
-                bias: self.bias[c],
-                scale: scales[c] + 1.0,
-                offset: offsets[c],
-            };
-            let channels: Vec<_> = (0..channels).map(channel).collect();
+            let channels = self.channels(style.sample(sample, n));
             let noise = noise.as_ref().map(|noise| noise.own_or_shared(sample, height * width));
             cpu::style_layer(x.sample(sample, n), width, self.blur, noise, f64::from(self.epsilon), &channels)
         };
         Tensor::from_data(TensorData::new(each_sample(n, one), shape), &device)
+    }
+
+    /// From the gradient with respect to what [`StyleLayer::forward`] makes of the other arguments to those with respect to `x` and to
+    /// the style.
+    pub fn pull(
+        &self,
+        grad: Tensor<4>,
+        x: Tensor<4>,
+        noise: Option<Tensor<4>>,
+        style: Tensor<2>,
+    ) -> (Tensor<4>, Tensor<2>) {
+        if let Some(tensors) = &self.tensors {
+            return tensors.pull(grad, x, noise, style, self.epsilon);
+        }
+        let (shape, device) = (x.dims(), x.device());
+        let [n, channels, height, width] = shape;
+        let (mut grad, x, style, noise) = (Host::of(grad), Host::of(x), Host::of(style), noise.map(Host::of));
+        let mut values = grad.take().into_owned();
+        let mut of_style = Vec::with_capacity(2 * n * channels);
+        for (sample, grad) in values.chunks_exact_mut(channels * height * width).enumerate() {
+            let channels = self.channels(style.sample(sample, n));
+            let noise = noise.as_ref().map(|noise| noise.own_or_shared(sample, height * width));
+            let (x, epsilon) = (x.sample(sample, n), f64::from(self.epsilon));
+            let sums = cpu::pull_style_layer(grad, x, width, self.blur, noise, epsilon, &channels);
+            let (scales, offsets): (Vec<f32>, Vec<f32>) = sums.into_iter().unzip();
+            of_style.extend(scales.into_iter().chain(offsets));
+        }
+        let of_style = Tensor::from_data(TensorData::new(of_style, [n, 2 * channels]), &device);
+        (Tensor::from_data(TensorData::new(values, shape), &device), of_style)
     }
 }
 
@@ -86,23 +120,58 @@ impl Tensors {
         }
     }
 
-    fn forward(&self, mut x: Tensor<4>, noise: Option<Tensor<4>>, style: Tensor<2>, epsilon: f32) -> Tensor<4> {
+    fn forward(&self, x: Tensor<4>, noise: Option<Tensor<4>>, style: Tensor<2>, epsilon: f32) -> Tensor<4> {
         let [n, channels, ..] = x.dims();
-        if let Some(kernel) = &self.blur {
-            x = conv2d(x, kernel.clone(), None, ConvOptions::new([1, 1], [1, 1], [1, 1], channels));
-        }
-        if let Some(noise) = noise {
-            x = x + noise * self.noise_strength.clone();
-        }
-        let x = leaky_relu(x + self.bias.clone(), 0.2);
-        // Rows first, then columns: one sum over a million values in single precision loses three digits.
-        let mean = |x: Tensor<4>| x.mean_dim(3).mean_dim(2);
+        let x = self.activated(x, noise);
         let x = x.clone() - mean(x);
         let x = x.clone() * mean(x.square()).add_scalar(epsilon).sqrt().recip();
         let style = style.reshape([n, 2 * channels, 1, 1]);
         let (scale, offset) = (style.clone().narrow(1, 0, channels), style.narrow(1, channels, channels));
         x * scale.add_scalar(1.0) + offset
     }
+
+    fn activated(&self, x: Tensor<4>, noise: Option<Tensor<4>>) -> Tensor<4> {
+        let mut x = self.blurred(x);
+        if let Some(noise) = noise {
+            x = x + noise * self.noise_strength.clone();
+        }
+        leaky_relu(x + self.bias.clone(), 0.2)
+    }
+
+    fn blurred(&self, x: Tensor<4>) -> Tensor<4> {
+        let channels = x.dims()[1];
+        match &self.blur {
+            Some(kernel) => conv2d(x, kernel.clone(), None, ConvOptions::new([1, 1], [1, 1], [1, 1], channels)),
+            None => x,
+        }
+    }
+
+    fn pull(
+        &self,
+        grad: Tensor<4>,
+        x: Tensor<4>,
+        noise: Option<Tensor<4>>,
+        style: Tensor<2>,
+        epsilon: f32,
+    ) -> (Tensor<4>, Tensor<2>) {
+        let [n, channels, ..] = x.dims();
+        let activated = self.activated(x, noise);
+        let x = activated.clone() - mean(activated.clone());
+        let factor = mean(x.clone().square()).add_scalar(epsilon).sqrt().recip();
+        let x = x * factor.clone();
+        let (along, alone) = (mean(grad.clone() * x.clone()), mean(grad.clone()));
+        let pixels = (x.dims()[2] * x.dims()[3]) as f64;
+        let of_style = Tensor::cat(vec![along.clone(), alone.clone()], 1).mul_scalar(pixels).reshape([n, 2 * channels]);
+        let scale = style.narrow(1, 0, channels).add_scalar(1.0).reshape([n, channels, 1, 1]);
+        let grad = (grad - alone - x * along) * (scale * factor);
+        // The blur is its own adjoint.
+        (self.blurred(pull_lrelu(grad, activated, 0.2)), of_style)
+    }
+}
+
+/// Rows first, then columns: one sum over a million values in single precision loses three digits.
+fn mean(x: Tensor<4>) -> Tensor<4> {
+    x.mean_dim(3).mean_dim(2)
 }
 
 /// `x / sqrt(mean over channels of x^2 + 1e-8)` at every pixel (Karras et al., 2018, section 4.2); x is `[N, C, ...]`: maps, or
@@ -149,7 +218,15 @@ mod tests {
                 let fast = StyleLayer::new(host(4), host(5), blur, &device).with_epsilon(epsilon);
                 let plain = Tensors::new(&host(4), &host(5), blur, &device);
                 let found = fast.forward(x.clone(), noise.clone(), style.clone());
-                assert_equal(found, plain.forward(x.clone(), noise, style.clone(), epsilon));
+                assert_equal(found, plain.forward(x.clone(), noise.clone(), style.clone(), epsilon));
+                let grad = numbers([n, channels, height, width], 6);
+                let (of_x, of_style) = fast.pull(grad.clone(), x.clone(), noise.clone(), style.clone());
+                let expected = plain.pull(grad, x.clone(), noise, style.clone(), epsilon);
+                assert_equal(of_x, expected.0);
+                // Sums over all pixels.
+                let as_map =
+                    |rows: Tensor<2>| rows.div_scalar((height * width) as f32).reshape([1, 1, n, 2 * channels]);
+                assert_equal(as_map(of_style), as_map(expected.1));
             }
         }
     }

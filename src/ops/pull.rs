@@ -1,8 +1,8 @@
-//! Adjoints of what surrounds a convolution: the activation after it, the scaling before it.
+//! Adjoints of what surrounds a convolution: the activation after it, the scaling or the norm before it.
 
 use burn::tensor::{Tensor, TensorData};
 
-use super::{After, Host, cpu, is_cpu};
+use super::{After, Host, Norm, cpu, is_cpu};
 
 /// From the gradient with respect to `y`, which `after` made of a convolution u, `[N, C, h, w]` both, to that with respect to what was
 /// activated: `u * scale + bias + noise`. The activation's slope is that of the sign of `y`, and 0 where `y` was clamped. With a scale,
@@ -69,6 +69,61 @@ pub fn pull_scale(grad: Tensor<4>, x: &Tensor<4>, scale: Tensor<2>) -> (Tensor<4
     let sums = cpu::pull_scale(&mut values, x.values(), height * width, scale.values());
     let of_scale = Tensor::from_data(TensorData::new(sums, [n, channels]), &device);
     (Tensor::from_data(TensorData::new(values, [n, channels, height, width]), &device), of_scale)
+}
+
+/// Gradients with respect to what a [`Norm`] was applied to and to its factors and offsets.
+pub struct NormGradient {
+    /// `[N, C, h, w]`
+    pub x: Tensor<4>,
+    /// `[N, C]` each
+    pub factor: Tensor<2>,
+    pub offset: Tensor<2>,
+}
+
+/// From the gradient with respect to `max(0, x * factor + offset)` to those with respect to its parts.
+pub fn pull_norm(grad: Tensor<4>, x: &Tensor<4>, norm: Norm) -> NormGradient {
+    let ([n, channels, height, width], device) = (x.dims(), x.device());
+    let Norm { factor, offset } = norm;
+    if !is_cpu(&device) {
+        let of_maps = |rows: Tensor<2>| rows.reshape([n, channels, 1, 1]);
+        let factor = of_maps(factor);
+        let before = x.clone() * factor.clone() + of_maps(offset);
+        let grad = grad * before.greater_elem(0.0).float();
+        return NormGradient {
+            factor: plane_sums(grad.clone() * x.clone()).reshape([n, channels]),
+            offset: plane_sums(grad.clone()).reshape([n, channels]),
+            x: grad * factor,
+        };
+    }
+    let (mut grad, x, factor, offset) = (Host::of(grad), Host::of(x.clone()), Host::of(factor), Host::of(offset));
+    let mut values = grad.take().into_owned();
+    let sums = cpu::pull_norm(&mut values, x.values(), height * width, factor.values(), offset.values());
+    let (of_factor, of_offset): (Vec<f32>, Vec<f32>) = sums.into_iter().unzip();
+    let rows = |values| Tensor::from_data(TensorData::new(values, [n, channels]), &device);
+    NormGradient {
+        x: Tensor::from_data(TensorData::new(values, [n, channels, height, width]), &device),
+        factor: rows(of_factor),
+        offset: rows(of_offset),
+    }
+}
+
+/// The adjoint of [`super::nearest_up`]: `[N, C, 2H, 2W]` -> `[N, C, H, W]`, the sums of four.
+pub fn pull_nearest_up(grad: Tensor<4>) -> Tensor<4> {
+    let [n, channels, height, width] = grad.dims();
+    let pairs = grad.reshape([n, channels, height / 2, 2, width / 2, 2]);
+    pairs.sum_dim(5).sum_dim(3).reshape([n, channels, height / 2, width / 2])
+}
+
+/// The adjoint of [`super::sum`] for its second part, a map of `shape`.
+pub fn pull_shortcut(grad: Tensor<4>, [n, channels, height, width]: [usize; 4]) -> Tensor<4> {
+    let grad = if height < grad.dims()[2] { pull_nearest_up(grad) } else { grad };
+    match channels - grad.dims()[1] {
+        0 => grad,
+        missing => {
+            let nothing = Tensor::zeros([n, missing, height, width], &grad.device());
+            Tensor::cat(vec![grad, nothing], 1)
+        }
+    }
 }
 
 /// From the gradient with respect to `y`, which `max(x, slope x)` made, to that with respect to x.

@@ -35,6 +35,30 @@ impl FilterPlan {
         if self.is_radial { self.down_taps.len().isqrt() } else { self.down_taps.len() }
     }
 
+    /// The up-sampling alone.
+    pub(crate) fn only_up(&self) -> FilterPlan {
+        FilterPlan {
+            down: 1,
+            down_taps: vec![1.0],
+            is_radial: false,
+            activation: None,
+            clamp: None,
+            up_taps: self.up_taps.clone(),
+            ..*self
+        }
+    }
+
+    /// The adjoint of the down-sampling, whose filter is not radial.
+    pub(crate) fn down_as_up(&self) -> FilterPlan {
+        FilterPlan { up: self.down, start: [0, 0], up_taps: self.down_taps.clone(), ..self.only_up() }
+    }
+
+    /// The adjoint of the up-sampling, of maps of that height and width: all that the full transposed convolution makes.
+    pub(crate) fn up_as_down(&self, full: [usize; 2]) -> FilterPlan {
+        let (start, up_taps, down_taps) = ([0, 0], vec![1.0], self.up_taps.clone());
+        FilterPlan { up: 1, down: self.up, start, length: full, up_taps, down_taps, ..self.only_up() }
+    }
+
     /// Height and width of the result.
     pub(crate) fn output(&self) -> [usize; 2] {
         self.length.map(|length| (length - self.down_count()) / self.down + 1)

@@ -35,9 +35,9 @@ use kernel::{OUTPUTS, POSITIONS, accumulate, widest};
 pub(crate) use linear::PackedLinear;
 pub(crate) use memory::bordered;
 use memory::{Buffer, Disjoint, Source, Strip, fresh};
-pub(crate) use norm::{StyleChannel, pixel_norm, style_layer};
+pub(crate) use norm::{StyleChannel, pixel_norm, pull_style_layer, style_layer};
 use pointwise::pointwise;
-pub(crate) use pull::{PlaneAfter, pull_after, pull_scale};
+pub(crate) use pull::{PlaneAfter, pull_after, pull_norm, pull_scale};
 use tiles::PackedTiles;
 use winograd::{conv_tiles, pack_tiles};
 

@@ -33,31 +33,52 @@ pub(crate) fn style_layer(
     let mut result = fresh(x.len());
     let planes = result.par_chunks_exact_mut(plane).zip(x.par_chunks_exact(plane)).zip(channels);
     planes.for_each(|((to, from), channel)| {
-        let zeros = vec![0.0; width];
-        let mut tall = vec![0.0; width];
-        let (mut sum, mut squares) = (0.0, 0.0);
-        for y in 0..plane / width {
-            let row_of = |y: usize| from.get(y * width..(y + 1) * width).unwrap_or(&zeros);
-            let row = &mut to[y * width..(y + 1) * width];
-            if blur {
-                let above = if y == 0 { &zeros } else { row_of(y - 1) };
-                blur_row([above, row_of(y), row_of(y + 1)], &mut tall, row);
-            } else {
-                row.copy_from_slice(row_of(y));
-            }
-            let noise = noise.map(|noise| &noise[y * width..(y + 1) * width]);
-            let mut sums = [0.0; 2];
-            activate_row(row, noise, *channel, &mut sums);
-            sum += sums[0];
-            squares += sums[1];
-        }
-        let mean = sum / plane as f64;
-        let variance = (squares / plane as f64 - mean * mean).max(0.0);
-        let factor = f64::from(channel.scale) / (variance + epsilon).sqrt();
+        let [mean, factor] = activate(from, width, blur, noise, epsilon, *channel, to);
+        let factor = f64::from(channel.scale) * factor;
         let offset = f64::from(channel.offset) - mean * factor;
         scale_and_shift(to, factor as f32, offset as f32);
     });
     result
+}
+
+/// Blur, noise, bias and activation of a plane; its mean and the reciprocal of its deviation.
+fn activate(
+    from: &[f32],
+    width: usize,
+    blur: bool,
+    noise: Option<&[f32]>,
+    epsilon: f64,
+    channel: StyleChannel,
+    to: &mut [f32],
+) -> [f64; 2] {
+    let (mut sum, mut squares) = (0.0, 0.0);
+    if blur {
+        blurred(from, width, to);
+    } else {
+        to.copy_from_slice(from);
+    }
+    for (y, row) in to.chunks_exact_mut(width).enumerate() {
+        let noise = noise.map(|noise| &noise[y * width..(y + 1) * width]);
+        let mut sums = [0.0; 2];
+        activate_row(row, noise, channel, &mut sums);
+        sum += sums[0];
+        squares += sums[1];
+    }
+    let count = from.len() as f64;
+    let mean = sum / count;
+    let variance = (squares / count - mean * mean).max(0.0);
+    [mean, (variance + epsilon).sqrt().recip()]
+}
+
+/// A plane blurred with [1,2,1] x [1,2,1] / 16, which is its own adjoint.
+fn blurred(from: &[f32], width: usize, to: &mut [f32]) {
+    let zeros = vec![0.0; width];
+    let mut tall = vec![0.0; width];
+    let row_of = |y: usize| from.get(y * width..(y + 1) * width).unwrap_or(&zeros);
+    for (y, row) in to.chunks_exact_mut(width).enumerate() {
+        let above = if y == 0 { &zeros } else { row_of(y - 1) };
+        blur_row([above, row_of(y), row_of(y + 1)], &mut tall, row);
+    }
 }
 
 widest! {
@@ -103,6 +124,67 @@ widest! {
 widest! {
     fn scale_and_shift(values: &mut [f32], factor: f32, offset: f32) {
         values.iter_mut().for_each(|x| *x = *x * factor + offset);
+    }
+}
+
+/// The adjoint of [`style_layer`] of the same arguments: the gradient with respect to `x`, in place of `grad`, and those with respect to
+/// the scale and the offset of each channel.
+pub(crate) fn pull_style_layer(
+    grad: &mut [f32],
+    x: &[f32],
+    width: usize,
+    blur: bool,
+    noise: Option<&[f32]>,
+    epsilon: f64,
+    channels: &[StyleChannel],
+) -> Vec<(f32, f32)> {
+    let plane = x.len() / channels.len();
+    let planes = grad.par_chunks_exact_mut(plane).zip(x.par_chunks_exact(plane)).zip(channels);
+    let sums = planes.map(|((grad, x), channel)| {
+        // What was normalised, once more.
+        let mut values = vec![0.0; plane];
+        let moments @ [_, factor] = activate(x, width, blur, noise, epsilon, *channel, &mut values);
+        let mut sums = [0.0; 2];
+        grad.chunks(width).zip(values.chunks(width)).for_each(|(grad, x)| add_row_sums(grad, x, moments, &mut sums));
+        let means = sums.map(|sum| (sum / plane as f64) as f32);
+        let gain = (f64::from(channel.scale) * factor) as f32;
+        let rows = grad.chunks_mut(width).zip(values.chunks(width));
+        rows.for_each(|(grad, x)| pull_row(grad, x, moments, means, gain));
+        if blur {
+            values.copy_from_slice(grad);
+            blurred(&values, width, grad);
+        }
+        (sums[0] as f32, sums[1] as f32)
+    });
+    sums.collect()
+}
+
+widest! {
+    /// Adds the sums of the gradient times what it is normalised to, and of the gradient alone.
+    fn add_row_sums(grad: &[f32], x: &[f32], moments: [f64; 2], sums: &mut [f64; 2]) {
+        const LANES: usize = 16;
+        let [mean, factor] = moments.map(|x| x as f32);
+        let (mut products, mut alone) = ([0.0_f32; LANES], [0.0_f32; LANES]);
+        for (grad, x) in grad.chunks(LANES).zip(x.chunks(LANES)) {
+            for (n, (grad, x)) in grad.iter().zip(x).enumerate() {
+                products[n] += grad * ((x - mean) * factor);
+                alone[n] += grad;
+            }
+        }
+        sums[0] += products.iter().map(|&x| f64::from(x)).sum::<f64>();
+        sums[1] += alone.iter().map(|&x| f64::from(x)).sum::<f64>();
+    }
+}
+
+widest! {
+    /// Through normalisation and activation.
+    fn pull_row(grad: &mut [f32], x: &[f32], moments: [f64; 2], means: [f32; 2], gain: f32) {
+        let [mean, factor] = moments.map(|x| x as f32);
+        for (grad, &x) in grad.iter_mut().zip(x) {
+            let normalised = (x - mean) * factor;
+            let of_x = gain * (*grad - means[1] - normalised * means[0]);
+            *grad = if x > 0.0 { of_x } else { 0.2 * of_x };
+        }
     }
 }
 

@@ -107,3 +107,41 @@ widest! {
         }
     }
 }
+
+/// Of `max(0, x * factor + offset)`: the gradient with respect to `x`, in place, and for each plane those with respect to the factor
+/// and the offset.
+pub(crate) fn pull_norm(grad: &mut [f32], x: &[f32], plane: usize, factor: &[f32], offset: &[f32]) -> Vec<(f32, f32)> {
+    let planes = grad.par_chunks_exact_mut(plane).zip(x.par_chunks_exact(plane));
+    let planes = planes.zip(factor.into_par_iter().zip(offset));
+    let sums = planes.map(|((grad, x), (&factor, &offset))| {
+        let mut sums = [0.0; 2];
+        let runs = grad.chunks_mut(RUN).zip(x.chunks(RUN));
+        runs.for_each(|(grad, x)| norm_run(grad, x, factor, offset, &mut sums));
+        (sums[0] as f32, sums[1] as f32)
+    });
+    sums.collect()
+}
+
+widest! {
+    fn norm_run(grad: &mut [f32], x: &[f32], factor: f32, offset: f32, sums: &mut [f64; 2]) {
+        let (mut products, mut alone) = ([0.0_f32; LANES], [0.0_f32; LANES]);
+        let one = |grad: &mut f32, x: f32, products: &mut f32, alone: &mut f32| {
+            let passed = if x * factor + offset > 0.0 { *grad } else { 0.0 };
+            *products += passed * x;
+            *alone += passed;
+            *grad = passed * factor;
+        };
+        let (whole, rest) = grad.as_chunks_mut::<LANES>();
+        let (whole_x, rest_x) = x.as_chunks::<LANES>();
+        for (grad, x) in whole.iter_mut().zip(whole_x) {
+            for n in 0..LANES {
+                one(&mut grad[n], x[n], &mut products[n], &mut alone[n]);
+            }
+        }
+        for (n, (grad, x)) in rest.iter_mut().zip(rest_x).enumerate() {
+            one(grad, *x, &mut products[n], &mut alone[n]);
+        }
+        sums[0] += products.iter().map(|&x| f64::from(x)).sum::<f64>();
+        sums[1] += alone.iter().map(|&x| f64::from(x)).sum::<f64>();
+    }
+}

@@ -200,6 +200,88 @@ fn stylegan2_has_the_gradients_of_the_reference() {
     }
 }
 
+#[test]
+fn dcgan_has_the_gradients_of_the_reference() {
+    for (subject, case) in Subject::all("dcgan", "netG.pth") {
+        subject.assert_z(&case.expected.get("z"), "vjp64/z", 1.0, TIGHT);
+    }
+}
+
+#[test]
+fn the_faces_have_the_gradients_of_the_reference() {
+    let z = Arrays::read(&fixture("models/faces-dcgan.expected.safetensors")).get("z");
+    let checkpoint = Source::Example(Example::Faces).open(&mut progress::silent).unwrap();
+    let weights = recognise(checkpoint, &mut progress::silent).unwrap();
+    for device in devices() {
+        let subject = Subject::new("faces-dcgan", &weights, &device, Default::default());
+        // The fixture is of weights in f32, those inside the program are f16.
+        subject.assert_z(&z[..200], "vjp64/z", 1.0, LOOSE);
+    }
+}
+
+#[test]
+fn pggan_has_the_gradients_of_the_reference() {
+    for folder in ["pggan_genforce", "pggan_genforce_fused"] {
+        for (subject, case) in Subject::all(folder, "model.pth") {
+            let z = case.expected.get("z");
+            subject.assert_z(&z, "vjp64/z", 1.0, TIGHT);
+            if subject.expected.has("robust/z") {
+                subject.assert_z(&subject.expected.get("robust/z"), "robust/vjp64/z", 1.0, TIGHT);
+            }
+            for lod in [1.5, 2.25] {
+                let grown = case.with_tensor("lod", &[lod]);
+                let subject = Subject::new(folder, &weights(&grown.file), &case.device, Default::default());
+                subject.assert_z(&z, &format!("vjp64/z_lod{lod}"), 1.0, TIGHT);
+            }
+        }
+    }
+}
+
+#[test]
+fn stylegan_has_the_gradients_of_the_reference() {
+    for (subject, case) in Subject::all("stylegan1_genforce", "model.pth") {
+        subject.check_styles(&case.expected.get("wp"), &case.expected.get("z"));
+    }
+}
+
+#[test]
+fn stylegan3_has_the_gradients_of_the_reference() {
+    for folder in ["stylegan3_t", "stylegan3_r"] {
+        for (subject, case) in Subject::all(folder, "model.pth") {
+            let (ws, z) = (case.expected.get("ws"), case.expected.get("z"));
+            subject.check_styles(&ws, &z);
+            let moved = case.with_tensor("synthesis.input.transform", &case.expected.get("transform"));
+            let subject = Subject::new(folder, &weights(&moved.file), &case.device, Default::default());
+            subject.assert_layers(&ws, "vjp64/ws_transform", LOOSE);
+        }
+    }
+}
+
+/// What the fixture has of a BigGAN, at the psi of its stored pictures.
+fn check_biggan(folder: &str, file: &str, psi: f32, others: &[f32]) {
+    for (subject, case) in Subject::all(folder, file) {
+        let z = case.expected.get("z");
+        let embedding = subject.assert_z(&z, "vjp64/z", psi, LOOSE).expect("a gradient of the embedding");
+        subject.assert_close(&embedding, "vjp64/embedding", LOOSE);
+        subject.assert_z(&subject.expected.get("robust/z"), "robust/vjp64/z", psi, TIGHT);
+        for &psi in others {
+            subject.assert_z(&z, &format!("vjp64/z_t{psi}"), psi, LOOSE);
+        }
+    }
+}
+
+#[test]
+fn biggan_has_the_gradients_of_the_reference() {
+    check_biggan("biggan_ajbrock", "G_ema.pth", 1.0, &[]);
+}
+
+#[test]
+fn biggan_deep_has_the_gradients_of_the_reference() {
+    check_biggan("biggan_deep_ajbrock", "G_ema.pth", 1.0, &[]);
+    check_biggan("biggan_deep_hf", "pytorch_model.bin", 1.0, &[0.435, 0.5, 0.58]);
+    check_biggan("biggan_deep_hf_small", "pytorch_model.bin", 0.4, &[0.765]);
+}
+
 /// The fixtures are of older weights, so here differences have to do: of the same number, along a few directions of w.
 #[test]
 fn the_heads_have_the_gradients_that_differences_show() {

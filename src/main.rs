@@ -3,6 +3,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     #[cfg(target_os = "linux")]
     quiet_the_driver();
+    sefa_studio::ops::keep_freed_memory();
     sefa_studio::cli::main()
 }
 

@@ -20,7 +20,7 @@ mod upsample;
 
 pub use area::area_mean;
 pub use attention::pull_attention;
-pub use cpu::{FilterPlan, Gram};
+pub use cpu::{FilterPlan, Gram, keep_freed_memory};
 pub use down::ConvDown;
 pub use gpu::MatrixUnits;
 pub use linear::{Demodulation, Linear};

@@ -17,6 +17,7 @@ mod pointwise;
 mod pull;
 mod tiles;
 mod winograd;
+mod winograd_small;
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -34,12 +35,14 @@ pub(crate) use halving::PackedDown;
 use kernel::{OUTPUTS, POSITIONS, accumulate, widest};
 pub(crate) use linear::PackedLinear;
 pub(crate) use memory::bordered;
+pub use memory::keep_freed_memory;
 use memory::{Buffer, Disjoint, Source, Strip, fresh};
 pub(crate) use norm::{StyleChannel, pixel_norm, pull_style_layer, style_layer};
 use pointwise::pointwise;
 pub(crate) use pull::{PlaneAfter, pull_after, pull_norm, pull_scale};
 use tiles::PackedTiles;
 use winograd::{conv_tiles, pack_tiles};
+use winograd_small::{conv_small, pack_small};
 
 /// Bytes of input that one task reads again and again: half of a processor's second cache.
 const STRIP_BYTES: usize = 1 << 19;
@@ -81,6 +84,7 @@ impl PackedGroups {
 /// Weights of a 3x3 or 1x1 convolution, in the form that suits its maps.
 pub(crate) enum PackedConv {
     Direct(PackedGroups),
+    SmallTiles(PackedTiles),
     Tiles(PackedTiles),
 }
 
@@ -88,12 +92,12 @@ impl PackedConv {
     /// For maps of about that width and height. `weight` is `[outputs, inputs, k, k]`, row-major, with k 1 or 3.
     pub(crate) fn new(weight: &[f32], [outputs, inputs, k]: [usize; 3], side: usize) -> Self {
         let at = |o: usize, i: usize, tap: usize| weight[(o * inputs + i) * k * k + tap];
-        // Of small maps the transformed weights, four times as large, would take longer to read than the sums take;
-        // with few channels the transformations would.
-        if k == 3 && side >= 32 && inputs.min(outputs) >= 16 {
-            PackedConv::Tiles(pack_tiles([outputs, inputs], at))
-        } else {
-            PackedConv::Direct(PackedGroups::new([outputs, inputs, k * k], at))
+        // Of small maps the transformed weights take longer to read than the sums that they save; with few channels the
+        // transformations do.
+        match side {
+            32.. if k == 3 && inputs.min(outputs) >= 16 => PackedConv::Tiles(pack_tiles([outputs, inputs], at)),
+            16.. if k == 3 && inputs.min(outputs) >= 16 => PackedConv::SmallTiles(pack_small([outputs, inputs], at)),
+            _ => PackedConv::Direct(PackedGroups::new([outputs, inputs, k * k], at)),
         }
     }
 }
@@ -114,7 +118,7 @@ impl Convolve for PackedConv {
     fn outputs(&self) -> usize {
         match self {
             PackedConv::Direct(packed) => packed.outputs,
-            PackedConv::Tiles(packed) => packed.outputs,
+            PackedConv::SmallTiles(packed) | PackedConv::Tiles(packed) => packed.outputs,
         }
     }
 
@@ -125,6 +129,7 @@ impl Convolve for PackedConv {
     fn conv(&self, x: Cow<[f32]>, size: [usize; 2], before: Before, after: AfterSums) -> Vec<f32> {
         match self {
             PackedConv::Direct(packed) => conv(&x, size, before, packed, after),
+            PackedConv::SmallTiles(packed) => conv_small(&x, size, before, packed, after),
             PackedConv::Tiles(packed) => conv_tiles(x, size, before, packed, after),
         }
     }

@@ -95,13 +95,15 @@ impl PackedTiles {
     }
 }
 
-/// Rows of tiles of a picture, in blocks of [`BLOCK`] tiles.
+/// Rows of square tiles of a picture, in blocks of [`BLOCK`] tiles.
 pub(super) struct Tiles {
     pub pixel_rows: Range<usize>,
     pub width: usize,
     /// Tiles in a row.
     pub columns: usize,
     count: usize,
+    /// Pixels of a tile, in each direction.
+    side: usize,
 }
 
 /// Neighbouring tiles of one row within a block.
@@ -115,10 +117,15 @@ pub(super) struct Run {
 }
 
 impl Tiles {
-    pub(super) fn new([height, width]: [usize; 2], rows: Range<usize>) -> Self {
-        let columns = width.div_ceil(TILE);
-        let pixel_rows = rows.start * TILE..(rows.end * TILE).min(height);
-        Tiles { pixel_rows, width, columns, count: columns * rows.len() }
+    /// Of the customary [`TILE`].
+    pub(super) fn new(size: [usize; 2], rows: Range<usize>) -> Self {
+        Self::of_side(TILE, size, rows)
+    }
+
+    pub(super) fn of_side(side: usize, [height, width]: [usize; 2], rows: Range<usize>) -> Self {
+        let columns = width.div_ceil(side);
+        let pixel_rows = rows.start * side..(rows.end * side).min(height);
+        Tiles { pixel_rows, width, columns, count: columns * rows.len(), side }
     }
 
     pub(super) fn blocks(&self) -> usize {
@@ -130,13 +137,14 @@ impl Tiles {
     }
 
     pub(super) fn runs(&self, block: usize) -> impl Iterator<Item = Run> {
-        let (columns, top) = (self.columns, self.pixel_rows.start);
+        let Tiles { columns, side, .. } = *self;
+        let top = self.pixel_rows.start;
         let first = block * BLOCK;
         let end = first + self.count(block);
         (first / columns..end.div_ceil(columns)).map(move |row| {
             let from = first.max(row * columns);
             let to = end.min((row + 1) * columns);
-            Run { at: from - first, count: to - from, x: (from - row * columns) * TILE, y: top + row * TILE }
+            Run { at: from - first, count: to - from, x: (from - row * columns) * side, y: top + row * side }
         })
     }
 }

@@ -286,6 +286,27 @@ fn animate_walks_swings_and_plays_the_shelf_of_a_project() {
     assert!(said.starts_with("10 frames, 2.0 s, in shelf.png"), "{said}");
 }
 
+/// Of a shelf that was filled with another model, what does not fit is named, and nothing is written.
+#[test]
+fn keys_of_another_model_are_named() {
+    let shell = Shell::new();
+    let mut engine = toy_heads();
+    let moves = vec![moved(&mut engine, Group::Top, 1.0)];
+    let edits = [sample(1), Edit { moves, ..sample(2) }];
+    let shelf = edits.map(|edit| Kept { edit, ..Kept::default() }).into_iter().collect();
+    let mut project = Project { shelf, ..project(&engine) };
+    project.model.source = "example:faces".into();
+    fs::write(shell.path("other.json"), project.to_json()).unwrap();
+    let (code, said) = shell.said("animate other.json --out film.gif");
+    assert_eq!(code, Some(1), "{said}");
+    for part in
+        ["made with another model, Toy heads", "picture 2 of the motion", "layers 6-11, but the model has layers 0"]
+    {
+        assert!(said.contains(part), "no {part:?} in {said}");
+    }
+    assert!(!shell.path("film.gif").exists());
+}
+
 #[test]
 fn animate_says_what_it_needs() {
     let shell = Shell::new();

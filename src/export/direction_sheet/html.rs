@@ -167,7 +167,7 @@ fn by_direction(sheet: &Sheet) -> String {
     }
     text.push_str("</table>\n</main>\n<dialog><img alt=\"\"><p></p></dialog>\n<footer>Made with ");
     text.push_str(PROGRAM);
-    text.push_str(". Click a picture to see it larger, the head of a column to sort.</footer>\n<script>\n");
+    text.push_str(". Click a picture to see it larger, the head of a column to sort; Tab, arrow keys and Enter do the same.</footer>\n<script>\n");
     text.push_str(SCRIPT);
     text.push_str("</script>\n</body>\n</html>\n");
     text

@@ -17,6 +17,7 @@ function show(id) {
     cell.removeAttribute("data-of");
   }
   for (const table of tables) table.hidden = table.id !== id;
+  reach(document.querySelector(`#${id} td img`));
   for (const tab of tabs) tab.setAttribute("aria-pressed", String(tab.value === id));
 }
 for (const tab of tabs) tab.addEventListener("click", () => show(tab.value));
@@ -62,6 +63,20 @@ for (const table of tables) {
   }
 }
 
+// Tab reaches one picture of a table, arrow keys go on from there.
+function reach(picture) {
+  if (!picture) return;
+  for (const other of picture.closest("table").querySelectorAll("img[tabindex]")) other.tabIndex = -1;
+  picture.tabIndex = 0;
+}
+const ways = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
+function neighbour(picture, [down, right]) {
+  const rows = [...picture.closest("table").querySelectorAll("tr")].filter((row) => row.querySelector("td"));
+  const row = picture.closest("tr");
+  const column = [...row.querySelectorAll("td")].indexOf(picture.closest("td"));
+  return rows[rows.indexOf(row) + down]?.querySelectorAll("td")[column + right]?.querySelector("img");
+}
+
 // A picture by itself; arrow keys go along its row.
 const dialog = document.querySelector("dialog");
 let cell = null;
@@ -74,9 +89,29 @@ function enlarge(next) {
   dialog.querySelector("p").textContent = picture.alt;
   if (!dialog.open) dialog.showModal();
 }
-document.querySelector("main").addEventListener("click", (event) => enlarge(event.target.closest("td")));
+const main = document.querySelector("main");
+main.addEventListener("click", (event) => enlarge(event.target.closest("td")));
+main.addEventListener("keydown", (event) => {
+  if (event.target.tagName !== "IMG" || event.ctrlKey || event.altKey || event.metaKey) return;
+  if (event.key in ways) {
+    const next = neighbour(event.target, ways[event.key]);
+    reach(next);
+    next?.focus();
+  } else if (event.key === "Enter" || event.key === " ") {
+    enlarge(event.target.closest("td"));
+  } else {
+    return;
+  }
+  event.preventDefault();
+});
 dialog.addEventListener("click", () => dialog.close());
+dialog.addEventListener("close", () => {
+  const picture = cell.querySelector("img");
+  reach(picture);
+  picture.focus();
+});
 dialog.addEventListener("keydown", (event) => {
   if (event.key === "ArrowLeft") enlarge(cell.previousElementSibling);
   if (event.key === "ArrowRight") enlarge(cell.nextElementSibling);
 });
+reach(document.querySelector("table:not([hidden]) td img"));

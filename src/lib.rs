@@ -56,6 +56,7 @@ pub mod family;
 pub mod files;
 pub mod generator;
 pub mod gpu;
+pub mod invert;
 pub mod latent;
 pub mod layout;
 pub mod library;

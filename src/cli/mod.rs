@@ -15,6 +15,7 @@ mod entangle;
 mod factorize;
 mod foreign;
 mod info;
+mod invert;
 mod library;
 mod operators;
 mod path;
@@ -87,6 +88,8 @@ enum Command {
     Factorize(factorize::Arguments),
     /// Find directions of others among those of a model
     Align(Box<align::Arguments>),
+    /// Find the codes of photos
+    Invert(Box<invert::Arguments>),
     /// Measure how evenly pictures change along directions
     Path(Box<path::Arguments>),
     /// Measure how far moves disturb each other
@@ -142,6 +145,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::Animate(arguments)) => animate::run(*arguments, device),
         Some(Command::Factorize(arguments)) => factorize::run(arguments, device),
         Some(Command::Align(arguments)) => align::run(*arguments, device),
+        Some(Command::Invert(arguments)) => invert::run(*arguments, device),
         Some(Command::Path(arguments)) => path::run(*arguments, device),
         Some(Command::Entangle(arguments)) => entangle::run(*arguments, device),
         Some(Command::Library(arguments)) => library::run(arguments, device),

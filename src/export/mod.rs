@@ -22,7 +22,7 @@ pub use direction_sheet::{MAX_CELL, MAX_STEPS, SheetError, SheetFormat, SheetPla
 pub use film::{FilmError, FilmFormat, FilmPlan, MAX_FILM_SIDE};
 pub use heat_map::{HeatMap, HeatMapError};
 pub use latents::{Codes, DirectionsAs, ForeignDirection, ForeignDirections, Latents, LatentsError, Space};
-pub use npy::write_npy;
+pub use npy::{write_npy, write_npz};
 pub use png::write_png;
 pub use sequence::{FilmTarget, Sequence, SequenceStep, Shot, Sweep, render_sequence, sweep_values};
 pub use series::{Older, SHEET, clear_for_series, files_of_series, frame_name};

@@ -1,16 +1,39 @@
 //! NumPy's array files, written and read. Their header is read in `checkpoint`.
 
-use std::io::Write;
+use std::io::{self, Cursor, Write};
 use std::path::Path;
 
 use half::f16;
+use zip::result::ZipError;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipWriter};
 
 use super::ExportError;
 use crate::checkpoint::npy::{Header, MAGIC};
-use crate::files::{WriteError, write_atomically};
+use crate::files::{WriteError, write_atomically, write_bytes};
 
 /// Writes a row-major float32 array. All of it or nothing.
 pub fn write_npy(path: &Path, shape: &[usize], values: &[f32]) -> Result<(), ExportError> {
+    write_atomically(path, |file| {
+        write_array(file, shape, values).map_err(|source| WriteError { path: path.into(), source }.into())
+    })
+}
+
+/// Writes a row-major float32 array under its name, as `numpy.savez` does. All of it or nothing.
+pub fn write_npz(path: &Path, name: &str, shape: &[usize], values: &[f32]) -> Result<(), ExportError> {
+    let mut bytes = Vec::new();
+    let failed = |source: io::Error| WriteError { path: path.into(), source };
+    write_array(&mut bytes, shape, values).map_err(failed)?;
+    let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
+    let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+    let zipped = |error: ZipError| failed(error.into());
+    archive.start_file(format!("{name}.npy"), options).map_err(zipped)?;
+    archive.write_all(&bytes).map_err(failed)?;
+    let bytes = archive.finish().map_err(zipped)?.into_inner();
+    Ok(write_bytes(path, &bytes)?)
+}
+
+fn write_array(file: &mut impl Write, shape: &[usize], values: &[f32]) -> io::Result<()> {
     let sizes: String = shape.iter().map(|size| format!("{size}, ")).collect();
     let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({sizes}), }}");
     // The data starts at a multiple of 64: magic, version and length take 10 bytes, the newline one.
@@ -18,16 +41,11 @@ pub fn write_npy(path: &Path, shape: &[usize], values: &[f32]) -> Result<(), Exp
     header.push_str(&" ".repeat(padding));
     header.push('\n');
     let length = header.len() as u16; // a shape of a hundred axes stays far below 65536
-    write_atomically(path, |file| {
-        let mut write = || {
-            file.write_all(MAGIC)?;
-            file.write_all(&[1, 0])?;
-            file.write_all(&length.to_le_bytes())?;
-            file.write_all(header.as_bytes())?;
-            values.iter().try_for_each(|value| file.write_all(&value.to_le_bytes()))
-        };
-        write().map_err(|source| WriteError { path: path.into(), source }.into())
-    })
+    file.write_all(MAGIC)?;
+    file.write_all(&[1, 0])?;
+    file.write_all(&length.to_le_bytes())?;
+    file.write_all(header.as_bytes())?;
+    values.iter().try_for_each(|value| file.write_all(&value.to_le_bytes()))
 }
 
 /// True if `bytes` begin as every npy file does.

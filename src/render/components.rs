@@ -82,7 +82,8 @@ impl ComponentSearch {
     }
 }
 
-fn moments_of(codes: &[f32], dim: usize) -> Moments {
+/// Of `codes` `[N, dim]`, on all cores.
+pub fn moments_of(codes: &[f32], dim: usize) -> Moments {
     let gram = Gram::new(codes, dim, &vec![1.0; codes.len() / dim]);
     Moments::of(codes, dim, Gram::sum(dim, &[&gram]))
 }

@@ -10,9 +10,10 @@ use super::trace::{Owner, StageInput, Trace, Traces};
 use super::{Picture, Source, ViewId};
 use crate::checkpoint::CheckpointError;
 use crate::edit::{Edit, LayerSet, Weighting};
+use crate::family::Family;
 use crate::generator::{self, Generator, LoadError, ModelInfo, ReadBackError};
 use crate::gpu::{Precision, RenderDevice};
-use crate::layout::{GIVEN_RECIPE, LayoutError};
+use crate::layout::{GIVEN_RECIPE, LayoutError, Weights};
 use crate::pca::PcaError;
 use crate::progress::{Cancelled, Progress, Report};
 use crate::sefa::{Basis, SefaError};
@@ -42,6 +43,10 @@ pub enum RenderError {
     Interrupted,
     #[error("the picture is not finite: the model's values overflow for this edit")]
     NotFinite,
+    #[error("{model} cannot be inverted yet: a network of this kind ({family}) has no gradients here")]
+    NoGradients { model: String, family: Family },
+    #[error("{0} has changed since it was opened; open it again")]
+    Changed(String),
 }
 
 impl RenderError {
@@ -66,6 +71,8 @@ pub struct StageTime {
 pub struct Engine {
     pub(super) device: RenderDevice,
     pub(super) model: Option<Loaded>,
+    /// Where the open model was read from, and a person's recipe if there was one.
+    pub(super) origin: Option<(Source, Option<String>)>,
     /// Of pictures of the open model.
     pub(super) traces: Traces,
     /// Asked between two stages of pictures that no view shows.
@@ -74,7 +81,7 @@ pub struct Engine {
 
 impl Engine {
     pub fn new(device: RenderDevice) -> Self {
-        Engine { device, model: None, traces: Traces::new(), is_interrupted: Box::new(|| false) }
+        Engine { device, model: None, origin: None, traces: Traces::new(), is_interrupted: Box::new(|| false) }
     }
 
     pub fn device(&self) -> &RenderDevice {
@@ -104,13 +111,7 @@ impl Engine {
         report: Report,
     ) -> Result<Arc<ModelInfo>, RenderError> {
         let name = source.short_name();
-        let mut checkpoint = source.open(report)?;
-        checkpoint.metadata.extend(recipe.map(|json| (GIVEN_RECIPE.to_owned(), json.to_owned())));
-        let loading = |error| match error {
-            LoadError::Layout(error) => RenderError::Layout(error),
-            error => RenderError::Load(source.to_string(), Box::new(error)),
-        };
-        let weights = generator::recognise(checkpoint, report).map_err(loading)?;
+        let weights = Self::weights(source, recipe, report)?;
         let label = self.device.label();
         let limits = (label.as_str(), self.device.max_tensor_bytes());
         let generator = Generator::load(&weights, &name, self.device.place(), limits, report)
@@ -123,7 +124,18 @@ impl Engine {
         }
         let info = model.info().clone();
         (self.model, self.traces) = (Some(model), traces);
+        self.origin = Some((source.clone(), recipe.map(str::to_owned)));
         Ok(info)
+    }
+
+    /// The tensors of a model.
+    pub(super) fn weights(source: &Source, recipe: Option<&str>, report: Report) -> Result<Weights, RenderError> {
+        let mut checkpoint = source.open(report)?;
+        checkpoint.metadata.extend(recipe.map(|json| (GIVEN_RECIPE.to_owned(), json.to_owned())));
+        generator::recognise(checkpoint, report).map_err(|error| match error {
+            LoadError::Layout(error) => RenderError::Layout(error),
+            error => RenderError::Load(source.to_string(), Box::new(error)),
+        })
     }
 
     /// Renders the first sample: kernels are compiled when they are first used, and on some drivers that takes seconds.

@@ -2,6 +2,7 @@
 
 mod components;
 mod engine;
+mod gradient;
 mod model;
 mod picture;
 mod recent;
@@ -11,8 +12,9 @@ mod tile_cache;
 mod tiles;
 mod trace;
 
-pub use components::{CodeSource, ComponentSearch};
+pub use components::{CodeSource, ComponentSearch, moments_of};
 pub use engine::{Engine, RenderError, StageTime};
+pub use gradient::{Cost, Drawn, Gradients, Point, Slope};
 pub use picture::{Frame, FrameImage, Picture, Pixels};
 pub use screen::{Screen, picture_texture};
 pub use source::{Example, Source};

@@ -11,6 +11,7 @@ mod foreign;
 mod golden;
 mod hostile;
 #[cfg(feature = "gui")]
+mod invert;
 mod kept;
 #[cfg(all(feature = "gui", target_os = "linux"))]
 mod kill;

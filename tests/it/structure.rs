@@ -56,7 +56,7 @@ fn burn_appears_only_where_tensors_live() {
 }
 
 /// What each module may use of the others. Of two modules at most one may use the other, directly or by way of third ones.
-const ARROWS: [(&str, &[&str]); 31] = [
+const ARROWS: [(&str, &[&str]); 32] = [
     ("classes", &[]),
     ("edit", &[]),
     ("eigen", &[]),
@@ -97,9 +97,23 @@ const ARROWS: [(&str, &[&str]); 31] = [
     ("project", &["edit", "generator", "names", "recipe"]),
     (
         "render",
-        &["checkpoint", "edit", "generator", "gpu", "latent", "layout", "ops", "pca", "progress", "sefa", "size"],
+        &[
+            "checkpoint",
+            "edit",
+            "family",
+            "generator",
+            "gpu",
+            "latent",
+            "layout",
+            "ops",
+            "pca",
+            "progress",
+            "sefa",
+            "size",
+        ],
     ),
     ("analysis", &["directions", "edit", "progress", "render"]),
+    ("invert", &["edit", "family", "generator", "layout", "pca", "progress", "render", "size"]),
     (
         "export",
         &["checkpoint", "edit", "files", "generator", "layout", "motion", "progress", "project", "recipe", "render"],
@@ -149,6 +163,7 @@ const ARROWS: [(&str, &[&str]); 31] = [
             "files",
             "generator",
             "gpu",
+            "invert",
             "layout",
             "library",
             "motion",

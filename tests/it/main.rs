@@ -10,8 +10,8 @@ mod finite;
 mod foreign;
 mod golden;
 mod hostile;
-#[cfg(feature = "gui")]
 mod invert;
+#[cfg(feature = "gui")]
 mod kept;
 #[cfg(all(feature = "gui", target_os = "linux"))]
 mod kill;

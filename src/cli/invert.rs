@@ -234,7 +234,7 @@ impl Names {
         info: &ModelInfo,
         source: &Source,
     ) -> anyhow::Result<()> {
-        let (key, shape, values) = match &found.code {
+        let (key, shape, values) = match &found.edit.sample.code {
             Code::WPlus(rows) => ("w", vec![1, rows.len(), rows[0].len()], rows.concat()),
             Code::Z(row) | Code::W(row) => ("z", vec![1, row.len()], row.clone()),
             Code::Seed(_) | Code::Between(_) => bail!("expected a code in full"),
@@ -264,7 +264,7 @@ fn row(path: &Path, found: &Found, seconds: f64) -> Vec<Cell> {
         seconds.into(),
         found.steps.into(),
         found.percentile.into(),
-        found.class.map_or(Cell::Missing, Cell::from),
+        found.edit.sample.class.map_or(Cell::Missing, Cell::from),
     ]
 }
 

@@ -29,10 +29,14 @@ impl Adam {
     }
 }
 
+/// From there on of the way the rate falls.
+pub(super) const SLOWING: f32 = 0.75;
+
 /// The learning rate at `at` of the way: it rises for the first twentieth and falls along a cosine in the last quarter (Karras et al.,
 /// 2020, appendix D).
 pub(super) fn rate_at(rate: f32, at: f32) -> f32 {
-    let down = (0.5 - 0.5 * (std::f32::consts::PI * ((1.0 - at) / 0.25).clamp(0.0, 1.0)).cos()).clamp(0.0, 1.0);
+    let down =
+        (0.5 - 0.5 * (std::f32::consts::PI * ((1.0 - at) / (1.0 - SLOWING)).clamp(0.0, 1.0)).cos()).clamp(0.0, 1.0);
     rate * down * (at / 0.05).clamp(0.0, 1.0)
 }
 

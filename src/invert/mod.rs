@@ -8,13 +8,16 @@
 
 mod adam;
 mod cost;
+mod descent;
+mod knowledge;
 mod photo;
 mod search;
 mod settings;
 mod space;
 mod typical;
+mod view;
 
-pub use photo::{Crop, MAX_PIXELS, MIN_SIDE, Photo, PhotoError, Target};
+pub use photo::{Crop, Photo, PhotoError, Target};
 pub use search::{Found, Search};
 pub use settings::{SearchSpace, Settings};
 

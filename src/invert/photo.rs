@@ -12,9 +12,9 @@ use crate::layout::ChannelOrder;
 use crate::render::Pixels;
 
 /// Pixels of a photo.
-pub const MAX_PIXELS: u64 = 120_000_000;
+const MAX_PIXELS: u64 = 120_000_000;
 /// Pixels of its shorter side.
-pub const MIN_SIDE: u32 = 8;
+const MIN_SIDE: u32 = 8;
 /// Pixels of its longer side.
 const MAX_SIDE: u32 = 1 << 16;
 /// Bytes that decoding may take.
@@ -113,6 +113,11 @@ impl Photo {
         let image = image.into_rgba8();
         let (width, height) = (image.width() as usize, image.height() as usize);
         Ok(Photo { width, height, pixels: image.into_raw(), mask: None })
+    }
+
+    /// A picture that is none of a file.
+    pub fn of_pixels(pixels: &Pixels) -> Self {
+        Photo { width: pixels.width, height: pixels.height, pixels: pixels.to_rgba(), mask: None }
     }
 
     /// The same, of which only what is white in a picture of the same size counts.

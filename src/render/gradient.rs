@@ -47,11 +47,16 @@ pub struct Slope {
 /// A picture's cost and the gradient of it with respect to the picture, both planar `[channels, height, width]`.
 pub type Cost<'a> = &'a mut dyn FnMut(usize, &[f32], [usize; 3]) -> (f64, Vec<f32>);
 
-/// Pictures on their way to gradients.
+/// Pictures, perhaps on their way to gradients.
 struct Pulling {
     points: Vec<Point>,
     noise: NoiseMode,
     stages: usize,
+    /// Stages leave behind what gradients need.
+    is_taped: bool,
+    /// Stages that were run, and the sizes of the pictures that they made.
+    done: usize,
+    sizes: Vec<(usize, Size)>,
     /// `[N, dim]` of every layer.
     codes: Vec<Tensor<2>>,
     /// What mapping z has left behind.
@@ -79,7 +84,7 @@ pub struct Drawn {
 }
 
 impl Engine {
-    /// Samples of the open model by their numbers: of one class, or of each in turn.
+    /// Samples of the open model by their numbers: of one class, or of classes that lie evenly among all, however few are drawn.
     ///
     /// # Errors
     /// No model is open, or the device failed.
@@ -87,7 +92,9 @@ impl Engine {
         let model = self.model.as_ref().ok_or(RenderError::NoModel)?;
         let (info, prior) = (model.info(), model.network().prior());
         let draw = |number: usize| {
-            let class = info.classes.map(|classes| class.unwrap_or(number % classes));
+            // By the golden ratio.
+            let share = (number as f64 * 0.618_033_988_749_895).fract();
+            let class = info.classes.map(|classes| class.unwrap_or((share * classes as f64) as usize));
             Drawn { z: latent::draw_of_many(prior, seed, number, info.z_dim), code: Vec::new(), class }
         };
         let mut drawn: Vec<Drawn> = numbers.map(draw).collect();
@@ -153,58 +160,46 @@ impl Gradients {
     /// After how many stages there is a picture of what size, from the smallest to the whole.
     ///
     /// # Errors
-    /// No model is open.
-    pub fn picture_sizes(&self, engine: &Engine, point: &Point) -> Result<Vec<(usize, Size)>, RenderError> {
-        let mut sizes = Vec::new();
-        self.run_all(engine, std::slice::from_ref(point), NoiseMode::None, usize::MAX, |stages, output| {
-            if let Some(picture) = &output.picture {
-                let [_, _, height, width] = picture.dims();
-                sizes.push((stages, Size::new(width, height)));
-            }
-        })?;
-        Ok(sizes)
+    /// As [`Gradients::pictures`].
+    pub fn picture_sizes(&mut self, engine: &Engine, point: &Point) -> Result<Vec<(usize, Size)>, RenderError> {
+        Ok(self.run(engine, std::slice::from_ref(point), NoiseMode::None, usize::MAX)?.sizes)
     }
 
-    /// The pictures of points after so many stages, planar `[channels, height, width]`; the points' codes are of one kind.
+    /// The pictures of points after so many stages, planar `[channels, height, width]`; the points' codes are of one kind. If something
+    /// more urgent came, the same call goes on from there.
     ///
     /// # Errors
     /// No model is open, the device failed, or something more urgent came.
     pub fn pictures(
-        &self,
+        &mut self,
         engine: &Engine,
         points: &[Point],
         noise: NoiseMode,
         stages: usize,
     ) -> Result<Vec<Vec<f32>>, RenderError> {
-        let mut picture = None;
-        self.run_all(engine, points, noise, stages, |_, output| picture = output.picture.clone())?;
+        let picture = self.run(engine, points, noise, stages)?.output.and_then(|output| output.picture);
         let values = read_back(picture.ok_or(RenderError::NoModel)?)?;
         Ok(values.chunks_exact(values.len() / points.len()).map(<[f32]>::to_vec).collect())
     }
 
-    fn run_all(
-        &self,
+    /// The way there alone.
+    fn run(
+        &mut self,
         engine: &Engine,
         points: &[Point],
         noise: NoiseMode,
         stages: usize,
-        mut after: impl FnMut(usize, &Activation),
-    ) -> Result<(), RenderError> {
+    ) -> Result<Pulling, RenderError> {
         let model = engine.model.as_ref().ok_or(RenderError::NoModel)?;
-        let network = self.network(model);
-        let codes = self.codes(model, network, points, &mut Tape::off());
-        let conditions = conditions(points);
-        let mut output: Option<Activation> = None;
-        for (number, stage) in model.stages().iter().enumerate().take(stages) {
-            let own = codes_of(stage, &codes);
-            let next = network.run(number, output.as_ref(), &own, &noise_input(noise), &conditions, &mut Tape::off());
-            after(number + 1, &next);
-            output = Some(next);
-            if number + 1 < stages.min(model.stages().len()) && (engine.is_interrupted)() {
+        let mut running = self.resume(model, points, noise, stages, false);
+        while running.done < running.stages {
+            self.run_stage(model, &mut running);
+            if running.done < running.stages && (engine.is_interrupted)() {
+                self.pulling = Some(running);
                 return Err(RenderError::Interrupted);
             }
         }
-        Ok(())
+        Ok(running)
     }
 
     /// `[N, dim]` of every layer.
@@ -239,60 +234,73 @@ impl Gradients {
         cost: Cost,
     ) -> Result<Vec<Slope>, RenderError> {
         let model = engine.model.as_ref().ok_or(RenderError::NoModel)?;
-        let mut pulling = match self.pulling.take() {
-            Some(before) if before.points == points && (before.noise, before.stages) == (noise, stages) => before,
-            _ => self.begin(model, points, noise, stages),
-        };
+        let mut pulling = self.resume(model, points, noise, stages, true);
         loop {
-            self.one_stage(model, &mut pulling, cost)?;
-            match &pulling.back {
-                Some(_) if pulling.tapes.is_empty() => break,
-                _ if (engine.is_interrupted)() => {
-                    self.pulling = Some(pulling);
-                    return Err(RenderError::Interrupted);
-                }
-                _ => {}
+            match &mut pulling.back {
+                None if pulling.done < pulling.stages => self.run_stage(model, &mut pulling),
+                None => self.turn(&mut pulling, cost)?,
+                Some(back) => match pulling.tapes.pop() {
+                    Some(tape) => {
+                        self.pull_stage(&model.stages()[pulling.tapes.len()], pulling.tapes.len(), tape, back)
+                    }
+                    None => break,
+                },
+            }
+            if (engine.is_interrupted)() {
+                self.pulling = Some(pulling);
+                return Err(RenderError::Interrupted);
             }
         }
         self.finish(pulling)
     }
 
-    fn begin(&self, model: &Loaded, points: &[Point], noise: NoiseMode, stages: usize) -> Pulling {
-        let mut map = Tape::on();
-        let codes = self.codes(model, self.network(model), points, &mut map);
-        let map = matches!(points[0].code, Code::Z(_)).then_some(map);
+    /// What was interrupted, if it is the same; or else its beginning.
+    fn resume(&mut self, model: &Loaded, points: &[Point], noise: NoiseMode, stages: usize, is_taped: bool) -> Pulling {
         let stages = stages.min(model.stages().len());
-        let points = points.to_vec();
-        Pulling { points, noise, stages, codes, map, tapes: Vec::new(), output: None, back: None }
+        let is_same = |before: &Pulling| {
+            before.points == points && (before.noise, before.stages, before.is_taped) == (noise, stages, is_taped)
+        };
+        if let Some(before) = self.pulling.take().filter(is_same) {
+            return before;
+        }
+        let mut map = Tape::on();
+        Pulling {
+            codes: self.codes(model, self.network(model), points, &mut map),
+            map: matches!(points[0].code, Code::Z(_)).then_some(map),
+            points: points.to_vec(),
+            noise,
+            stages,
+            is_taped,
+            done: 0,
+            sizes: Vec::new(),
+            tapes: Vec::new(),
+            output: None,
+            back: None,
+        }
     }
 
-    /// Runs the next stage, or derives the last one that was not derived yet.
-    fn one_stage(&self, model: &Loaded, pulling: &mut Pulling, cost: Cost) -> Result<(), RenderError> {
-        let stages = model.stages();
-        if let Some(back) = &mut pulling.back {
-            let Some(tape) = pulling.tapes.pop() else { return Ok(()) };
-            let number = pulling.tapes.len();
-            let pulled = self.adjoint.pull(number, tape, std::mem::take(&mut back.gradient));
-            for (&layer, gradient) in stages[number].layers.iter().zip(pulled.codes) {
-                let sum = &mut back.of_layers[layer];
-                *sum = Some(sum.take().map_or_else(|| gradient.clone(), |before| before + gradient.clone()));
-            }
-            back.gradient = pulled.input;
-            return Ok(());
+    fn run_stage(&self, model: &Loaded, running: &mut Pulling) {
+        let number = running.done;
+        let stage = &model.stages()[number];
+        let codes: Vec<Tensor<2>> = stage.layers.iter().map(|&layer| running.codes[layer].clone()).collect();
+        let (noise, conditions) = (noise_input(running.noise), conditions(&running.points));
+        let mut tape = if running.is_taped { Tape::on() } else { Tape::off() };
+        let before = running.output.take();
+        let output = self.network(model).run(number, before.as_ref(), &codes, &noise, &conditions, &mut tape);
+        if running.is_taped {
+            running.tapes.push(tape);
         }
-        let number = pulling.tapes.len();
-        let codes = codes_of(&stages[number], &pulling.codes);
-        let (noise, conditions) = (noise_input(pulling.noise), conditions(&pulling.points));
-        let mut tape = Tape::on();
-        let network = self.network(model);
-        let output = network.run(number, pulling.output.as_ref(), &codes, &noise, &conditions, &mut tape);
-        pulling.tapes.push(tape);
-        if number + 1 < pulling.stages {
-            pulling.output = Some(output);
-            return Ok(());
+        running.done = number + 1;
+        if let Some(picture) = &output.picture {
+            let [_, _, height, width] = picture.dims();
+            running.sizes.push((running.done, Size::new(width, height)));
         }
-        pulling.output = None;
-        let picture = output.picture.ok_or(RenderError::NoModel)?;
+        running.output = Some(output);
+    }
+
+    /// From the picture to the way back.
+    fn turn(&self, pulling: &mut Pulling, cost: Cost) -> Result<(), RenderError> {
+        let picture = pulling.output.take().and_then(|output| output.picture).ok_or(RenderError::NoModel)?;
         let shape @ [n, channels, height, width] = picture.dims();
         let values = read_back(picture)?;
         let pictures = values.chunks_exact(values.len() / n).enumerate();
@@ -302,6 +310,15 @@ impl Gradients {
         let gradient = Gradient { features: None, picture: Some(gradient) };
         pulling.back = Some(Back { costs, gradient, of_layers: vec![None; pulling.codes.len()] });
         Ok(())
+    }
+
+    fn pull_stage(&self, stage: &Stage, number: usize, tape: Tape, back: &mut Back) {
+        let pulled = self.adjoint.pull(number, tape, std::mem::take(&mut back.gradient));
+        for (&layer, gradient) in stage.layers.iter().zip(pulled.codes) {
+            let sum = &mut back.of_layers[layer];
+            *sum = Some(sum.take().map_or_else(|| gradient.clone(), |before| before + gradient.clone()));
+        }
+        back.gradient = pulled.input;
     }
 
     /// Reads the gradients.
@@ -344,10 +361,6 @@ fn row_of(code: &Code, layer: usize) -> &[f32] {
         Code::WPlus(rows) => &rows[layer],
         Code::Seed(_) | Code::Between(_) => &[],
     }
-}
-
-fn codes_of(stage: &Stage, codes: &[Tensor<2>]) -> Vec<Tensor<2>> {
-    stage.layers.iter().map(|&layer| codes[layer].clone()).collect()
 }
 
 fn conditions(points: &[Point]) -> Vec<Conditions> {

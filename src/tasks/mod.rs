@@ -1,18 +1,21 @@
-//! Long work in steps: exports and principal components today; videos, studies and searches belong here too.
+//! Long work in steps: exports, principal components, searches for the codes of photos; studies belong here too.
 //!
 //! A task never keeps the engine for long: between two steps whoever runs it does what is more urgent, so that a slider
 //! answers within one frame whatever runs. Encoding and writing happen on other threads.
 
 mod components;
 mod export;
+mod inversion;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use components::PrincipalComponents;
 pub use export::{DirectionSheet, Export};
+pub use inversion::Inversion;
 
 use crate::export::ExportError;
+use crate::invert::{Found, InvertError};
 use crate::pca::Components;
 use crate::progress::Progress;
 use crate::render::{Engine, RenderError};
@@ -45,6 +48,8 @@ pub enum Outcome {
     Written(PathBuf),
     /// Of so many codes of a seed.
     Components { samples: usize, seed: u64, components: Arc<Components> },
+    /// The code of a photo.
+    Found(Box<Found>),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -53,14 +58,18 @@ pub enum TaskError {
     Render(#[from] RenderError),
     #[error(transparent)]
     Export(#[from] ExportError),
+    #[error(transparent)]
+    Invert(#[from] InvertError),
 }
 
 impl TaskError {
     /// The failed render, if it is one.
     pub fn render(&self) -> Option<&RenderError> {
         match self {
-            TaskError::Render(error) | TaskError::Export(ExportError::Render(error)) => Some(error),
-            TaskError::Export(_) => None,
+            TaskError::Render(error)
+            | TaskError::Export(ExportError::Render(error))
+            | TaskError::Invert(InvertError::Render(error)) => Some(error),
+            TaskError::Export(_) | TaskError::Invert(_) => None,
         }
     }
 }

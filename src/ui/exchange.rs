@@ -155,11 +155,20 @@ impl App {
                     Outcome::Components { samples, seed, components } => {
                         self.found_components(job, Method::Pca { samples, seed }, components);
                     }
+                    Outcome::Found(found) => self.show_found(found.edit),
                 }
             }
             EventKind::Superseded | EventKind::Cancelled => self.ended(job, None),
             EventKind::Failed(failure) => self.ended(job, Some(failure)),
             EventKind::Stopped(failure) => self.engine_stopped(failure),
+        }
+    }
+
+    /// Goes on with the code of a photo, as one step that can be taken back.
+    fn show_found(&mut self, edit: Edit) {
+        if self.model.as_ref().is_some_and(|model| model.info.check(&edit).is_ok()) {
+            self.history.settle(&self.document);
+            self.document.edit = edit;
         }
     }
 

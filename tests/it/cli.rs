@@ -67,7 +67,7 @@ impl Shell {
         stderr
     }
 
-    fn pixels(&self, name: &str) -> Vec<u8> {
+    pub fn pixels(&self, name: &str) -> Vec<u8> {
         let bytes = fs::read(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
         let mut reader = png::Decoder::new(Cursor::new(bytes)).read_info().unwrap();
         let mut data = vec![0; reader.output_buffer_size().unwrap()];
@@ -667,7 +667,7 @@ fn wrong_usage_exits_with_2() {
 #[test]
 fn help_shows_examples() {
     let shell = Shell::new();
-    for command in ["", "render", "factorize", "align", "path", "entangle", "info", "convert", "bench"] {
+    for command in ["", "render", "factorize", "align", "path", "entangle", "invert", "info", "convert", "bench"] {
         assert!(shell.ok(&format!("{command} --help")).contains("Examples:"), "{command}");
     }
 }

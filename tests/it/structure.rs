@@ -120,7 +120,7 @@ const ARROWS: [(&str, &[&str]); 32] = [
     ),
     ("store", &["files", "project"]),
     ("library", &["directions", "edit", "files", "generator", "names", "project", "store"]),
-    ("tasks", &["export", "generator", "motion", "pca", "progress", "project", "render"]),
+    ("tasks", &["export", "generator", "invert", "motion", "pca", "progress", "project", "render"]),
     (
         "worker",
         &["directions", "edit", "export", "failure", "generator", "gpu", "progress", "recipe", "render", "tasks"],

@@ -6,6 +6,7 @@
 mod between;
 mod direction;
 mod layers;
+mod photo;
 mod seed;
 mod shelf;
 mod style;
@@ -19,6 +20,7 @@ pub use between::{Between, Waypoint, along_curve, straight};
 pub(crate) use direction::enabled_by_default;
 pub use direction::{Direction, Move, Origin, Vectors, Weighting};
 pub use layers::LayerSet;
+pub use photo::{Crop, PhotoNote};
 pub use seed::{Seed, SeedKind};
 pub use shelf::{DEFAULT_SECONDS, Easing, Kept, MAX_KEPT, MAX_NAME, Playback, SECONDS, Shelf, ShelfFull};
 pub use style::Style;
@@ -95,6 +97,17 @@ pub struct Sample {
     /// Layers whose codes come from other samples.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub styles: Vec<Style>,
+    /// What a code in full was found for; read it by [`Sample::photo`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub photo: Option<Arc<PhotoNote>>,
+}
+
+impl Sample {
+    /// The photo that its code was found for. A sample that has gone on to a seed has none.
+    pub fn photo(&self) -> Option<&Arc<PhotoNote>> {
+        let is_found = matches!(self.code, Code::Z(_) | Code::W(_) | Code::WPlus(_));
+        self.photo.as_ref().filter(|_| is_found)
+    }
 }
 
 /// A mixture of a sample's class with another one.
@@ -193,6 +206,11 @@ mod tests {
                 class: Some(3),
                 mix: Some(ClassMix { class: 5, amount: 0.1 }),
                 styles: vec![Style::new("2-5".parse().unwrap(), Code::Seed(Seed::studio(1)))],
+                photo: Some(Arc::new(PhotoNote {
+                    name: "me.jpg".into(),
+                    crop: Crop { centre: [40.5, 30.0], width: 20.0, turn: -3.5 },
+                    picture: vec![137, 80, 78, 71],
+                })),
             },
             truncation: Truncation { psi: 0.7, cutoff: Some(8) },
             noise: Noise { mode: NoiseMode::Random, seed: u64::MAX },

@@ -227,11 +227,13 @@ impl Path<'_> {
         if from.sample == to.sample && from.truncation == to.truncation {
             return from.sample.clone();
         }
-        let waypoint = |edit: &&Edit| Waypoint { sample: edit.sample.clone(), truncation: edit.truncation };
+        // Every frame's file would hold the photos of all.
+        let without_photo = |sample: &Sample| Sample { photo: None, ..sample.clone() };
+        let waypoint = |edit: &&Edit| Waypoint { sample: without_photo(&edit.sample), truncation: edit.truncation };
         let through = self.edits.iter().map(waypoint).collect();
         let between = Between { through, times: self.times.clone(), at: self.at };
         let (class, mix) = (from.sample.class, from.sample.mix);
-        Sample { code: Code::Between(Box::new(between)), class, mix, styles: Vec::new() }
+        Sample { code: Code::Between(Box::new(between)), class, mix, ..Sample::default() }
     }
 
     /// Moves that are in one of the two keys only come from 0, or go there.

@@ -22,12 +22,13 @@ use crate::recipe::Recipe;
 pub use picture::{embedded_project, is_png};
 
 /// Newest format this program knows; every older one stays readable.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
-/// The ones before styles and shelves, and before motions: written where there are none, so that earlier programs open what they can
-/// show.
+/// The ones before styles and shelves, before motions and before photos: written where there are none, so that earlier programs open
+/// what they can show.
 const BEFORE_STYLES: u32 = 2;
 const BEFORE_MOTIONS: u32 = 3;
+const BEFORE_PHOTOS: u32 = 4;
 
 /// Name and version of this program, as files tell it.
 pub const PROGRAM: &str = concat!("SeFa Studio ", env!("CARGO_PKG_VERSION"));
@@ -151,8 +152,12 @@ impl Project {
     /// The oldest format that holds all of it.
     fn version(&self) -> u32 {
         let Project { edit, shelf, .. } = self;
-        if edit.is_between() || shelf.is_timed() || shelf.iter().any(|kept| kept.edit.is_between()) {
+        let edits = || shelf.iter().map(|kept| &kept.edit).chain([edit]);
+        if edits().any(|edit| edit.sample.photo.is_some()) {
             return VERSION;
+        }
+        if shelf.is_timed() || edits().any(Edit::is_between) {
+            return BEFORE_PHOTOS;
         }
         let is_old = edit.sample.styles.is_empty() && shelf.is_empty();
         if is_old { BEFORE_STYLES } else { BEFORE_MOTIONS }

@@ -11,12 +11,12 @@ use serde_json::json;
 use super::arguments::{self, ClassChoice, DeviceArguments, ReadingArguments};
 use super::info::printable;
 use super::progress::Bar;
-use super::{note, open_model, print};
+use super::{note, open_model, print, warn};
 use crate::edit::{Code, NoiseMode};
 use crate::export::{self, Cell, Column, Table, TableFormat};
 use crate::files;
 use crate::generator::ModelInfo;
-use crate::invert::{Found, Photo, Search, SearchSpace, Settings, Target};
+use crate::invert::{Found, Mask, Photo, Search, SearchSpace, Settings, Target};
 use crate::project::Project;
 use crate::render::{Engine, Example, Pixels, Source};
 
@@ -106,8 +106,6 @@ pub fn run(arguments: Arguments, device: DeviceArguments) -> anyhow::Result<()> 
     let photos = photos(&arguments.photos)?;
     let names = names(&photos)?;
     let names = names.iter().map(|name| Names::new(&arguments.out, name)).collect::<Vec<_>>();
-    std::fs::create_dir_all(&arguments.out)
-        .with_context(|| format!("cannot make the folder {}", arguments.out.display()))?;
     let table_file = arguments.out.join("table.json");
     if !arguments.overwrite {
         let all = names.iter().flat_map(Names::all).chain([&table_file]);
@@ -128,18 +126,31 @@ pub fn run(arguments: Arguments, device: DeviceArguments) -> anyhow::Result<()> 
     settings.space = arguments.space.unwrap_or(settings.space);
     settings.noise = arguments.noise.map_or(settings.noise, |mode| info.noise_mode(mode));
     let mut rows = Vec::new();
+    let mut left = Vec::new();
     for (path, names) in photos.iter().zip(&names) {
         let start = Instant::now();
-        let mut photo = Photo::read(path)?;
-        if let Some(mask) = &arguments.mask {
-            photo = photo.with_mask(mask)?;
-        }
-        let target = photo.target(photo.middle(&info), arguments.background, &info);
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let cut = || -> anyhow::Result<Target> {
+            let photo = Photo::read(path)?;
+            let mask = arguments.mask.as_ref().map(|mask| Mask::read(mask, &photo)).transpose()?;
+            Ok(photo.target(photo.middle(&info), mask.as_ref(), arguments.background, &info).named(&name))
+        };
+        let target = match cut() {
+            Ok(target) => target,
+            // The others are found all the same.
+            Err(error) if photos.len() > 1 => {
+                warn(&format!("{error:#}"));
+                left.push(path);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        std::fs::create_dir_all(&arguments.out)
+            .with_context(|| format!("cannot make the folder {}", arguments.out.display()))?;
         let found = search(&mut engine, target.clone(), settings.clone(), &info)
             .with_context(|| format!("no code of {} was found", path.display()))?;
         let seconds = start.elapsed().as_secs_f64();
         names.write(&mut engine, &target, &found, &info, &source)?;
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
         print(&format!(
             "{}: {:.1} dB in {seconds:.1} s, {} steps; more typical than {:.0} % of the model's own codes\n",
             printable(&name),
@@ -149,8 +160,10 @@ pub fn run(arguments: Arguments, device: DeviceArguments) -> anyhow::Result<()> 
         ))?;
         rows.push(row(path, &found, seconds));
     }
+    ensure!(!rows.is_empty(), "none of {} photos can be used", photos.len());
     let table = table(rows, &settings, &info);
     files::write_bytes(&table_file, table.text(TableFormat::Json).as_bytes())?;
+    ensure!(left.is_empty(), "{} of {} photos cannot be used; the others are found", left.len(), photos.len());
     Ok(())
 }
 
@@ -167,11 +180,6 @@ fn search(engine: &mut Engine, target: Target, settings: Settings, info: &ModelI
 
 /// The files that are given, and those of folders by their names.
 fn photos(given: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
-    const ENDINGS: [&str; 7] = ["png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff"];
-    let is_photo = |path: &Path| {
-        let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-        ENDINGS.contains(&ending.as_str())
-    };
     let mut photos = Vec::new();
     for path in given {
         if !path.is_dir() {
@@ -180,7 +188,7 @@ fn photos(given: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
         }
         let entries = std::fs::read_dir(path).with_context(|| format!("cannot read the folder {}", path.display()))?;
         let mut inside: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-        inside.retain(|path| path.is_file() && is_photo(path));
+        inside.retain(|path| path.is_file() && Photo::is_named(path));
         inside.sort();
         if inside.is_empty() {
             note(&format!("the folder {} holds no photo", path.display()));

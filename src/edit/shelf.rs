@@ -210,7 +210,8 @@ fn numbers_of(sample: &Sample) -> usize {
         Code::WPlus(codes) => codes.iter().map(Vec::len).sum(),
         Code::Between(between) => between.through.iter().map(|point| numbers_of(&point.sample)).sum(),
     };
-    of_code(&sample.code) + sample.styles.iter().map(|style| of_code(&style.code)).sum::<usize>()
+    let of_photo = sample.photo.as_ref().map_or(0, |photo| photo.picture.len() / size_of::<f32>());
+    of_photo + of_code(&sample.code) + sample.styles.iter().map(|style| of_code(&style.code)).sum::<usize>()
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ impl Sample {
     pub fn of_style(&self, style: &Style) -> Sample {
         let own = (self.class, self.mix);
         let (class, mix) = style.class.map_or(own, |class| (Some(class), style.mix));
-        Sample { code: style.code.clone(), class, mix, styles: Vec::new() }
+        Sample { code: style.code.clone(), class, mix, ..Sample::default() }
     }
 
     /// Takes over what `other` has in some layers: its code with its class, and its own styles as far as they lie there. What this

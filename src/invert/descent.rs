@@ -32,6 +32,18 @@ pub(super) struct Descent {
 pub(super) struct Best {
     pub cost: f64,
     values: Vec<f32>,
+    pub seen: Seen,
+}
+
+/// A picture that a step saw.
+#[derive(Clone, Default)]
+pub(super) struct Seen {
+    /// Planar `[channels, height, width]`
+    pub picture: Vec<f32>,
+    /// Height and width.
+    pub size: [usize; 2],
+    /// Decibels.
+    pub psnr: f64,
 }
 
 /// What part of the picture a step looks at, and where it looks for the code.
@@ -73,10 +85,10 @@ impl Descent {
         Variables { values: values.clone(), ..self.variables.clone() }
     }
 
-    /// Remembers a cost of the present variables.
-    pub(super) fn note(&mut self, cost: f64) {
+    /// Remembers a cost of the present variables, and their picture.
+    pub(super) fn note(&mut self, cost: f64, seen: Seen) {
         if self.best.as_ref().is_none_or(|best| cost < best.cost) {
-            self.best = Some(Best { cost, values: self.variables.values.clone() });
+            self.best = Some(Best { cost, values: self.variables.values.clone(), seen });
         }
         if cost < (1.0 - STALLED) * self.mark {
             (self.mark, self.stalled) = (cost, 0);

@@ -2,7 +2,7 @@
 
 use super::adam::{SLOWING, rate_at};
 use super::cost::decibels;
-use super::descent::{Descent, Phase};
+use super::descent::{Descent, Phase, Seen};
 use super::space::{Chart, Variables};
 use super::typical::{Typical, before_activation};
 use super::view::{View, views};
@@ -28,6 +28,8 @@ const RATE: f32 = 0.1;
 /// Weights of how far codes are from typical ones, and of how far layers' codes are from each other, at the settings' 1.
 const TYPICAL: f64 = 0.05;
 const TOGETHERNESS: f64 = 0.05;
+/// Factor of the rate where a search goes on: what is near already would be lost by larger steps.
+const RESUMED: f32 = 0.3;
 /// Times that values may overflow.
 const OVERFLOWS: usize = 3;
 
@@ -73,6 +75,7 @@ impl Knowledge {
             (chart, Typical::of_w(&components(&before_activation(&flat))?, &codes[..CODES.min(codes.len())]))
         };
         let edit = Edit {
+            sample: Sample { photo: target.note.clone(), ..Sample::default() },
             truncation: Truncation { psi, cutoff: None },
             noise: Noise { mode: info.noise_mode(settings.noise), seed: 0 },
             ..info.start(0)
@@ -112,7 +115,7 @@ impl Knowledge {
             Code::W(w) => Code::WPlus(vec![w; self.layers]),
             code => code,
         };
-        Edit { sample: Sample { code, class, ..Sample::default() }, ..self.edit.clone() }
+        Edit { sample: Sample { code, class, ..self.edit.sample.clone() }, ..self.edit.clone() }
     }
 
     /// Draws some samples and keeps the best; the number of the next one.
@@ -152,6 +155,21 @@ impl Knowledge {
         sampled.chain(mean).map(start).collect()
     }
 
+    /// Where a search goes on from a code that was found before.
+    pub(super) fn resume(&self, code: &Code, settings: &Settings) -> Result<Descent, InvertError> {
+        let (rows, space) = match (code, settings.space) {
+            (Code::Z(z), SearchSpace::Z) => (std::slice::from_ref(z), SearchSpace::Z),
+            (Code::W(w), SearchSpace::W | SearchSpace::WPlus) => (std::slice::from_ref(w), SearchSpace::W),
+            (Code::WPlus(rows), SearchSpace::WPlus) => (rows.as_slice(), SearchSpace::WPlus),
+            (_, space) => return Err(InvertError::From { space }),
+        };
+        let values = rows.iter().map(|row| self.chart.coordinates(row)).collect::<Vec<_>>();
+        let dim = values.first().map_or(0, Vec::len);
+        let mut descent = Descent::new(Variables { values: values.concat(), dim, space }, settings.class);
+        descent.caution = RESUMED;
+        Ok(descent)
+    }
+
     /// One step of all trials at once, on the smallest pictures.
     pub(super) fn try_all(
         &self,
@@ -162,11 +180,11 @@ impl Knowledge {
     ) -> Result<(), InvertError> {
         let points: Vec<Point> = trials.iter().map(|trial| self.point(trial)).collect();
         let slopes = self.slopes(engine, gradients, &points, 0)?;
-        for (trial, slope) in trials.iter_mut().zip(slopes) {
+        for (trial, (slope, seen)) in trials.iter_mut().zip(slopes) {
             let (cost, gradient) = self.regularised(trial, slope, settings);
             // One that overflows loses.
             if cost.is_finite() && gradient.iter().all(|x| x.is_finite()) {
-                trial.note(cost);
+                trial.note(cost, seen);
                 trial.adam.step(&mut trial.variables.values, &gradient, RATE);
                 self.keep_on_sphere(&mut trial.variables);
             }
@@ -184,10 +202,16 @@ impl Knowledge {
         gradients: &mut Gradients,
         points: &[Point],
         view: usize,
-    ) -> Result<Vec<Slope>, InvertError> {
+    ) -> Result<Vec<(Slope, Seen)>, InvertError> {
         let View { stages, likeness, .. } = &self.views[view];
-        let mut cost = |_: usize, picture: &[f32], _: [usize; 3]| likeness.cost(picture);
-        Ok(gradients.pull(engine, points, self.edit.noise.mode, *stages, &mut cost)?)
+        let mut seen = vec![Seen::default(); points.len()];
+        let mut cost = |at: usize, picture: &[f32], [_, height, width]: [usize; 3]| {
+            let psnr = decibels(likeness.mean_square(picture));
+            seen[at] = Seen { picture: picture.to_vec(), size: [height, width], psnr };
+            likeness.cost(picture)
+        };
+        let slopes = gradients.pull(engine, points, self.edit.noise.mode, *stages, &mut cost)?;
+        Ok(slopes.into_iter().zip(seen).collect())
     }
 
     /// The cost with what keeps the code typical, and its gradient with respect to the variables.
@@ -222,10 +246,13 @@ impl Knowledge {
 
     /// What step number `step` does.
     fn phase(&self, step: usize, settings: &Settings) -> Phase {
+        let last = self.views.len() - 1;
+        if settings.from.is_some() {
+            return Phase { view: last, space: settings.space };
+        }
         let at = step as f64 / settings.steps.max(1) as f64;
         // Most steps on small pictures, the last fifth on the whole.
         let coarse = [0.0, 0.3, 0.55].iter().filter(|&&start| at >= start).count() - 1;
-        let last = self.views.len() - 1;
         let view = if at >= 0.8 { last } else { coarse.min(last) };
         let space = match settings.space {
             SearchSpace::WPlus if at < 0.3 => SearchSpace::W,
@@ -250,7 +277,9 @@ impl Knowledge {
             descent.enter(phase, self.layers);
         }
         let point = self.point(descent);
-        let Some(slope) = self.slopes(engine, gradients, &[point], phase.view)?.pop() else { return Ok(true) };
+        let Some((slope, seen)) = self.slopes(engine, gradients, &[point], phase.view)?.pop() else {
+            return Ok(true);
+        };
         let (cost, gradient) = self.regularised(descent, slope, settings);
         if !cost.is_finite() || !gradient.iter().all(|x| x.is_finite()) {
             descent.overflows += 1;
@@ -260,7 +289,7 @@ impl Knowledge {
             descent.step_back();
             return Ok(false);
         }
-        descent.note(cost);
+        descent.note(cost, seen);
         if descent.is_stalled() {
             // The next kind of pictures or variables; or smaller steps, and then the end.
             let next = (descent.step..settings.steps).find(|&step| self.phase(step, settings) != phase);

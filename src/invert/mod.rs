@@ -10,6 +10,7 @@ mod adam;
 mod cost;
 mod descent;
 mod knowledge;
+mod mask;
 mod photo;
 mod search;
 mod settings;
@@ -17,8 +18,9 @@ mod space;
 mod typical;
 mod view;
 
-pub use photo::{Crop, Photo, PhotoError, Target};
-pub use search::{Found, Search};
+pub use mask::Mask;
+pub use photo::{PHOTO_ENDINGS, Photo, PhotoError, Target, noted_picture};
+pub use search::{Found, Glimpse, Search};
 pub use settings::{SearchSpace, Settings};
 
 use crate::render::RenderError;
@@ -29,6 +31,8 @@ pub enum InvertError {
     Render(#[from] RenderError),
     #[error("{model} has no w: its codes are z; expected the space z")]
     NoW { model: String },
+    #[error("a search in {space} can only go on from a code of {space}")]
+    From { space: SearchSpace },
     #[error("the values of {model} overflow wherever the search goes: it was given up after three smaller steps")]
     Overflow { model: String },
 }

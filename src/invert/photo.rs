@@ -3,20 +3,29 @@
 use std::fs::File;
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, Limits};
+use image::{
+    DynamicImage, ImageBuffer, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage, Rgba, imageops,
+};
 use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSliceMut};
 
+use super::Mask;
+use crate::edit::{Crop, PhotoNote};
 use crate::generator::ModelInfo;
 use crate::layout::ChannelOrder;
 use crate::render::Pixels;
 
+/// How the names of photos end.
+pub const PHOTO_ENDINGS: [&str; 7] = ["png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff"];
 /// Pixels of a photo.
 const MAX_PIXELS: u64 = 120_000_000;
 /// Pixels of its shorter side.
 const MIN_SIDE: u32 = 8;
 /// Pixels of its longer side.
 const MAX_SIDE: u32 = 1 << 16;
+/// Letters of a photo's name.
+const MAX_NAME: usize = 200;
 /// Bytes that decoding may take.
 const MAX_BYTES: u64 = 2 << 30;
 
@@ -45,19 +54,6 @@ pub struct Photo {
     pub height: usize,
     /// RGBA rows from the top.
     pixels: Vec<u8>,
-    /// One weight per pixel, 0 to 255; absent where all count.
-    mask: Option<Vec<u8>>,
-}
-
-/// The part of a photo that is to be found: a rectangle of the proportions of the model's pictures.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Crop {
-    /// Its middle, in pixels from the photo's upper left corner.
-    pub centre: [f32; 2],
-    /// In pixels of the photo.
-    pub width: f32,
-    /// In degrees, clockwise.
-    pub turn: f32,
 }
 
 /// What a search is to find.
@@ -71,9 +67,18 @@ pub struct Target {
     pub(super) size: [usize; 2],
     channels: usize,
     order: ChannelOrder,
+    crop: Crop,
+    /// What edits remember of it.
+    pub(super) note: Option<Arc<PhotoNote>>,
 }
 
 impl Photo {
+    /// True if a file is named as a photo is.
+    pub fn is_named(path: &Path) -> bool {
+        let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+        PHOTO_ENDINGS.contains(&ending.as_str())
+    }
+
     /// Reads a photo and turns it as its camera says. Of animations, the first picture.
     ///
     /// # Errors
@@ -112,34 +117,26 @@ impl Photo {
         }
         let image = image.into_rgba8();
         let (width, height) = (image.width() as usize, image.height() as usize);
-        Ok(Photo { width, height, pixels: image.into_raw(), mask: None })
+        Ok(Photo { width, height, pixels: image.into_raw() })
     }
 
     /// A picture that is none of a file.
     pub fn of_pixels(pixels: &Pixels) -> Self {
-        Photo { width: pixels.width, height: pixels.height, pixels: pixels.to_rgba(), mask: None }
+        Photo { width: pixels.width, height: pixels.height, pixels: pixels.to_rgba() }
     }
 
-    /// The same, of which only what is white in a picture of the same size counts.
-    ///
-    /// # Errors
-    /// As [`Photo::read`]; the mask has another size, or hides everything.
-    pub fn with_mask(self, path: &Path) -> Result<Self, PhotoError> {
-        let mask = Photo::read(path)?;
-        let (expected, found) = ([self.width, self.height], [mask.width, mask.height]);
-        if expected != found {
-            return Err(PhotoError::Mask { path: path.into(), expected, found });
-        }
-        // What is transparent is hidden too.
-        let weight = |pixel: &[u8]| {
-            let light = pixel[..3].iter().map(|&x| u32::from(x)).sum::<u32>() / 3;
-            (light * u32::from(pixel[3]) / 255) as u8
-        };
-        let mask: Vec<u8> = mask.pixels.chunks_exact(4).map(weight).collect();
-        if mask.iter().all(|&x| x == 0) {
-            return Err(PhotoError::Hidden { path: path.into() });
-        }
-        Ok(Photo { mask: Some(mask), ..self })
+    /// RGBA rows from the top.
+    pub(super) fn pixels(&self) -> &[u8] {
+        &self.pixels
+    }
+
+    /// In small, for screens: at most `side` pixels along its larger side.
+    pub fn small(&self, side: usize) -> Pixels {
+        let larger = self.width.max(self.height);
+        let [width, height] = [self.width, self.height].map(|own| (own * side.min(larger) / larger).max(1));
+        let view = ImageBuffer::<Rgba<u8>, _>::from_raw(self.width as u32, self.height as u32, self.pixels.as_slice());
+        let data = view.map(|view| imageops::thumbnail(&view, width as u32, height as u32).into_raw());
+        Pixels { width, height, channels: 4, data: data.unwrap_or_default() }
     }
 
     /// As much of the middle as has the proportions of a model's pictures.
@@ -150,10 +147,10 @@ impl Photo {
     }
 
     /// A part of the photo as a model would make it, over a background (RGB) where the photo is transparent. Beyond the photo, its border
-    /// goes on.
-    pub fn target(&self, crop: Crop, background: [u8; 3], info: &ModelInfo) -> Target {
+    /// goes on. `mask`: what counts, if not all does.
+    pub fn target(&self, crop: Crop, mask: Option<&Mask>, background: [u8; 3], info: &ModelInfo) -> Target {
         let size @ [height, width] = [info.size.height, info.size.width];
-        let samples = self.sampled(crop, size, background);
+        let samples = self.sampled(crop, mask, size, background);
         let plane = height * width;
         let channel = |at: usize| samples.iter().map(move |sample| sample[at] / 127.5 - 1.0);
         let mut values = Vec::with_capacity(info.channels * plane);
@@ -166,13 +163,19 @@ impl Photo {
                 values.resize(channels * plane, 1.0);
             }
         }
-        let mask = self.mask.is_some().then(|| samples.iter().map(|sample| sample[3] / 255.0).collect());
-        Target { values, mask, size, channels: info.channels, order: info.channel_order }
+        let mask = mask.is_some().then(|| samples.iter().map(|sample| sample[3] / 255.0).collect());
+        Target { values, mask, size, channels: info.channels, order: info.channel_order, crop, note: None }
     }
 
     /// RGB over the background and the mask, 0 to 255, of every pixel of a crop: the mean of so many points that none of the photo's
     /// pixels is left out.
-    fn sampled(&self, crop: Crop, [height, width]: [usize; 2], background: [u8; 3]) -> Vec<[f32; 4]> {
+    fn sampled(
+        &self,
+        crop: Crop,
+        mask: Option<&Mask>,
+        [height, width]: [usize; 2],
+        background: [u8; 3],
+    ) -> Vec<[f32; 4]> {
         let step = crop.width / width as f32;
         // No more than the photo has pixels to read, each four times.
         let most = (4.0 * (self.width * self.height) as f32 / (width * height) as f32).sqrt().ceil();
@@ -188,7 +191,9 @@ impl Photo {
                     let (dx, dy) = (along(x, point % points, width), along(y, point / points, height));
                     let at = [crop.centre[0] + dx * cos - dy * sin, crop.centre[1] + dx * sin + dy * cos];
                     let value = self.at(at, background);
-                    (0..4).for_each(|n| sample[n] += value[n]);
+                    (0..3).for_each(|n| sample[n] += value[n]);
+                    let part = [at[0] / self.width as f32, at[1] / self.height as f32];
+                    sample[3] += mask.map_or(255.0, |mask| mask.at(part));
                 }
                 sample.iter_mut().for_each(|x| *x /= (points * points) as f32);
             }
@@ -197,7 +202,7 @@ impl Photo {
     }
 
     /// Between the four nearest pixels; x and y from the upper left corner.
-    fn at(&self, [x, y]: [f32; 2], background: [u8; 3]) -> [f32; 4] {
+    fn at(&self, [x, y]: [f32; 2], background: [u8; 3]) -> [f32; 3] {
         let along = |at: f32, length: usize| {
             let at = (at - 0.5).clamp(0.0, (length - 1) as f32);
             let low = at as usize;
@@ -206,20 +211,19 @@ impl Photo {
         let ((x0, x1, b), (y0, y1, a)) = (along(x, self.width), along(y, self.height));
         let weights =
             [(x0, y0, (1.0 - a) * (1.0 - b)), (x1, y0, (1.0 - a) * b), (x0, y1, a * (1.0 - b)), (x1, y1, a * b)];
-        let mut sum = [0.0; 4];
+        let mut sum = [0.0; 3];
         for (x, y, weight) in weights {
             let pixel = self.pixel(x, y, background);
-            (0..4).for_each(|n| sum[n] += weight * pixel[n]);
+            (0..3).for_each(|n| sum[n] += weight * pixel[n]);
         }
         sum
     }
 
-    fn pixel(&self, x: usize, y: usize, background: [u8; 3]) -> [f32; 4] {
-        let at = y * self.width + x;
-        let pixel = &self.pixels[4 * at..][..4];
+    fn pixel(&self, x: usize, y: usize, background: [u8; 3]) -> [f32; 3] {
+        let pixel = &self.pixels[4 * (y * self.width + x)..][..4];
         let alpha = f32::from(pixel[3]) / 255.0;
         let over = |n: usize| alpha * f32::from(pixel[n]) + (1.0 - alpha) * f32::from(background[n]);
-        [over(0), over(1), over(2), self.mask.as_ref().map_or(255.0, |mask| f32::from(mask[at]))]
+        [over(0), over(1), over(2)]
     }
 }
 
@@ -227,19 +231,56 @@ impl Target {
     /// For screens and files, red first.
     pub fn pixels(&self) -> Pixels {
         let [height, width] = self.size;
-        Pixels::from_planar(&self.values, self.channels, height, width).in_rgb(self.order)
+        self.shown(&self.values, height, width)
     }
+
+    /// A picture of the model, likewise.
+    pub(super) fn shown(&self, picture: &[f32], height: usize, width: usize) -> Pixels {
+        Pixels::from_planar(picture, self.channels, height, width).in_rgb(self.order)
+    }
+
+    /// The same, which the edits that are found remember. `name`: of the photo's file.
+    pub fn named(self, name: &str) -> Self {
+        Target { note: Some(Arc::new(self.note_as(name))), ..self }
+    }
+
+    fn note_as(&self, name: &str) -> PhotoNote {
+        let pixels = self.pixels();
+        let rgb = pixels.to_rgba().as_chunks::<4>().0.iter().flat_map(|&[r, g, b, _]| [r, g, b]).collect();
+        let mut picture = Vec::new();
+        let [width, height] = [pixels.width, pixels.height];
+        if let Some(whole) = RgbImage::from_raw(width as u32, height as u32, rgb) {
+            let larger = width.max(height);
+            let [width, height] =
+                [width, height].map(|side| (side * PhotoNote::SIDE.min(larger) / larger).max(1) as u32);
+            let small = imageops::thumbnail(&whole, width, height);
+            // Memory takes everything.
+            let _ = small.write_to(&mut io::Cursor::new(&mut picture), ImageFormat::Png);
+        }
+        PhotoNote { name: name.chars().take(MAX_NAME).collect(), crop: self.crop, picture }
+    }
+}
+
+/// The small picture of a photo that an edit remembers; `None` if the file that it is from is damaged.
+pub fn noted_picture(note: &PhotoNote) -> Option<Pixels> {
+    let mut reader = ImageReader::with_format(io::Cursor::new(&note.picture), ImageFormat::Png);
+    let mut limits = Limits::default();
+    (limits.max_image_width, limits.max_image_height) = (Some(PhotoNote::SIDE as u32), Some(PhotoNote::SIDE as u32));
+    reader.limits(limits);
+    let picture = reader.decode().ok()?.into_rgba8();
+    let (width, height) = (picture.width() as usize, picture.height() as usize);
+    Some(Pixels { width, height, channels: 4, data: picture.into_raw() })
 }
 
 #[cfg(test)]
 mod tests {
-    use image::{Rgba, RgbaImage};
+    use image::RgbaImage;
 
     use super::*;
 
     fn photo(width: usize, height: usize, at: impl Fn(usize, usize) -> [u8; 4]) -> Photo {
         let pixels = (0..width * height).flat_map(|i| at(i % width, i / width)).collect();
-        Photo { width, height, pixels, mask: None }
+        Photo { width, height, pixels }
     }
 
     fn crop(photo: &Photo, width: f32, turn: f32) -> Crop {
@@ -249,7 +290,7 @@ mod tests {
     #[test]
     fn a_crop_of_the_same_size_is_the_photo_and_quarter_turns_turn_it() {
         let photo = photo(4, 4, |x, y| [(10 * x) as u8, (10 * y) as u8, 7, 255]);
-        let samples = |turn| photo.sampled(crop(&photo, 4.0, turn), [4, 4], [0; 3]);
+        let samples = |turn| photo.sampled(crop(&photo, 4.0, turn), None, [4, 4], [0; 3]);
         for (at, sample) in samples(0.0).iter().enumerate() {
             assert!(
                 (sample[0] - (10 * (at % 4)) as f32).abs() < 1e-3 && (sample[1] - (10 * (at / 4)) as f32).abs() < 1e-3
@@ -264,16 +305,16 @@ mod tests {
     #[test]
     fn smaller_pictures_are_means_and_larger_ones_lie_between() {
         let photo = photo(64, 64, |x, _| [if x % 2 == 0 { 0 } else { 200 }, 0, 0, 255]);
-        let small = photo.sampled(crop(&photo, 64.0, 0.0), [8, 8], [0; 3]);
+        let small = photo.sampled(crop(&photo, 64.0, 0.0), None, [8, 8], [0; 3]);
         assert!(small.iter().all(|sample| (sample[0] - 100.0).abs() < 15.0), "{small:?}");
-        let large = photo.sampled(crop(&photo, 8.0, 0.0), [64, 64], [0; 3]);
+        let large = photo.sampled(crop(&photo, 8.0, 0.0), None, [64, 64], [0; 3]);
         assert!(large.iter().all(|sample| (0.0..=200.0).contains(&sample[0])));
     }
 
     #[test]
     fn what_is_transparent_shows_the_background() {
         let photo = photo(8, 8, |x, _| [200, 100, 0, if x < 4 { 0 } else { 255 }]);
-        let samples = photo.sampled(crop(&photo, 8.0, 0.0), [8, 8], [10, 20, 30]);
+        let samples = photo.sampled(crop(&photo, 8.0, 0.0), None, [8, 8], [10, 20, 30]);
         assert_eq!(
             (samples[0][..3].to_vec(), samples[7][..3].to_vec()),
             (vec![10.0, 20.0, 30.0], vec![200.0, 100.0, 0.0])
@@ -347,13 +388,13 @@ mod tests {
         let path = folder.path().join("mask.png");
         let plain = photo(10, 9, |_, _| [1, 2, 3, 255]);
         RgbaImage::from_pixel(9, 10, Rgba([255; 4])).save(&path).unwrap();
-        let message = plain.clone().with_mask(&path).unwrap_err().to_string();
+        let message = Mask::read(&path, &plain).unwrap_err().to_string();
         assert!(message.contains("10 x 9") && message.contains("9 x 10"), "{message}");
         RgbaImage::from_pixel(10, 9, Rgba([0, 0, 0, 255])).save(&path).unwrap();
-        assert!(matches!(plain.clone().with_mask(&path), Err(PhotoError::Hidden { .. })));
+        assert!(matches!(Mask::read(&path, &plain), Err(PhotoError::Hidden { .. })));
         RgbaImage::from_fn(10, 9, |x, _| Rgba([255, 255, 255, if x < 5 { 255 } else { 0 }])).save(&path).unwrap();
-        let masked = plain.with_mask(&path).unwrap();
-        let samples = masked.sampled(crop(&masked, 10.0, 0.0), [9, 10], [0; 3]);
+        let mask = Mask::read(&path, &plain).unwrap();
+        let samples = plain.sampled(crop(&plain, 10.0, 0.0), Some(&mask), [9, 10], [0; 3]);
         assert_eq!((samples[0][3], samples[9][3]), (255.0, 0.0));
     }
 }

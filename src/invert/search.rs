@@ -1,12 +1,12 @@
 //! The search, step by step: samples that resemble the photo, the best few of them descended a little, the best one to the end.
 
-use super::descent::Descent;
+use super::descent::{Best, Descent, Seen};
 use super::knowledge::{Knowledge, TRIAL_STEPS};
 use super::{InvertError, SearchSpace, Settings, Target};
 use crate::edit::Edit;
 use crate::generator::ModelInfo;
 use crate::progress::{self, Progress};
-use crate::render::{Drawn, Engine, Gradients};
+use crate::render::{Drawn, Engine, Gradients, Pixels};
 
 /// What was found.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +19,21 @@ pub struct Found {
     pub percentile: f64,
     /// Steps that were taken.
     pub steps: usize,
+}
+
+/// How near a search is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Glimpse {
+    /// Position in the schedule.
+    pub step: usize,
+    /// Of the best code so far: 0 would be the photo itself.
+    pub cost: f64,
+    /// Of its picture, in decibels.
+    pub psnr: f64,
+    /// As large as the network makes it at this point of the search.
+    pub picture: Pixels,
+    /// With the best code so far.
+    pub edit: Edit,
 }
 
 /// A search for the code of a photo.
@@ -73,15 +88,13 @@ impl Search {
         Progress { stage: stage.into(), done: done as u64, total: total as u64 }
     }
 
-    /// The edit of the best code so far.
-    pub fn best(&self) -> Option<Edit> {
-        match (&self.state, &self.knowledge) {
-            (State::Done(found), _) => Some(found.edit.clone()),
-            (State::Descending(descent), Some(knowledge)) => {
-                Some(knowledge.edit_of(descent.best_variables().code(&knowledge.chart), descent.class))
-            }
-            _ => None,
-        }
+    /// The best so far, while it comes nearer.
+    pub fn glimpse(&self) -> Option<Glimpse> {
+        let (State::Descending(descent), Some(knowledge)) = (&self.state, &self.knowledge) else { return None };
+        let Best { cost, seen: Seen { picture, size: [height, width], psnr }, .. } = descent.best.as_ref()?;
+        let edit = knowledge.edit_of(descent.best_variables().code(&knowledge.chart), descent.class);
+        let picture = self.target.shown(picture, *height, *width);
+        Some(Glimpse { step: descent.step, cost: *cost, psnr: *psnr, picture, edit })
     }
 
     /// Takes one step; what was found, after the last one. If a step is interrupted it is taken again, and so it is with another engine
@@ -96,8 +109,12 @@ impl Search {
         }
         let Some(gradients) = &mut self.gradients else { return Ok(None) };
         let Some(knowledge) = &self.knowledge else {
-            self.knowledge = Some(Knowledge::gather(engine, gradients, &self.target, &self.settings)?);
-            self.state = State::Ranking { next: 0, best: Vec::new() };
+            let knowledge = Knowledge::gather(engine, gradients, &self.target, &self.settings)?;
+            self.state = match &self.settings.from {
+                Some(code) => State::Descending(Box::new(knowledge.resume(code, &self.settings)?)),
+                None => State::Ranking { next: 0, best: Vec::new() },
+            };
+            self.knowledge = Some(knowledge);
             return Ok(None);
         };
         let settings = &self.settings;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::edit::NoiseMode;
+use crate::edit::{Code, NoiseMode};
 use crate::generator::ModelInfo;
 
 /// Where codes are looked for.
@@ -61,6 +61,8 @@ pub struct Settings {
     pub noise: NoiseMode,
     /// For models with classes: this one, or that of the nearest sample.
     pub class: Option<usize>,
+    /// A code of the space (or one w for w+) that was found before: the search goes on from there on whole pictures.
+    pub from: Option<Code>,
 }
 
 impl Settings {
@@ -75,6 +77,7 @@ impl Settings {
             editable: Self::EDITABLE,
             noise: info.noise_mode(NoiseMode::Const),
             class: None,
+            from: None,
         }
     }
 }

@@ -8,11 +8,12 @@ use serde_json::Value;
 use super::ProjectError;
 
 /// The fields of the present version, by where they are. Only what holds nothing but named fields is listed.
-const KNOWN: [(&str, &[&str]); 9] = [
+const KNOWN: [(&str, &[&str]); 10] = [
     ("", &["version", "program", "model", "edit", "names", "shelf"]),
     ("model", &["identity", "name", "family", "source", "recipe"]),
     ("edit", &["sample", "truncation", "noise", "moves"]),
-    ("edit.sample", &["code", "class", "mix", "styles"]),
+    ("edit.sample", &["code", "class", "mix", "styles", "photo"]),
+    ("edit.sample.photo", &["name", "crop", "picture"]),
     ("edit.sample.styles", &["layers", "code", "class", "mix", "enabled"]),
     ("shelf", &["directions", "kept", "playback"]),
     ("shelf.playback", &["fps", "loops", "fresh_noise"]),

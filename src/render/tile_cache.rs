@@ -74,7 +74,7 @@ fn hash_edit(edit: &Edit, state: &mut impl Hasher) {
 }
 
 fn hash_sample(sample: &Sample, state: &mut impl Hasher) {
-    let Sample { code, class, mix, styles: _ } = sample;
+    let Sample { code, class, mix, styles: _, photo: _ } = sample;
     hash_code(code, state);
     hash_classes(*class, *mix, state);
     state.write_usize(sample.active_styles().count());

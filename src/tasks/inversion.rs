@@ -1,23 +1,22 @@
 //! Inversion: the code of a photo.
 
 use super::{Outcome, Step, Task, TaskError};
-use crate::generator::ModelInfo;
-use crate::invert::{InvertError, Search, Settings, Target};
-use crate::render::Engine;
+use crate::invert::{Search, Settings, Target};
+use crate::render::{Engine, RenderError};
 
 /// Searches for the code of a photo, one step of gradients a step.
 pub struct Inversion {
     name: String,
-    search: Search,
+    cut: Box<dyn Fn() -> Target + Send>,
+    settings: Settings,
+    /// From the first step on.
+    search: Option<Search>,
 }
 
 impl Inversion {
-    /// `photo` is its name.
-    ///
-    /// # Errors
-    /// As [`Search::new`].
-    pub fn new(photo: &str, target: Target, settings: Settings, info: &ModelInfo) -> Result<Self, InvertError> {
-        Ok(Inversion { name: format!("Finding {photo}"), search: Search::new(target, settings, info)? })
+    /// `photo` is its name; `cut` cuts the target out of it, on the engine's thread.
+    pub fn new(photo: &str, settings: Settings, cut: impl Fn() -> Target + Send + 'static) -> Self {
+        Inversion { name: format!("Finding {photo}"), cut: Box::new(cut), settings, search: None }
     }
 }
 
@@ -27,9 +26,18 @@ impl Task for Inversion {
     }
 
     fn step(&mut self, engine: &mut Engine) -> Result<Step, TaskError> {
-        Ok(match self.search.step(engine)? {
-            Some(found) => Step::Done(Outcome::Found(Box::new(found))),
-            None => Step::More(self.search.progress()),
+        let Some(search) = &mut self.search else {
+            let info = engine.info().ok_or(RenderError::NoModel)?;
+            let search = self.search.insert(Search::new((self.cut)(), self.settings.clone(), &info)?);
+            return Ok(Step::More(search.progress()));
+        };
+        if let Some(found) = search.step(engine)? {
+            return Ok(Step::Done(Outcome::Found(Box::new(found))));
+        }
+        let progress = search.progress();
+        Ok(match search.glimpse() {
+            Some(glimpse) => Step::Nearer(progress, Box::new(glimpse)),
+            None => Step::More(progress),
         })
     }
 }

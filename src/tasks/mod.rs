@@ -15,7 +15,7 @@ pub use export::{DirectionSheet, Export};
 pub use inversion::Inversion;
 
 use crate::export::ExportError;
-use crate::invert::{Found, InvertError};
+use crate::invert::{Found, Glimpse, InvertError};
 use crate::pca::Components;
 use crate::progress::Progress;
 use crate::render::{Engine, RenderError};
@@ -38,6 +38,8 @@ pub trait Task: Send {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
     More(Progress),
+    /// A search has come nearer.
+    Nearer(Progress, Box<Glimpse>),
     Done(Outcome),
 }
 

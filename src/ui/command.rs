@@ -10,6 +10,7 @@ use crate::render::Example;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Command {
     Open,
+    OpenPhoto,
     OpenExample(Example),
     SaveEdit,
     SaveEditAs,
@@ -30,6 +31,9 @@ pub enum Command {
     ResetMoves,
     CopyPicture,
     Keep,
+    FindPhoto,
+    FindOn,
+    FindAfresh,
     Play,
     PreviousFrame,
     NextFrame,
@@ -83,6 +87,7 @@ impl Menu {
         match self {
             Menu::File => &[
                 Some(C::Open),
+                Some(C::OpenPhoto),
                 Some(C::OpenExample(Example::ToyHeads)),
                 Some(C::OpenExample(Example::Faces)),
                 None,
@@ -112,6 +117,10 @@ impl Menu {
                 Some(C::Keep),
                 Some(C::CopyPicture),
                 None,
+                Some(C::FindPhoto),
+                Some(C::FindOn),
+                Some(C::FindAfresh),
+                None,
                 Some(C::Play),
                 Some(C::PreviousFrame),
                 Some(C::NextFrame),
@@ -121,6 +130,7 @@ impl Menu {
                 Some(C::Look(Look::Samples)),
                 Some(C::Look(Look::Directions)),
                 Some(C::Look(Look::Compare)),
+                Some(C::Look(Look::Photo)),
                 None,
                 Some(C::Fit),
                 Some(C::ActualSize),
@@ -171,6 +181,7 @@ impl Command {
     pub fn text(self) -> &'static str {
         match self {
             Command::Open => "Open…",
+            Command::OpenPhoto => "Open photo…",
             Command::OpenExample(Example::ToyHeads) => "Open example: Toy heads",
             Command::OpenExample(Example::Faces) => "Open example: Faces",
             Command::SaveEdit => "Save edit",
@@ -191,6 +202,9 @@ impl Command {
             Command::MixStyle => "Mix in another style",
             Command::ResetMoves => "Reset all moves",
             Command::Keep => "Keep on the shelf",
+            Command::FindPhoto => "Find the photo, or stop",
+            Command::FindOn => "Go on finding the photo",
+            Command::FindAfresh => "Find the photo from another start",
             Command::Play => "Play or pause",
             Command::PreviousFrame => "Previous frame",
             Command::NextFrame => "Next frame",
@@ -225,6 +239,7 @@ impl Command {
     pub fn tooltip(self) -> &'static str {
         match self {
             Command::Open => "A checkpoint (.pkl, .pt, .pth, .safetensors), a saved edit, or an exported picture",
+            Command::OpenPhoto => "A picture of yours (PNG, JPEG, WebP, BMP or TIFF), which the model is to make",
             Command::OpenExample(_) => "A small generator that ships inside the program",
             Command::SaveEdit => "Writes the edit as a small JSON file that opens again; asks where, the first time",
             Command::SaveEditAs => "Writes the edit to another file, which is saved to from then on",
@@ -248,6 +263,11 @@ impl Command {
             Command::MixStyle => "Takes the codes of the layers that Semantics shows from a random seed",
             Command::ResetMoves => "Removes every move and style",
             Command::Keep => "Puts the picture as it is now on the shelf, from where a click brings it back",
+            Command::FindPhoto => {
+                "Looks for the code whose picture is nearest to the photo; stopped, it goes on with the nearest so far"
+            }
+            Command::FindOn => "Takes more steps from the code that was found",
+            Command::FindAfresh => "Looks once more, from other samples of the model",
             Command::Play => "Plays the shelf from left to right, or a swing along a move where little is kept",
             Command::PreviousFrame | Command::NextFrame => "Halts, and goes one frame of the motion",
             Command::CopyPicture => "Puts the picture on the clipboard",
@@ -258,6 +278,7 @@ impl Command {
             Command::Look(Look::Compare) => {
                 "The edit beside another: a line between them, side by side, or their difference"
             }
+            Command::Look(Look::Photo) => "A photo of yours beside the model's picture of it",
             Command::Fit => "As large as the window allows",
             Command::ActualSize => "One pixel of the picture is one pixel of the screen",
             Command::ZoomIn | Command::ZoomOut => "The wheel does the same, at the pointer",
@@ -296,6 +317,8 @@ impl Command {
         const NONE: Modifiers = Modifiers::NONE;
         match self {
             Command::Open => const { &[global(CTRL, Key::O)] },
+            Command::OpenPhoto => const { &[global(CTRL_SHIFT, Key::O)] },
+            Command::FindPhoto => const { &[plain(CTRL, Key::Enter)] },
             Command::SaveEdit => const { &[global(CTRL, Key::S)] },
             Command::SaveEditAs => const { &[global(CTRL_SHIFT, Key::S)] },
             Command::Export => const { &[global(CTRL, Key::E)] },
@@ -324,6 +347,7 @@ impl Command {
             Command::Look(Look::Samples) => const { &[plain(NONE, Key::Num2)] },
             Command::Look(Look::Directions) => const { &[plain(NONE, Key::Num3)] },
             Command::Look(Look::Compare) => const { &[plain(NONE, Key::Num4)] },
+            Command::Look(Look::Photo) => const { &[plain(NONE, Key::Num6)] },
             Command::Fit => const { &[plain(NONE, Key::F)] },
             Command::ActualSize => const { &[plain(NONE, Key::Num0)] },
             Command::ZoomIn => const { &[plain(NONE, Key::Plus), plain(NONE, Key::Equals)] },
@@ -336,6 +360,8 @@ impl Command {
             Command::Palette => const { &[global(CTRL, Key::P)] },
             Command::Shortcuts => const { &[global(NONE, Key::F1)] },
             Command::OpenExample(_)
+            | Command::FindOn
+            | Command::FindAfresh
             | Command::ExportShelf
             | Command::ExportFrames
             | Command::ClearComparison

@@ -1,5 +1,8 @@
 //! Two pictures: one over the other with a line between, side by side, or how much they differ.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use egui::{
     Align2, CursorIcon, EventFilter, FontId, Id, Key, Modifiers, Rect, Role, Sense, StrokeKind, Ui, WidgetInfo, lerp,
     pos2, vec2,
@@ -11,6 +14,9 @@ use super::picture::{Placement, fill_around, placed};
 use super::segments::{Segment, segments_ui};
 use super::style;
 use super::surface::{PicturePipeline, Surface};
+use crate::edit::{Edit, PhotoNote};
+use crate::invert::noted_picture;
+use crate::render::{Frame, FrameImage};
 
 /// How two pictures are compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,19 +47,28 @@ const GAIN: f32 = 32.0;
 const GRASP: f32 = 6.0;
 
 /// How the comparison is shown.
-#[derive(Debug)]
 pub struct CompareView {
     mode: Mode,
     /// Which of [`GAINS`].
     gain: usize,
     /// Where the line is, from the left edge of the picture (0) to the right one (1).
     line: f32,
+    /// A is the photo that the sample was found for, if it was for one.
+    with_photo: bool,
+    photo: Option<ShownPhoto>,
 }
 
 impl Default for CompareView {
     fn default() -> Self {
-        CompareView { mode: Mode::Wipe, gain: 1, line: 0.5 }
+        CompareView { mode: Mode::Wipe, gain: 1, line: 0.5, with_photo: true, photo: None }
     }
+}
+
+/// A photo on screen.
+struct ShownPhoto {
+    note: Arc<PhotoNote>,
+    /// `None` if its picture is damaged.
+    surface: Option<Surface>,
 }
 
 /// One of the two pictures.
@@ -69,7 +84,7 @@ impl CompareView {
     }
 
     /// The controls in the bar, from the right.
-    pub fn bar_ui(&mut self, ui: &mut Ui, commands: &mut Vec<Command>) {
+    pub fn bar_ui(&mut self, ui: &mut Ui, edit: &Edit, commands: &mut Vec<Command>) {
         let modes = MODES.map(|(mode, text, tooltip)| segment(text, tooltip, mode == self.mode));
         if let Some(at) = segments_ui(ui, 240.0, &modes) {
             self.mode = MODES[at].0;
@@ -78,13 +93,60 @@ impl CompareView {
         if swap.on_hover_text(Command::SwapCompared.hint(ui.ctx())).clicked() {
             commands.push(Command::SwapCompared);
         }
+        if let Some(photo) = edit.sample.photo() {
+            let hint = format!("A is {}, the photo that this sample was found for", photo.name);
+            ui.toggle_value(&mut self.with_photo, "Photo").on_hover_text(hint);
+        }
     }
 
-    /// The comparison; it fills `ui`.
+    /// Puts the photo in the place of A, if the sample was found for one.
+    fn show_photo(&mut self, edit: &Edit, picture_pipeline: Option<&PicturePipeline>) {
+        let note = edit.sample.photo().filter(|_| self.with_photo);
+        let is_shown = |shown: &ShownPhoto| note.is_some_and(|note| Arc::ptr_eq(note, &shown.note));
+        if self.photo.as_ref().is_some_and(is_shown) {
+            return;
+        }
+        self.photo = note.map(|note| {
+            let surface = noted_picture(note).map(|pixels| {
+                let frame = Frame {
+                    model: String::new(),
+                    edit: edit.unedited(),
+                    size: [pixels.width, pixels.height],
+                    is_exact: true,
+                    took: Duration::ZERO,
+                    stages_run: (0, 0),
+                    image: FrameImage::Pixels(pixels.into()),
+                };
+                Surface::show(None, frame, picture_pipeline)
+            });
+            ShownPhoto { note: note.clone(), surface }
+        });
+    }
+
+    /// The comparison; it fills `ui`. `edit`: that of B.
     pub fn show(
         &mut self,
         ui: &mut Ui,
         [a, b]: &[Side<'_>; 2],
+        edit: &Edit,
+        picture_pipeline: Option<&PicturePipeline>,
+        placement: &mut Placement,
+    ) {
+        self.show_photo(edit, picture_pipeline);
+        let photo = self.photo.take();
+        let photo_side = photo.as_ref().and_then(|photo| {
+            let surface = photo.surface.as_ref()?;
+            Some(Side { surface: Some(surface), text: &photo.note.name })
+        });
+        let a = photo_side.as_ref().unwrap_or(a);
+        self.sides_ui(ui, [a, b], picture_pipeline, placement);
+        self.photo = photo;
+    }
+
+    fn sides_ui(
+        &mut self,
+        ui: &mut Ui,
+        [a, b]: [&Side<'_>; 2],
         picture_pipeline: Option<&PicturePipeline>,
         placement: &mut Placement,
     ) {

@@ -6,11 +6,14 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use super::looks::Look;
+use crate::invert::PHOTO_ENDINGS;
 
 /// What a file is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ask {
     Open,
+    /// One that is to be found.
+    Photo,
     SaveEdit,
     Export,
     /// What a view shows, as one picture.
@@ -25,6 +28,7 @@ impl Ask {
     pub fn title(self) -> &'static str {
         match self {
             Ask::Open => "Open a model, an edit, an exported picture or directions",
+            Ask::Photo => "Open a photo",
             Ask::SaveEdit => "Save the edit",
             Ask::Export => "Export the picture",
             Ask::View(_) => "Export what is shown",
@@ -139,6 +143,7 @@ fn show(question: &Question) -> Option<PathBuf> {
             )
             .add_filter("All files", &["*"])
             .pick_file(),
+        Ask::Photo => dialog.add_filter("Photos", &PHOTO_ENDINGS).add_filter("All files", &["*"]).pick_file(),
         Ask::SaveEdit => dialog.add_filter("Edit", &["json"]).set_file_name(&question.name).save_file(),
         Ask::View(Look::Directions) => {
             dialog.add_filter("Page or PNG picture", &["html", "png"]).set_file_name(&question.name).save_file()

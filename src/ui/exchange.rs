@@ -29,6 +29,7 @@ use crate::failure::Failure;
 use crate::files::Doubt;
 use crate::generator::{Group, ModelInfo};
 use crate::gpu::Precision;
+use crate::invert::Photo;
 use crate::progress::Progress;
 use crate::recipe::Recipe;
 use crate::render::{Source, ViewId};
@@ -56,6 +57,7 @@ pub(super) enum FileEvent {
     RecentDocuments(Vec<RecentDocument>),
     /// What a file that may hold directions turned out to be.
     Foreign(PathBuf, Foreign),
+    Photo(PathBuf, Box<Photo>),
     Failed(Failure),
     /// Something that was kept without anybody asking could not be; what the user asked for stays in sight.
     Told(Failure),
@@ -109,6 +111,7 @@ impl App {
                     self.saved(path, *document, modified);
                 }
                 FileEvent::Chosen(ask, path, taken) => self.write_to(ask, path, taken, ctx),
+                FileEvent::Photo(path, photo) => self.show_photo(path, *photo, ctx),
                 FileEvent::Foreign(path, foreign) => self.take_foreign(path, foreign, ctx),
                 FileEvent::RecentDocuments(documents) => self.keeping.recent = documents,
                 FileEvent::Failed(failure) => self.notices.failure = Some(failure),
@@ -134,6 +137,7 @@ impl App {
         match kind {
             EventKind::Device(facts) => self.device = facts,
             EventKind::Progress(progress) => self.progressed(job, progress),
+            EventKind::Nearer(progress, glimpse) => self.came_nearer(job, progress, *glimpse, ctx),
             EventKind::Opened { info, source, .. } => self.opened(job, info, source, ctx),
             EventKind::Stored => self.work.storing = self.work.storing.take_if(|(storing, _)| *storing != job),
             EventKind::Factorized(set) => {
@@ -155,7 +159,7 @@ impl App {
                     Outcome::Components { samples, seed, components } => {
                         self.found_components(job, Method::Pca { samples, seed }, components);
                     }
-                    Outcome::Found(found) => self.show_found(found.edit),
+                    Outcome::Found(found) => self.found_photo(job, *found),
                 }
             }
             EventKind::Superseded | EventKind::Cancelled => self.ended(job, None),
@@ -164,15 +168,7 @@ impl App {
         }
     }
 
-    /// Goes on with the code of a photo, as one step that can be taken back.
-    fn show_found(&mut self, edit: Edit) {
-        if self.model.as_ref().is_some_and(|model| model.info.check(&edit).is_ok()) {
-            self.history.settle(&self.document);
-            self.document.edit = edit;
-        }
-    }
-
-    fn progressed(&mut self, job: JobId, progress: Progress) {
+    pub(super) fn progressed(&mut self, job: JobId, progress: Progress) {
         let openings = self.work.openings.iter_mut().map(|opening| &mut opening.running);
         if let Some(running) = openings.chain(&mut self.work.tasks).find(|running| running.job == job) {
             running.report(progress);
@@ -184,6 +180,7 @@ impl App {
         if self.views.end(job, failure.as_ref()) || self.tiles.end(job, failure.is_some()) {
             return;
         }
+        self.ended_search(job);
         if self.ended_components(job, failure.as_ref()) {
             return;
         }
@@ -220,6 +217,7 @@ impl App {
         self.work.openings.clear();
         self.work.storing = None;
         self.forget_components();
+        self.stop_search();
     }
 
     /// Starts the engine again and opens what was open, or was being opened.
@@ -317,6 +315,7 @@ impl App {
         self.strips.clear();
         self.tiles.clear();
         self.forget_components();
+        self.forget_search(&info);
         self.placement.fit();
         self.history = History::new(&document);
         self.model = Some(start(id, info.clone(), source, &document.edit));

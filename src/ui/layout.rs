@@ -27,7 +27,7 @@ use super::status::{Status, status_ui};
 use super::strips::Thumbnails;
 use super::style;
 use super::sweep::{SweepDialog, sweep_ui};
-use super::titles::{code_title, edit_title};
+use super::titles::{edit_title, sample_title};
 use crate::edit::{Code, Edit, Seed};
 use crate::export::Shot;
 use crate::motion::Motion;
@@ -167,6 +167,10 @@ impl App {
                 }
             }
             Look::Compare => self.compare_ui(ui),
+            Look::Photo => {
+                let present = self.views.surface(ViewId::PICTURE);
+                self.looks.photo.show(ui, &info, present, self.picture_pipeline.as_ref(), commands);
+            }
         }
         self.take_sample(taken);
     }
@@ -189,7 +193,7 @@ impl App {
         };
         let [a, b] = &texts;
         let sides = [Side { surface: compared, text: a }, Side { surface: edited, text: b }];
-        self.looks.compare.show(ui, &sides, self.picture_pipeline.as_ref(), &mut self.placement);
+        self.looks.compare.show(ui, &sides, &self.document.edit, self.picture_pipeline.as_ref(), &mut self.placement);
     }
 
     /// The picture, or the one to compare with.
@@ -210,7 +214,7 @@ impl App {
     }
 
     fn caption(&self, comparing: bool, is_there: bool) -> String {
-        let seed = code_title(&self.document.edit.sample.code);
+        let seed = sample_title(&self.document.edit.sample);
         let pinned = self.model.as_ref().is_some_and(|model| model.reference.is_some());
         if comparing {
             let cannot = self.views.failure(ViewId::COMPARISON).is_some();

@@ -5,6 +5,7 @@ use egui::{Align, Layout, Panel, Ui, vec2};
 use super::command::Command;
 use super::compare::CompareView;
 use super::icons::{Icon, icon_button};
+use super::photo::PhotoView;
 use super::samples::{SamplesAnswer, SamplesView};
 use super::segments::{Segment, segments_ui};
 use super::sheet::SheetView;
@@ -23,10 +24,12 @@ pub enum Look {
     Directions,
     /// Two pictures.
     Compare,
+    /// A photo that is to be found.
+    Photo,
 }
 
 impl Look {
-    pub const ALL: [Look; 4] = [Look::Picture, Look::Samples, Look::Directions, Look::Compare];
+    pub const ALL: [Look; 5] = [Look::Picture, Look::Samples, Look::Directions, Look::Compare, Look::Photo];
 
     /// Its accessible name: "Compare" is a button of the menu bar.
     fn name(self) -> &'static str {
@@ -35,6 +38,7 @@ impl Look {
             Look::Samples => "View: samples",
             Look::Directions => "View: directions",
             Look::Compare => "View: comparison",
+            Look::Photo => "View: photo",
         }
     }
 
@@ -44,30 +48,39 @@ impl Look {
             Look::Samples => "Samples",
             Look::Directions => "Directions",
             Look::Compare => "Compare",
+            Look::Photo => "Photo",
         }
     }
 }
 
 /// The present look, and how each of them is set.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Looks {
     pub look: Look,
     pub samples: SamplesView,
     pub sheet: SheetView,
     pub compare: CompareView,
+    pub photo: PhotoView,
 }
 
 /// Width of one look in the bar.
 const SEGMENT: f32 = 76.0;
 /// Height of the bar.
 pub const HEIGHT: f32 = 30.0;
-/// Narrower (points), it takes two lines.
-const ROOM: f32 = 640.0;
+/// Room in it for what belongs to one look, in points; where there is less it takes two lines.
+const ROOM: f32 = 340.0;
+/// The same for the frame of a photo.
+const PHOTO_ROOM: f32 = 500.0;
 
 /// The bar: which look, and what belongs to it alone, below where there is no room beside.
 pub fn looks_bar_ui(ui: &mut Ui, looks: &mut Looks, edit: &Edit, commands: &mut Vec<Command>) -> SamplesAnswer {
     let mut answer = SamplesAnswer::default();
-    let has_room = ui.available_width() >= ROOM || looks.look == Look::Picture;
+    let own_room = match looks.look {
+        Look::Picture => 0.0,
+        Look::Photo if looks.photo.open.is_some() => PHOTO_ROOM,
+        _ => ROOM,
+    };
+    let has_room = ui.available_width() >= SEGMENT * Look::ALL.len() as f32 + own_room;
     let height = if has_room { HEIGHT } else { 2.0 * HEIGHT };
     let bar = Panel::top("looks").frame(style::bar_frame()).exact_size(height).show_separator_line(false);
     bar.show(ui, |ui| {
@@ -109,14 +122,16 @@ fn own_ui(ui: &mut Ui, looks: &mut Looks, edit: &Edit, commands: &mut Vec<Comman
     let mut answer = SamplesAnswer::default();
     ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
         let hint = Command::ExportView.hint(ui.ctx());
-        if looks.look != Look::Picture && icon_button(ui, Icon::Export, "Export this view", &hint).clicked() {
+        let is_exported = !matches!(looks.look, Look::Picture | Look::Photo);
+        if is_exported && icon_button(ui, Icon::Export, "Export this view", &hint).clicked() {
             commands.push(Command::ExportView);
         }
         match looks.look {
             Look::Picture => {}
             Look::Samples => answer = looks.samples.bar_ui(ui, edit),
             Look::Directions => looks.sheet.bar_ui(ui),
-            Look::Compare => looks.compare.bar_ui(ui, commands),
+            Look::Compare => looks.compare.bar_ui(ui, edit, commands),
+            Look::Photo => looks.photo.bar_ui(ui, commands),
         }
     });
     answer

@@ -27,8 +27,9 @@ use crate::failure::Failure;
 use crate::files::{self, Doubt};
 use crate::generator::ModelInfo;
 use crate::gpu::Precision;
+use crate::invert::Photo;
 use crate::layout::{ChannelOrder, Upsampling};
-use crate::project::{self, Project};
+use crate::project::{self, Project, ProjectError};
 use crate::render::{Source, ViewId};
 
 impl App {
@@ -39,6 +40,7 @@ impl App {
                 self.read_directions(path, None, ctx);
             }
             Source::File(path) if project::is_edit(&path) => self.read_project(path, ctx),
+            Source::File(path) if Photo::is_named(&path) => self.read_photo(path, ctx),
             source => self.start_opening(source, None, Purpose::Begin),
         }
     }
@@ -80,6 +82,11 @@ impl App {
                 let from = EditFrom::File { path, is_picture, modified };
                 FileEvent::Project(Box::new(WaitingEdit { project, from }), doubt)
             }
+            // A picture without an edit is a photo.
+            Err(ProjectError::NoEdit { .. }) => match Photo::read(&path) {
+                Ok(photo) => FileEvent::Photo(path, Box::new(photo)),
+                Err(error) => FileEvent::Failed(Failure::of(&error)),
+            },
             Err(error) => FileEvent::Failed(Failure::of(&error)),
         });
     }
@@ -181,7 +188,10 @@ impl App {
             Command::Select(group) => model.info.group(group).is_none(),
             Command::ClearComparison => model.reference.is_none(),
             Command::PreviousFrame | Command::NextFrame => self.player.is_none(),
-            Command::ExportView => self.looks.look == Look::Picture,
+            Command::ExportView => matches!(self.looks.look, Look::Picture | Look::Photo),
+            Command::FindPhoto => self.looks.photo.open.is_none(),
+            Command::FindAfresh => self.looks.photo.open.as_ref().is_none_or(|open| open.running().is_some()),
+            Command::FindOn => self.looks.photo.goes_on_from().is_none(),
             Command::SwapCompared => self.comparison_edit().as_ref() == Some(edit),
             Command::SwapChannels => model.info.channels < 3 || model.source.file().is_none(),
             Command::Bilinear => model.info.upsampling.is_none() || model.source.file().is_none(),
@@ -235,6 +245,10 @@ impl App {
             Command::MixStyle => self.mix_style(),
             Command::ResetMoves => self.document.edit.clear(),
             Command::Keep => self.keep(self.edit_in_view().clone()),
+            Command::OpenPhoto => self.ask(Ask::Photo, ctx),
+            Command::FindPhoto => self.find_or_stop(),
+            Command::FindOn => self.search(false, true),
+            Command::FindAfresh => self.search(true, false),
             Command::Play => self.play(ctx),
             Command::PreviousFrame | Command::NextFrame => {
                 if let Some(player) = &mut self.player {

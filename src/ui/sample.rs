@@ -1,6 +1,6 @@
 //! Where moves start: seed, truncation, noise, classes.
 
-use egui::{Align, Id, Ui};
+use egui::{Align, Id, Label, Ui, vec2};
 
 use super::classes::classes_ui;
 use super::command::Command;
@@ -11,8 +11,11 @@ use super::segments::{Segment, segments_ui};
 use super::slider::Slider;
 use super::style;
 use crate::classes::Classes;
-use crate::edit::{Code, Edit, NoiseMode, Seed, SeedKind};
+use crate::edit::{Code, Edit, NoiseMode, Sample, Seed, SeedKind};
 use crate::generator::ModelInfo;
+
+/// Room for the button behind a code that is given in full, in points.
+const USE_A_SEED: f32 = 84.0;
 
 /// The panel. `refused` holds the text of a seed that is none, until it is corrected.
 pub fn sample_ui(
@@ -25,7 +28,7 @@ pub fn sample_ui(
     style::section(ui, "Sample");
     row(ui, "Seed", |ui| match edit.sample.code {
         Code::Seed(seed) => seed_ui(ui, seed, &mut edit.sample.code, refused, commands),
-        _ => code_ui(ui, info, &mut edit.sample.code),
+        _ => code_ui(ui, info, &mut edit.sample),
     });
     if let Some(text) = refused {
         let last = if let Code::Seed(seed) = edit.sample.code { seed.kind.last() } else { u64::MAX };
@@ -113,17 +116,22 @@ fn command_icon(ui: &mut Ui, icon: Icon, command: Command, commands: &mut Vec<Co
     }
 }
 
-fn code_ui(ui: &mut Ui, info: &ModelInfo, code: &mut Code) {
-    let what = match code {
+fn code_ui(ui: &mut Ui, info: &ModelInfo, sample: &mut Sample) {
+    let what = match &sample.code {
         Code::Seed(_) | Code::Z(_) => "code from file (z)",
         Code::W(_) => "code from file (w)",
         Code::WPlus(_) => "code from file (w+)",
         Code::Between(_) => "code between others",
     };
-    ui.label(what).on_hover_text("This edit starts from a given latent code, not from a seed");
+    let (text, hint) = match sample.photo() {
+        Some(photo) => (photo.name.as_str(), format!("{what}: it was found for this photo")),
+        None => (what, "This edit starts from a given latent code, not from a seed".to_owned()),
+    };
+    let room = (ui.available_width() - USE_A_SEED).max(0.0);
+    ui.allocate_ui(vec2(room, style::ROW), |ui| ui.add(Label::new(text).truncate())).inner.on_hover_text(hint);
     let button = ui.button("Use a seed").on_hover_text("Leaves this code and draws one from seed 0");
     if button.clicked() {
-        *code = Code::Seed(info.seed(0));
+        sample.code = Code::Seed(info.seed(0));
     }
 }
 

@@ -56,7 +56,7 @@ impl App {
                 None => format!("{name}.json"),
             },
             Ask::Film => format!("{name}.mp4"),
-            Ask::Open | Ask::SweepFolder | Ask::ShelfFolder | Ask::FrameFolder => String::new(),
+            Ask::Open | Ask::Photo | Ask::SweepFolder | Ask::ShelfFolder | Ask::FrameFolder => String::new(),
         };
         let ctx = ctx.clone();
         let question = Question { ask, folder: self.preferences.folder(), name };
@@ -73,8 +73,10 @@ impl App {
 
     /// A path was chosen. `was_asked`: by a dialog that asked before it returned the name of a file that exists.
     pub(super) fn answered(&mut self, ask: Ask, path: PathBuf, was_asked: bool, ctx: &Context) {
-        if ask == Ask::Open {
-            return self.open(Source::File(path), ctx);
+        match ask {
+            Ask::Open => return self.open(Source::File(path), ctx),
+            Ask::Photo => return self.read_photo(path, ctx),
+            _ => {}
         }
         let chosen = std::path::absolute(&path).unwrap_or(path);
         let path = match ask {
@@ -84,7 +86,7 @@ impl App {
             Ask::Export | Ask::View(_) => with_suffix(chosen.clone(), "png"),
             Ask::Film if FilmFormat::of(&chosen).is_some() => chosen.clone(),
             Ask::Film => with_suffix(chosen.clone(), "mp4"),
-            Ask::Open | Ask::SweepFolder | Ask::ShelfFolder | Ask::FrameFolder => chosen.clone(),
+            Ask::Open | Ask::Photo | Ask::SweepFolder | Ask::ShelfFolder | Ask::FrameFolder => chosen.clone(),
         };
         let folder = if ask.is_series() { Some(path.as_path()) } else { path.parent() };
         self.preferences.set_folder(folder.map(Into::into));
@@ -127,7 +129,7 @@ impl App {
                 self.run(Export::pictures(*project, shots, &path));
             }
             Ask::Film | Ask::FrameFolder => self.export_motion(ask, *project, path),
-            Ask::Open => {}
+            Ask::Open | Ask::Photo => {}
         }
     }
 
@@ -156,7 +158,7 @@ impl App {
         let (shots, columns) = match look {
             Look::Samples => (self.looks.samples.shots(&info, &project.edit), self.looks.samples.columns()),
             Look::Compare => (self.compared_shots(&project.edit), 2),
-            Look::Picture => return self.run(Export::picture(project, path)),
+            Look::Picture | Look::Photo => return self.run(Export::picture(project, path)),
             Look::Directions => return self.export_sheet(&info, path),
         };
         self.run(Export::contact_sheet(project, shots, columns, &info, path));

@@ -1,13 +1,18 @@
 //! What an edit is called that nobody named.
 
-use crate::edit::{Code, Edit, Kept, Move};
+use crate::edit::{Code, Edit, Kept, Move, Sample};
 
 /// "seed 17 · 1 style · 2 moves"
 pub fn edit_title(edit: &Edit) -> String {
     let styles = counted(edit.sample.active_styles().count(), "style");
     let moves = counted(edit.moves.iter().filter(|step| Move::is_active(step)).count(), "move");
-    let parts = [Some(code_title(&edit.sample.code)), styles, moves];
+    let parts = [Some(sample_title(&edit.sample)), styles, moves];
     parts.into_iter().flatten().collect::<Vec<_>>().join(" · ")
+}
+
+/// "seed 17", "photo me.jpg"
+pub fn sample_title(sample: &Sample) -> String {
+    sample.photo().map_or_else(|| code_title(&sample.code), |photo| format!("photo {}", photo.name))
 }
 
 /// "seed 17"
@@ -40,7 +45,9 @@ fn counted(count: usize, what: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::edit::{LayerSet, Sample, Seed, Style};
+    use std::sync::Arc;
+
+    use crate::edit::{Crop, LayerSet, PhotoNote, Seed, Style};
 
     #[test]
     fn an_edit_is_called_by_its_seed_and_what_was_done_to_it() {
@@ -53,5 +60,10 @@ mod tests {
         assert_eq!(edit_title(&edit), "seed 17 · 2 styles");
         edit.sample = Sample { code: Code::Z(vec![0.0]), styles: vec![style(1)], ..Sample::default() };
         assert_eq!(edit_title(&edit), "code from file · 1 style");
+        let crop = Crop { centre: [1.0, 1.0], width: 2.0, turn: 0.0 };
+        edit.sample.photo = Some(Arc::new(PhotoNote { name: "me.jpg".into(), crop, picture: Vec::new() }));
+        assert_eq!(edit_title(&edit), "photo me.jpg · 1 style");
+        edit.sample.code = code(5);
+        assert_eq!(edit_title(&edit), "seed 5 · 1 style");
     }
 }

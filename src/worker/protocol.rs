@@ -10,6 +10,7 @@ use crate::edit::{Edit, LayerSet, Weighting};
 use crate::failure::Failure;
 use crate::generator::ModelInfo;
 use crate::gpu::Precision;
+use crate::invert::Glimpse;
 use crate::progress::Progress;
 use crate::recipe::Recipe;
 use crate::render::{Frame, Source, Tile, ViewId};
@@ -113,6 +114,8 @@ pub enum EventKind {
     /// The device that pictures are made on; said at the start and whenever it changes.
     Device(DeviceFacts),
     Progress(Progress),
+    /// How near a search is.
+    Nearer(Progress, Box<Glimpse>),
     /// The model that is open now; its [`ModelId`] is that of the job.
     Opened {
         info: Arc<ModelInfo>,
@@ -147,7 +150,7 @@ impl EventKind {
     /// True if nothing follows for the job.
     pub fn is_last(&self) -> bool {
         match self {
-            EventKind::Device(_) | EventKind::Progress(_) | EventKind::Stopped(_) => false,
+            EventKind::Device(_) | EventKind::Progress(_) | EventKind::Nearer(..) | EventKind::Stopped(_) => false,
             EventKind::Rendered { frame, .. } => frame.is_exact,
             EventKind::Tiles { left, .. } => *left == 0,
             EventKind::Opened { .. }

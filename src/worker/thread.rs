@@ -15,7 +15,7 @@ use crate::export::ExportError;
 use crate::failure::Failure;
 use crate::generator::ModelInfo;
 use crate::gpu::{self, Precision, RenderDevice};
-use crate::progress::{CancelToken, Cancelled, Progress};
+use crate::progress::{CancelToken, Cancelled};
 use crate::recipe::Recipe;
 use crate::render::{Engine, Frame, FrameImage, Picture, RenderError, Screen, Source, TileResult, ViewId};
 use crate::tasks::{Step, TaskError};
@@ -197,7 +197,11 @@ impl<'a> EngineThread<'a> {
             }
             Job::Run { model, task } => match task.step(self.engine(*model)?) {
                 Ok(Step::More(progress)) => {
-                    self.report(*id, progress);
+                    self.report(*id, EventKind::Progress(progress));
+                    Ok(JobAnswer::Unfinished)
+                }
+                Ok(Step::Nearer(progress, glimpse)) => {
+                    self.report(*id, EventKind::Nearer(progress, glimpse));
                     Ok(JobAnswer::Unfinished)
                 }
                 Ok(Step::Done(outcome)) => Ok(JobAnswer::Last(EventKind::Done(outcome))),
@@ -256,7 +260,7 @@ impl<'a> EngineThread<'a> {
         let mut engine = engine_on(device, self.shared);
         self.views_wait = false;
         let mut report = |progress| {
-            self.report(id, progress);
+            self.report(id, EventKind::Progress(progress));
             self.answer_views();
             cancel.check()
         };
@@ -355,10 +359,10 @@ impl<'a> EngineThread<'a> {
     }
 
     /// Says how far a job is, unless it was said just now.
-    fn report(&mut self, job: JobId, progress: Progress) {
+    fn report(&mut self, job: JobId, progress: EventKind) {
         if self.reported.get(&job).is_none_or(|at| at.elapsed() >= REPORT_EVERY) {
             self.reported.insert(job, Instant::now());
-            self.shared.say(job, EventKind::Progress(progress));
+            self.shared.say(job, progress);
         }
     }
 }

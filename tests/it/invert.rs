@@ -6,7 +6,7 @@ use std::path::Path;
 use sefa_studio::edit::{Code, Edit, NoiseMode};
 use sefa_studio::generator::ModelInfo;
 use sefa_studio::gpu::{Precision, RenderDevice};
-use sefa_studio::invert::{Found, InvertError, Photo, Search, SearchSpace, Settings, Target};
+use sefa_studio::invert::{Found, InvertError, Mask, Photo, Search, SearchSpace, Settings, Target};
 use sefa_studio::progress;
 use sefa_studio::render::{Engine, Example, RenderError, Source};
 use sefa_studio::tasks::{Inversion, Outcome, Step, Task};
@@ -27,7 +27,7 @@ fn target(engine: &mut Engine, seed: u64, psi: f32) -> Target {
     let mut edit = Edit { noise: info.start(seed).noise, ..info.start(seed) };
     edit.truncation.psi = psi;
     let photo = Photo::of_pixels(&engine.render(&edit).unwrap().to_pixels().unwrap());
-    photo.target(photo.middle(&info), [255; 3], &info)
+    photo.target(photo.middle(&info), None, [255; 3], &info)
 }
 
 fn search(engine: &mut Engine, target: Target, settings: Settings) -> Result<Found, InvertError> {
@@ -136,10 +136,11 @@ fn a_mask_hides_what_is_not_to_be_found() {
     }
     let path = folder.path().join("mask.png");
     sefa_studio::export::write_png(&path, &mask, None).unwrap();
-    let of = |photo: Photo| photo.target(photo.middle(&info), [0; 3], &info);
-    let hidden = of(Photo::of_pixels(&spoilt).with_mask(&path).unwrap());
-    let found = search(&mut engine, hidden, quick(&info, 100)).unwrap();
-    let plain = search(&mut engine, of(Photo::of_pixels(&spoilt)), quick(&info, 100)).unwrap();
+    let photo = Photo::of_pixels(&spoilt);
+    let mask = Mask::read(&path, &photo).unwrap();
+    let of = |mask| photo.target(photo.middle(&info), mask, [0; 3], &info);
+    let found = search(&mut engine, of(Some(&mask)), quick(&info, 100)).unwrap();
+    let plain = search(&mut engine, of(None), quick(&info, 100)).unwrap();
     // Only the masked search comes near the face below the patch.
     assert!(found.psnr > plain.psnr + 3.0, "{} with the mask, {} without", found.psnr, plain.psnr);
 }
@@ -149,15 +150,23 @@ fn tasks_search_in_steps_and_tell_how_far_they_are() {
     let mut engine = open(&Source::Example(Example::Faces), &RenderDevice::cpu(None));
     let info = engine.info().unwrap();
     let seen = target(&mut engine, 2, 1.0);
-    let mut task = Inversion::new("me.jpg", seen, quick(&info, 5), &info).unwrap();
+    let mut task = Inversion::new("me.jpg", quick(&info, 5), move || seen.clone().named("me.jpg"));
     assert_eq!(task.name(), "Finding me.jpg");
-    let mut stages = Vec::new();
+    let (mut stages, mut costs) = (Vec::new(), Vec::new());
     let outcome = loop {
         match task.step(&mut engine).unwrap() {
             Step::More(progress) => stages.push(progress.stage),
+            Step::Nearer(progress, glimpse) => {
+                stages.push(progress.stage);
+                costs.push(glimpse.cost);
+                assert_eq!(glimpse.picture.width, info.size.width);
+                assert_eq!(glimpse.edit.sample.photo().unwrap().name, "me.jpg");
+                engine.check(&glimpse.edit).unwrap();
+            }
             Step::Done(outcome) => break outcome,
         }
     };
+    assert!(costs.windows(2).all(|pair| pair[1] <= pair[0]) && costs.len() >= 4, "{costs:?}");
     stages.dedup();
     assert_eq!(stages, ["preparing gradients", "comparing samples", "trying the nearest", "searching"]);
     assert!(matches!(outcome, Outcome::Found(found) if found.steps == 5));

@@ -123,7 +123,19 @@ const ARROWS: [(&str, &[&str]); 32] = [
     ("tasks", &["export", "generator", "invert", "motion", "pca", "progress", "project", "render"]),
     (
         "worker",
-        &["directions", "edit", "export", "failure", "generator", "gpu", "progress", "recipe", "render", "tasks"],
+        &[
+            "directions",
+            "edit",
+            "export",
+            "failure",
+            "generator",
+            "gpu",
+            "invert",
+            "progress",
+            "recipe",
+            "render",
+            "tasks",
+        ],
     ),
     (
         "ui",
@@ -136,6 +148,7 @@ const ARROWS: [(&str, &[&str]); 32] = [
             "files",
             "generator",
             "gpu",
+            "invert",
             "layout",
             "library",
             "limits",

@@ -18,6 +18,7 @@ use sefa_studio::worker::Worker;
 
 mod library;
 mod looks;
+mod photo;
 mod player;
 mod shelf;
 mod strips;

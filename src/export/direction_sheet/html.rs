@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, Write};
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use rayon::prelude::{IntoParallelRefIterator, ParallelIterator};
 
 use super::super::{ExportError, png};
@@ -125,7 +127,7 @@ fn by_sample(sheet: &Sheet, at: usize, picture: Option<&[u8]>) -> String {
                  title=\"{called}\" src=\"data:image/png;base64,",
                 middle(sheet, place.step),
             ));
-            base64(png, &mut text);
+            BASE64_STANDARD.encode_string(png, &mut text);
             text.push_str("\"></td>\n");
         }
         None => text.push_str(&format!("<td class=\"nothing\" title=\"{called}\">not finite</td>\n")),
@@ -266,37 +268,9 @@ fn escape(text: &str) -> Cow<'_, str> {
     escaped.into()
 }
 
-/// RFC 4648, with padding.
-fn base64(bytes: &[u8], text: &mut String) {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    text.reserve(bytes.len().div_ceil(3) * 4);
-    for three in bytes.chunks(3) {
-        let byte = |at: usize| u32::from(three.get(at).copied().unwrap_or(0));
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for letter in 0..4 {
-            let code = bits >> (18 - 6 * letter) & 63;
-            text.push(if letter <= three.len() { char::from(LETTERS[code as usize]) } else { '=' });
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn base64_is_that_of_the_rfc() {
-        let vectors =
-            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("fooba", "Zm9vYmE=")];
-        for (bytes, expected) in vectors {
-            let mut text = String::new();
-            base64(bytes.as_bytes(), &mut text);
-            assert_eq!(text, expected);
-        }
-        let mut text = String::new();
-        base64(&[0xfb, 0xff, 0xbf], &mut text);
-        assert_eq!(text, "+/+/");
-    }
 
     #[test]
     fn text_of_files_is_text_on_the_page() {

@@ -105,7 +105,7 @@ fn a_style_is_mapped_with_its_own_class_or_with_that_of_the_sample() {
         let (generator, mut engine) = (case.load(), case.open());
         let z = [0, 1].map(|n| case.expected.row("z", n));
         let mix = Some(ClassMix { class: 1, amount: 0.25 });
-        let own = Sample { code: Code::Z(z[1].clone()), class: Some(0), mix, styles: vec![] };
+        let own = Sample { code: Code::Z(z[1].clone()), class: Some(0), mix, ..Sample::default() };
         let layers = LayerSet::range(2, 5);
         for (class, style_mix, label) in [
             (None, None, Label::of(&own)),

@@ -65,6 +65,7 @@ pub mod motion;
 pub mod names;
 pub mod ops;
 pub mod pca;
+pub mod predictor;
 pub mod progress;
 pub mod project;
 pub mod recipe;

@@ -89,6 +89,26 @@ pub struct Knowledge {
     pub meaningful: bool,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub note: String,
+    /// What a predictor found that it does. Never in the place of a name: that is a person's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub measured: Option<Measured>,
+}
+
+/// What a direction does by what a predictor says of pictures.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    pub name: String,
+    /// Share of the squared change that is in what it moves most, 0..=1.
+    pub purity: f64,
+    /// What it changes of that for each unit of distance, in standard deviations over samples.
+    pub change: f64,
+    /// What its positive end looks like; empty where nobody said.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub plus: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub minus: String,
+    /// Which predictor said so.
+    pub predictor: String,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
@@ -104,6 +124,7 @@ static NOTHING: Knowledge = Knowledge {
     obvious: false,
     meaningful: false,
     note: String::new(),
+    measured: None,
 };
 
 impl Knowledge {
@@ -119,6 +140,9 @@ impl Knowledge {
                 return Err(format!("a {what} of {letters} letters, expected at most {most}"));
             }
         }
+        if let Some(measured) = &self.measured {
+            measured.check()?;
+        }
         match self.range {
             Some(range) if !(range.is_finite() && range > 0.0) => Err(format!("range {range}, expected more than 0")),
             _ => Ok(()),
@@ -133,9 +157,31 @@ impl Knowledge {
             }
         }
         self.range = self.range.or(other.range);
+        self.measured = self.measured.take().or_else(|| other.measured.clone());
         self.star |= other.star;
         self.obvious |= other.obvious;
         self.meaningful |= other.meaningful;
+    }
+}
+
+impl Measured {
+    /// Why it cannot be kept, if it cannot.
+    fn check(&self) -> Result<(), String> {
+        for (what, text, most) in [
+            ("measured name", &self.name, MAX_NAME),
+            ("word for an end", &self.plus, MAX_NAME),
+            ("word for an end", &self.minus, MAX_NAME),
+            ("name of a predictor", &self.predictor, MAX_NOTE),
+        ] {
+            let letters = text.chars().count();
+            if letters > most {
+                return Err(format!("a {what} of {letters} letters, expected at most {most}"));
+            }
+        }
+        match self.change.is_finite() && (0.0..=1.0).contains(&self.purity) {
+            true => Ok(()),
+            false => Err(format!("purity {} and change {}, expected 0 to 1 and a number", self.purity, self.change)),
+        }
     }
 }
 
@@ -349,12 +395,17 @@ impl Library {
         }
     }
 
-    /// Names of SeFa's directions: these, and where there are none those that were brought along.
+    /// Names of SeFa's directions: these, and where there are none those that were brought along, else those that were measured.
     pub fn names_over(&self, brought: &DirectionNames) -> DirectionNames {
         let mut names = brought.clone();
-        for entry in self.entries.iter().filter(|entry| !entry.knowledge.name.is_empty()) {
-            if let Origin::Sefa { weighting, index } = entry.subject.origin() {
-                names.set(entry.subject.layers(), weighting, index, &entry.knowledge.name);
+        for Entry { subject, knowledge: Knowledge { name, measured, .. }, .. } in &self.entries {
+            let Origin::Sefa { weighting, index } = subject.origin() else { continue };
+            match measured {
+                _ if !name.is_empty() => names.set(subject.layers(), weighting, index, name),
+                Some(measured) if names.get(subject.layers(), weighting, index).is_empty() => {
+                    names.set(subject.layers(), weighting, index, &measured.name);
+                }
+                _ => {}
             }
         }
         names

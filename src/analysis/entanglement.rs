@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::pictures::Pictures;
-use super::{Measurement, SIDE};
+use super::{AnalysisError, Measurement, SIDE};
 use crate::edit::{Direction, Edit};
 use crate::progress::Progress;
-use crate::render::{Engine, RenderError};
+use crate::render::Engine;
 
 /// What is measured.
 #[derive(Clone, Debug, PartialEq)]
@@ -123,7 +123,7 @@ impl Measurement for EntanglementRun {
         Progress { stage: "rendering".into(), done: done as u64, total: total as u64 }
     }
 
-    fn step(&mut self, engine: &mut Engine) -> Result<bool, RenderError> {
+    fn step(&mut self, engine: &mut Engine) -> Result<bool, AnalysisError> {
         let Some(sample) = self.plan.samples.get(self.done) else { return Ok(true) };
         let mut pictures = self.pictures.take().unwrap_or_else(|| Pictures::new(self.edits(sample)));
         let stepped = pictures.step(engine, sample, SIDE);

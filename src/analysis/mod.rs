@@ -1,20 +1,40 @@
 //! What directions do and mean, measured: where others' directions lie among a model's own, how evenly a picture changes along one,
-//! how far two of them disturb each other. Measurements are made in steps, so that they can be tasks.
+//! how far two of them disturb each other, what they change of what a predictor says. Measurements are made in steps, so that they can
+//! be tasks.
 
 mod alignment;
 mod entanglement;
+mod meaning;
 mod path;
 mod pictures;
+mod rescore;
 
 pub use alignment::{Alignment, align};
 pub use entanglement::{Entanglement, EntanglementPlan, EntanglementRun};
+pub use meaning::{Effect, Meaning, NAMED_FROM, NoSuchAttribute, effects, meaning, titles_for};
 pub use path::{PathCurve, PathPlan, PathRun};
+pub use rescore::{Change, RescorePlan, RescoreRun, TooManyNumbers};
 
-use crate::progress::{Progress, Report};
+use crate::predictor::PredictorError;
+use crate::progress::{Cancelled, Progress, Report};
 use crate::render::{Engine, RenderError};
 
 /// Side of the pictures that are compared.
 pub const SIDE: usize = 64;
+
+#[derive(Debug, thiserror::Error)]
+pub enum AnalysisError {
+    #[error(transparent)]
+    Render(#[from] RenderError),
+    #[error(transparent)]
+    Predictor(#[from] PredictorError),
+}
+
+impl From<Cancelled> for AnalysisError {
+    fn from(cancelled: Cancelled) -> Self {
+        RenderError::Cancelled(cancelled).into()
+    }
+}
 
 /// Work in steps, of one pass of the network each at most.
 pub trait Measurement {
@@ -23,15 +43,15 @@ pub trait Measurement {
     /// True if there was nothing more to do. If it fails, it may be called again, also with another engine.
     ///
     /// # Errors
-    /// The device failed, or something more urgent came.
-    fn step(&mut self, engine: &mut Engine) -> Result<bool, RenderError>;
+    /// The device or a predictor failed, or something more urgent came.
+    fn step(&mut self, engine: &mut Engine) -> Result<bool, AnalysisError>;
 }
 
 /// All steps of a measurement.
 ///
 /// # Errors
 /// As [`Measurement::step`], or `report` stopped it; what is measured by then stays.
-pub fn measure(engine: &mut Engine, run: &mut dyn Measurement, report: Report) -> Result<(), RenderError> {
+pub fn measure(engine: &mut Engine, run: &mut dyn Measurement, report: Report) -> Result<(), AnalysisError> {
     loop {
         report(run.progress())?;
         if run.step(engine)? {

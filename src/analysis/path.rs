@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::pictures::{Pictures, difference};
-use super::{Mean, Measurement, SIDE};
+use super::{AnalysisError, Mean, Measurement, SIDE};
 use crate::edit::{Direction, Edit};
 use crate::progress::Progress;
-use crate::render::{Engine, RenderError};
+use crate::render::Engine;
 
 /// What is measured.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,7 +90,7 @@ impl Measurement for PathRun {
         Progress { stage: "rendering".into(), done: done as u64, total: total as u64 }
     }
 
-    fn step(&mut self, engine: &mut Engine) -> Result<bool, RenderError> {
+    fn step(&mut self, engine: &mut Engine) -> Result<bool, AnalysisError> {
         if self.done == self.count() {
             return Ok(true);
         }

@@ -43,6 +43,12 @@ impl Pictures {
         Ok(())
     }
 
+    /// Takes those that are made and finite, and were not taken before, with their places.
+    pub(super) fn taken(&mut self) -> Vec<(usize, Vec<f32>)> {
+        let made = self.made.iter_mut().enumerate();
+        made.filter_map(|(at, made)| Some((at, made.as_mut()?.take()?))).collect()
+    }
+
     /// Where all are there: each, or `None` of one that is not finite.
     pub(super) fn take(self) -> Vec<Option<Vec<f32>>> {
         self.made.into_iter().map(Option::flatten).collect()

@@ -17,6 +17,8 @@ pub use graph::{Graph, Input, Node};
 
 /// Longest name; exporters make them of module paths.
 const MAX_NAME: usize = 4096;
+/// Longest text that a file says of itself: the names of a thousand classes have 30 kB.
+const MAX_TEXT: usize = 1 << 20;
 /// Numbers of one attribute or of one tensor that is not stored as raw bytes.
 const MAX_NUMBERS: usize = 1 << 26;
 /// Axes of a tensor.
@@ -54,11 +56,16 @@ struct Reader<'a, 'b> {
 
 impl Reader<'_, '_> {
     fn model(&mut self, file: &Bytes) -> Result<Graph, String> {
-        let (mut graph, mut opset) = (None, 0);
+        let (mut graph, mut opset, mut metadata) = (None, 0, Vec::new());
         for field in Fields::of(file) {
             match field? {
                 (7, field) => graph = Some(self.graph(field.bytes()?)?),
                 (8, field) => opset = standard_opset(field.bytes()?)?.unwrap_or(opset),
+                (14, field) => {
+                    self.spend(size_of::<(String, String)>() + field.bytes()?.len())?;
+                    // A text that is longer is none that matters here.
+                    metadata.extend(entry(field.bytes()?, MAX_TEXT).ok());
+                }
                 _ => {}
             }
         }
@@ -66,7 +73,7 @@ impl Reader<'_, '_> {
         if opset <= 0 {
             return Err("expected the version of its operators, found none: the file is incomplete".into());
         }
-        Ok(Graph { opset, ..graph })
+        Ok(Graph { opset, metadata, ..graph })
     }
 
     fn graph(&mut self, bytes: &Bytes) -> Result<Graph, String> {
@@ -197,7 +204,7 @@ impl Reader<'_, '_> {
                 (8, field) => name = self.name(&field)?,
                 (9, field) => raw = Some(field.bytes()?.clone()),
                 (13, field) => {
-                    let (key, value) = entry(field.bytes()?)?;
+                    let (key, value) = entry(field.bytes()?, MAX_NAME)?;
                     place.insert(key, value);
                 }
                 (14, field) => is_external = field.int()? == 1,
@@ -289,13 +296,13 @@ fn push_floats(field: &Field, floats: &mut Vec<f32>) -> Result<(), String> {
     Ok(())
 }
 
-/// A pair of texts.
-fn entry(bytes: &Bytes) -> Result<(String, String), String> {
+/// A pair of texts, each of at most `most` bytes.
+fn entry(bytes: &Bytes, most: usize) -> Result<(String, String), String> {
     let (mut key, mut value) = (String::new(), String::new());
     for field in Fields::of(bytes) {
         match field? {
-            (1, field) => key = field.text(MAX_NAME)?,
-            (2, field) => value = field.text(MAX_NAME)?,
+            (1, field) => key = field.text(most)?,
+            (2, field) => value = field.text(most)?,
             _ => {}
         }
     }

@@ -240,6 +240,24 @@ impl Tensor {
         Ok(values)
     }
 
+    /// All elements of whole numbers or truth values in row-major order; of real numbers, what is left without their fractions.
+    ///
+    /// # Errors
+    /// The file can no longer be read.
+    pub fn to_i64(&self) -> Result<Vec<i64>, Unreadable> {
+        let mut values = Vec::with_capacity(self.len);
+        match self.dtype {
+            DType::U8 => self.gather(&mut values, |[b]| i64::from(b)),
+            DType::I8 => self.gather(&mut values, |b| i64::from(i8::from_le_bytes(b))),
+            DType::I16 => self.gather(&mut values, |b| i64::from(i16::from_le_bytes(b))),
+            DType::I32 => self.gather(&mut values, |b| i64::from(i32::from_le_bytes(b))),
+            DType::I64 => self.gather(&mut values, i64::from_le_bytes),
+            DType::Bool => self.gather(&mut values, |[b]| i64::from(b != 0)),
+            _ => return Ok(self.to_f32()?.into_iter().map(|x| x as i64).collect()),
+        }?;
+        Ok(values)
+    }
+
     /// The stored bytes, if they already are what [`Tensor::to_f32`] gives: row-major little-endian f32.
     pub fn f32_bytes(&self) -> Option<Bytes> {
         (self.dtype == DType::F32 && self.is_row_major()).then(|| self.span(self.len))?
@@ -265,10 +283,10 @@ impl Tensor {
     }
 
     /// Adds all elements to `to`; a file is read in order.
-    fn gather<const N: usize>(
+    fn gather<T, const N: usize>(
         &self,
-        to: &mut Vec<f32>,
-        convert: impl Fn([u8; N]) -> f32 + Copy,
+        to: &mut Vec<T>,
+        convert: impl Fn([u8; N]) -> T + Copy,
     ) -> Result<(), Unreadable> {
         /// A view that is spread wider over a file than this is read row by row.
         const SPREAD: usize = 16;
@@ -418,11 +436,9 @@ mod tests {
         ];
         for (dtype, bytes) in cases {
             let expected = if dtype == DType::Bool { 1.0 } else { 3.0 };
-            assert_eq!(
-                Tensor::contiguous(dtype, vec![1], bytes.into()).unwrap().to_f32().unwrap(),
-                [expected],
-                "{dtype}"
-            );
+            let tensor = Tensor::contiguous(dtype, vec![1], bytes.into()).unwrap();
+            assert_eq!(tensor.to_f32().unwrap(), [expected], "{dtype}");
+            assert_eq!(tensor.to_i64().unwrap(), [expected as i64], "{dtype}");
         }
     }
 }

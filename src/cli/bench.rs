@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::arguments::{DeviceArguments, ReadingArguments};
 use super::progress::Bar;
 use super::tiles::{self, TileReport};
-use super::{arguments, bench_motion, bench_sheets, device_line, open_model, operators, print, soak};
+use super::{arguments, bench_motion, bench_scores, bench_sheets, device_line, open_model, operators, print, soak};
 use crate::directions::Method;
 use crate::edit::{Direction, Edit, LayerSet, Move, Origin, Vectors, Weighting};
 use crate::family::Family;
@@ -30,6 +30,7 @@ Examples:
   sefa-studio bench --operators --device gpu
   sefa-studio bench ffhq.pkl --sheets
   sefa-studio bench --motion
+  sefa-studio bench --scores
   sefa-studio bench ffhq.pkl --soak 600
 
 Every frame has another seed, so that nothing comes from the cache. A frame ends when the picture is complete on the device; \
@@ -50,6 +51,9 @@ network makes smaller pictures on its way, previews. It compares them with as ma
 
 --motion counts what the window shows of what moves: frames of a swing, rounds of 16 samples while a slider is held (where the \
 network makes smaller pictures on its way, these), and writes ten seconds of film.
+
+--scores tells how long it takes to measure what ten directions of each group change of what the built-in heads' own network says \
+of 256 samples; of other models, what the statistics of pictures do.
 
 GFLOP/s count the multiplications and additions of StyleGAN2's convolutions as written in the paper, two for each weight and \
 pixel, however they are computed. The ceiling is one large convolution on the same device.
@@ -91,6 +95,10 @@ pub struct Arguments {
     /// Measure swings, samples under a slider, and films instead
     #[arg(long, conflicts_with_all = ["operators", "frames", "soak", "sheets"])]
     motion: bool,
+
+    /// Measure re-scoring instead: what ten directions of each group change on 256 samples
+    #[arg(long, conflicts_with_all = ["operators", "frames", "soak", "sheets", "motion"])]
+    scores: bool,
 
     /// Print JSON instead of text
     #[arg(long)]
@@ -152,6 +160,9 @@ pub fn run(arguments: Arguments, device: DeviceArguments) -> anyhow::Result<()> 
     }
     if arguments.motion {
         return bench_motion::run(&source, &arguments.reading, device, arguments.json);
+    }
+    if arguments.scores {
+        return bench_scores::run(&source, &arguments.reading, device, arguments.json);
     }
     let report = measure(&source, &arguments.reading, device, arguments.frames)?;
     match arguments.json {

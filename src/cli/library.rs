@@ -16,7 +16,7 @@ use crate::directions::DirectionSet;
 use crate::edit::{LayerSet, Origin};
 use crate::export::ForeignDirection;
 use crate::generator::{self, ModelInfo};
-use crate::library::{self, Entry, Imported, Knowledge, Library, LibraryModel, Subject};
+use crate::library::{self, Entry, Imported, Knowledge, Library, LibraryModel, Measured, Subject};
 use crate::render::{Example, Source};
 use crate::store::Folders;
 
@@ -227,6 +227,8 @@ struct Row {
     layers: LayerSet,
     origin: Origin,
     name: String,
+    /// What it is called where it has no name.
+    measured: Option<String>,
     about: String,
 }
 
@@ -237,8 +239,14 @@ fn table(own: &Library, info: &ModelInfo) -> String {
         match rows.iter_mut().find(|row| row.layers == layers && row.origin == origin) {
             Some(row) if !row.name.is_empty() => {}
             Some(row) => row.name = name.to_owned(),
-            None => rows.push(Row { layers, origin, name: name.to_owned(), about: "named by the model's file".into() }),
+            None => {
+                let about = "named by the model's file".into();
+                rows.push(Row { layers, origin, name: name.to_owned(), measured: None, about });
+            }
         }
+    }
+    for row in rows.iter_mut().filter(|row| row.name.is_empty()) {
+        row.name = row.measured.take().unwrap_or_default();
     }
     rows.sort_by(|a, b| (&a.layers, &a.origin).cmp(&(&b.layers, &b.origin)));
     let mut text = format!("{} ({}): {}\n", printable(&info.name), info.family, told(own));
@@ -264,16 +272,21 @@ fn one_line(text: &str) -> String {
 }
 
 fn own_row(entry: &Entry) -> Row {
-    let Knowledge { name, range, star, hidden, obvious, meaningful, note } = &entry.knowledge;
+    let Knowledge { name, range, star, hidden, obvious, meaningful, note, measured } = &entry.knowledge;
     let marks = [(star, "starred"), (hidden, "hidden"), (obvious, "obvious"), (meaningful, "meaningful")];
     let marks = marks.into_iter().filter(|(is_on, _)| **is_on).map(|(_, mark)| mark.to_owned());
     let range = range.map(|range| format!("slider to {range}"));
     let note = Some(note.clone()).filter(|note| !note.is_empty());
-    let about: Vec<String> = marks.chain(range).chain(note).collect();
+    let said = measured.as_ref().map(|Measured { name: own, purity, predictor, .. }| {
+        let called = if name.is_empty() { String::new() } else { format!(" as {own}") };
+        format!("measured{called} by {predictor}, purity {purity:.2}")
+    });
+    let about: Vec<String> = marks.chain(range).chain(note).chain(said).collect();
     Row {
         layers: entry.subject.layers().clone(),
         origin: entry.subject.origin(),
         name: name.clone(),
+        measured: measured.as_ref().map(|measured| measured.name.clone()),
         about: about.join(", "),
     }
 }

@@ -7,20 +7,26 @@ mod animate;
 mod arguments;
 mod bench;
 mod bench_motion;
+mod bench_scores;
 mod bench_sheets;
 mod convert;
 #[cfg(feature = "gui")]
 mod edit;
 mod entangle;
 mod factorize;
+mod find;
 mod foreign;
 mod info;
 mod invert;
 mod library;
+mod name;
 mod operators;
 mod path;
+mod predictor;
 mod progress;
 mod render;
+mod score;
+mod scored;
 mod sets;
 mod sheet;
 mod soak;
@@ -94,6 +100,14 @@ enum Command {
     Path(Box<path::Arguments>),
     /// Measure how far moves disturb each other
     Entangle(Box<entangle::Arguments>),
+    /// Measure what directions change of what a predictor says of pictures
+    Score(Box<score::Arguments>),
+    /// Find the directions that change something
+    Find(Box<find::Arguments>),
+    /// Name directions after what they change
+    Name(Box<name::Arguments>),
+    /// Say what a predictor says of a picture
+    Predictor(predictor::Arguments),
     /// List, export and import what is known about the directions of a model
     Library(library::Arguments),
     /// Say what is in a checkpoint
@@ -148,6 +162,10 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::Invert(arguments)) => invert::run(*arguments, device),
         Some(Command::Path(arguments)) => path::run(*arguments, device),
         Some(Command::Entangle(arguments)) => entangle::run(*arguments, device),
+        Some(Command::Score(arguments)) => score::run(*arguments, device),
+        Some(Command::Find(arguments)) => find::run(*arguments, device),
+        Some(Command::Name(arguments)) => name::run(*arguments, device),
+        Some(Command::Predictor(arguments)) => predictor::run(arguments),
         Some(Command::Library(arguments)) => library::run(arguments, device),
         Some(Command::Info(arguments)) => info::run(arguments),
         Some(Command::Convert(arguments)) => convert::run(arguments),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::Args;
 
 use super::arguments::{
@@ -163,6 +163,25 @@ impl SampleArguments {
             path.display()
         );
         *edit = Some(path);
+        Ok(())
+    }
+
+    /// So many seeds from one on, if no samples were given.
+    ///
+    /// # Errors
+    /// Samples were given, and these too.
+    pub(super) fn take_drawn(&mut self, count: Option<u32>, first: Option<u64>, default: u32) -> anyhow::Result<()> {
+        let SampleArguments { seeds, latents, edit, .. } = self;
+        if seeds.is_some() || latents.is_some() || edit.is_some() {
+            anyhow::ensure!(
+                count.is_none() && first.is_none(),
+                "--samples and --seed draw samples: --seeds, --latents and --edit do not go with them"
+            );
+            return Ok(());
+        }
+        let (first, count) = (first.unwrap_or_default(), u64::from(count.unwrap_or(default)));
+        let last = first.checked_add(count).context("--seed: too large for so many samples")?;
+        *seeds = Some(Numbers((first..last).collect()));
         Ok(())
     }
 }

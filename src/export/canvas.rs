@@ -62,6 +62,19 @@ impl Canvas {
         }
     }
 
+    /// Draws a line of text that runs upwards from a place: left and bottom.
+    pub(super) fn draw_text_upwards(&mut self, text: &str, [left, bottom]: [usize; 2], grey: u8) {
+        let mut line = Canvas::new([text.chars().count() * LETTER, LINE]);
+        line.draw_text(text, [0, 0], grey);
+        let width = line.pixels.width;
+        for (at, pixel) in line.pixels.data.chunks_exact(3).enumerate() {
+            let (along, down) = (at % width, at / width);
+            if let Some(y) = bottom.checked_sub(along + 1) {
+                self.set(left + down, y, [pixel[0], pixel[1], pixel[2]]);
+            }
+        }
+    }
+
     /// Fills a rectangle of a size, width and height, from a place.
     pub(super) fn fill(&mut self, [left, top]: [usize; 2], [width, height]: [usize; 2], rgb: [u8; 3]) {
         for y in top..top + height {

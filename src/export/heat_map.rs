@@ -27,6 +27,8 @@ const MARGIN: usize = 12;
 const LABEL: usize = 24;
 /// Cells that are at least so wide have their number in them.
 const NUMBERED: usize = 40;
+/// Labels of columns that are longer than that are words, and run upwards.
+const SHORT: usize = 4;
 
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 #[error("a heat map of {rows} rows and {columns} columns would be too large a picture; fewer of them can be chosen")]
@@ -49,9 +51,11 @@ impl HeatMap {
 
     fn draw(&self) -> Result<Canvas, HeatMapError> {
         let (rows, columns) = (self.rows.len(), self.columns.len());
-        let letters = self.rows.iter().map(|label| label.chars().count().min(LABEL)).max().unwrap_or(0);
+        let letters = longest(&self.rows);
         let left = 2 * MARGIN + letters * LETTER;
-        let top = MARGIN + 2 * LINE + MARGIN;
+        let widest = longest(&self.columns);
+        let heads = if widest > SHORT { widest * LETTER } else { LINE };
+        let top = MARGIN + LINE + heads + MARGIN;
         let size = |cell: usize| {
             let width = left + columns * cell + MARGIN;
             [width.max(2 * MARGIN + self.title.chars().count() * LETTER), top + rows * cell + MARGIN]
@@ -91,12 +95,26 @@ impl HeatMap {
         for (row, label) in self.rows.iter().enumerate().step_by(step) {
             canvas.draw_text(&short(label), [MARGIN, top + row * cell + cell.saturating_sub(LINE) / 2], FAINT);
         }
-        let widest = self.columns.iter().map(|label| label.chars().count().min(LABEL)).max().unwrap_or(0);
-        let step = every(cell, (widest + 1) * LETTER).unwrap_or(usize::MAX);
+        let widest = longest(&self.columns);
+        let is_words = widest > SHORT;
+        let needed = if is_words { LINE } else { (widest + 1) * LETTER };
+        let step = every(cell, needed).unwrap_or(usize::MAX);
         for (column, label) in self.columns.iter().enumerate().step_by(step) {
-            canvas.draw_text(&short(label), [left + column * cell, top - LINE - 2], FAINT);
+            let corner = left + column * cell;
+            match is_words {
+                true => {
+                    let middle = corner + cell.saturating_sub(LINE) / 2;
+                    canvas.draw_text_upwards(&short(label), [middle, top - 2], FAINT);
+                }
+                false => canvas.draw_text(&short(label), [corner, top - LINE - 2], FAINT),
+            }
         }
     }
+}
+
+/// Letters of the longest label.
+fn longest(labels: &[String]) -> usize {
+    labels.iter().map(|label| label.chars().count().min(LABEL)).max().unwrap_or(0)
 }
 
 /// Blue for -1, grey for 0, orange for 1: told apart by everybody, and lighter the farther from 0.
@@ -133,6 +151,9 @@ mod tests {
         assert!(map(2, 3).draw().unwrap().pixels.width < 400);
         assert!(map(60, 512).draw().unwrap().pixels.width <= 2200);
         assert!(map(0, 0).draw().is_ok());
+        let words = HeatMap { columns: ["lightness", "hue"].map(str::to_owned).to_vec(), ..map(1, 2) };
+        let [plain, words] = [map(1, 2), words].map(|map| map.draw().unwrap().into_pixels());
+        assert_eq!((words.width, words.height), (plain.width, plain.height + 9 * LETTER - LINE));
         let error = map(5000, 1).draw().err().unwrap();
         assert!(error.to_string().contains("5000 rows"));
     }

@@ -120,6 +120,16 @@ impl Photo {
         Ok(Photo { width, height, pixels: image.into_raw() })
     }
 
+    /// Planes of red, green and blue in -1..=1, `[3, height, width]`; black where it is transparent.
+    pub fn planes(&self) -> Vec<f32> {
+        let plane = |at: usize| {
+            self.pixels
+                .chunks_exact(4)
+                .map(move |pixel| f32::from(pixel[at]) * f32::from(pixel[3]) / 255.0 / 127.5 - 1.0)
+        };
+        (0..3).flat_map(plane).collect()
+    }
+
     /// A picture that is none of a file.
     pub fn of_pixels(pixels: &Pixels) -> Self {
         Photo { width: pixels.width, height: pixels.height, pixels: pixels.to_rgba() }

@@ -20,6 +20,7 @@ mod upsample;
 
 pub use area::area_mean;
 pub use attention::pull_attention;
+pub(crate) use cpu::area_mean as area_mean_on_host;
 pub use cpu::{FilterPlan, Gram, keep_freed_memory};
 pub use down::ConvDown;
 pub use gpu::MatrixUnits;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
-use sefa_studio::analysis::{self, EntanglementPlan, EntanglementRun, Measurement, PathPlan, PathRun, align};
+use sefa_studio::analysis::{self, AnalysisError, EntanglementPlan, EntanglementRun, Measurement, PathPlan, PathRun, align};
 use sefa_studio::directions::DirectionSet;
 use sefa_studio::edit::{Direction, Edit, LayerSet, Origin, Vectors, Weighting};
 use sefa_studio::gpu::RenderDevice;
@@ -116,7 +116,7 @@ fn what_is_measured_when_a_measurement_is_stopped_stays() {
         if progress.done < 9 { Ok(()) } else { Err(Cancelled) }
     };
     let stopped = analysis::measure(&mut engine, &mut run, &mut report);
-    assert!(matches!(stopped, Err(RenderError::Cancelled(_))));
+    assert!(matches!(stopped, Err(AnalysisError::Render(RenderError::Cancelled(_)))));
     let curves = run.curves();
     assert!(curves[0].samples >= 1 && curves[0].length.mean > 0.0 && curves[0].samples < 50);
     // It goes on from there.

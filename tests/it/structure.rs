@@ -56,7 +56,7 @@ fn burn_appears_only_where_tensors_live() {
 }
 
 /// What each module may use of the others. Of two modules at most one may use the other, directly or by way of third ones.
-const ARROWS: [(&str, &[&str]); 32] = [
+const ARROWS: [(&str, &[&str]); 33] = [
     ("classes", &[]),
     ("edit", &[]),
     ("eigen", &[]),
@@ -94,6 +94,7 @@ const ARROWS: [(&str, &[&str]); 32] = [
             "size",
         ],
     ),
+    ("predictor", &["checkpoint", "limits", "ops", "progress"]),
     ("project", &["edit", "generator", "names", "recipe"]),
     (
         "render",
@@ -112,7 +113,7 @@ const ARROWS: [(&str, &[&str]); 32] = [
             "size",
         ],
     ),
-    ("analysis", &["directions", "edit", "progress", "render"]),
+    ("analysis", &["directions", "edit", "layout", "predictor", "progress", "render"]),
     ("invert", &["edit", "family", "generator", "layout", "pca", "progress", "render", "size"]),
     (
         "export",
@@ -183,6 +184,7 @@ const ARROWS: [(&str, &[&str]); 32] = [
             "names",
             "ops",
             "pca",
+            "predictor",
             "progress",
             "project",
             "recipe",

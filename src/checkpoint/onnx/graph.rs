@@ -13,6 +13,8 @@ pub struct Graph {
     pub nodes: Vec<Node>,
     /// Initialisers by name, in the order of the file.
     pub tensors: Vec<(String, Tensor)>,
+    /// What the file says of itself, in pairs of a key and a text.
+    pub metadata: Vec<(String, String)>,
 }
 
 /// An input of a graph; axes whose length is open are `None`.
@@ -52,6 +54,11 @@ pub(super) enum Attribute {
 impl Node {
     fn attribute(&self, name: &str) -> Option<&Attribute> {
         self.attributes.iter().find(|(known, _)| known == name).map(|(_, attribute)| attribute)
+    }
+
+    /// The names of all its settings.
+    pub fn settings(&self) -> impl Iterator<Item = &str> {
+        self.attributes.iter().map(|(name, _)| name.as_str())
     }
 
     pub fn int(&self, name: &str) -> Option<i64> {

@@ -4,6 +4,7 @@
 
 mod alignment;
 mod entanglement;
+mod learn;
 mod meaning;
 mod path;
 mod pictures;
@@ -11,6 +12,7 @@ mod rescore;
 
 pub use alignment::{Alignment, align};
 pub use entanglement::{Entanglement, EntanglementPlan, EntanglementRun};
+pub use learn::{LearnError, Learned, from_marks, from_scores};
 pub use meaning::{Effect, Meaning, NAMED_FROM, NoSuchAttribute, effects, meaning, titles_for};
 pub use path::{PathCurve, PathPlan, PathRun};
 pub use rescore::{Change, RescorePlan, RescoreRun, TooManyNumbers};

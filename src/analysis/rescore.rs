@@ -169,9 +169,13 @@ impl RescoreRun {
 
     /// What the unmoved samples have of an attribute, in its own unit: mean and standard deviation of those that are known so far.
     pub fn attribute(&self, attribute: usize) -> Mean {
+        Mean::of(self.scores(attribute).filter(|x| x.is_finite()))
+    }
+
+    /// What each unmoved sample has of an attribute; not finite where it is unknown.
+    pub fn scores(&self, attribute: usize) -> impl Iterator<Item = f64> + Clone {
         let attributes = self.predictor.attributes().len();
-        let scores = self.before.iter().skip(attribute).step_by(attributes).map(|&x| f64::from(x));
-        Mean::of(scores.filter(|x| x.is_finite()))
+        self.before.iter().skip(attribute).step_by(attributes).map(|&x| f64::from(x))
     }
 
     /// What a move has changed of an attribute of each sample so far, in its own unit; not finite where it is unknown.

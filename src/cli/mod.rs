@@ -18,6 +18,7 @@ mod find;
 mod foreign;
 mod info;
 mod invert;
+mod learn;
 mod library;
 mod name;
 mod operators;
@@ -106,6 +107,8 @@ enum Command {
     Find(Box<find::Arguments>),
     /// Name directions after what they change
     Name(Box<name::Arguments>),
+    /// Learn a direction from what a predictor says of samples, or from marks
+    Learn(Box<learn::Arguments>),
     /// Say what a predictor says of a picture
     Predictor(predictor::Arguments),
     /// List, export and import what is known about the directions of a model
@@ -165,6 +168,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::Score(arguments)) => score::run(*arguments, device),
         Some(Command::Find(arguments)) => find::run(*arguments, device),
         Some(Command::Name(arguments)) => name::run(*arguments, device),
+        Some(Command::Learn(arguments)) => learn::run(*arguments, device),
         Some(Command::Predictor(arguments)) => predictor::run(arguments),
         Some(Command::Library(arguments)) => library::run(arguments, device),
         Some(Command::Info(arguments)) => info::run(arguments),

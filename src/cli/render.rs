@@ -184,6 +184,11 @@ impl SampleArguments {
         *seeds = Some(Numbers((first..last).collect()));
         Ok(())
     }
+
+    /// Takes the samples of these seeds, and no others.
+    pub(super) fn take_seeds(&mut self, seeds: Vec<u64>) {
+        self.seeds = Some(Numbers(seeds));
+    }
 }
 
 #[derive(Args)]

@@ -157,7 +157,7 @@ impl Subject {
         let attributes = self.predictor.attributes();
         let constant = (0..attributes.len()).filter(|&at| {
             let of = run.attribute(at);
-            of.mean.is_finite() && !(of.spread > 1e-6 * of.mean.abs())
+            of.mean.is_finite() && of.spread.is_finite() && of.spread <= 1e-6 * of.mean.abs()
         });
         let constant: Vec<&str> = constant.map(|at| attributes[at].name.as_str()).collect();
         if !constant.is_empty() {

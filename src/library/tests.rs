@@ -144,6 +144,14 @@ fn everything() -> Library {
             obvious: true,
             meaningful: true,
             note: "two\nlines".into(),
+            measured: Some(Measured {
+                name: "smile, mouth".into(),
+                purity: 0.75,
+                change: -0.5,
+                plus: "serious".into(),
+                minus: "smiling".into(),
+                predictor: "celeba.onnx".into(),
+            }),
         }
     });
     let mut names = DirectionNames::default();

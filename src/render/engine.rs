@@ -160,6 +160,16 @@ impl Engine {
         self.model()?.factorize(layers, weighting)
     }
 
+    /// One code per layer of each edit's sample, truncated, before moves: w, or z where there is no w.
+    ///
+    /// # Errors
+    /// An edit does not fit the model, none is open, or the device failed.
+    pub fn codes(&mut self, edits: &[&Edit]) -> Result<Vec<Vec<Vec<f32>>>, RenderError> {
+        let model = self.model()?;
+        edits.iter().try_for_each(|edit| model.check(edit))?;
+        model.codes(edits)
+    }
+
     /// Tells whether `edit` can be applied to the open model.
     pub fn check(&mut self, edit: &Edit) -> Result<(), RenderError> {
         self.model()?.check(edit)

@@ -216,7 +216,7 @@ impl Loaded {
     }
 
     /// One code per layer of each edit, truncated, before moves.
-    fn codes(&mut self, edits: &[&Edit]) -> Result<Vec<Vec<Vec<f32>>>, RenderError> {
+    pub(super) fn codes(&mut self, edits: &[&Edit]) -> Result<Vec<Vec<Vec<f32>>>, RenderError> {
         let starts: Vec<Start> = edits.iter().map(|edit| self.start(&edit.sample, edit.truncation)).collect();
         let known = self.mapped(starts.iter().flat_map(Start::origins))?;
         Ok(starts.iter().map(|start| self.codes_of(start, &known)).collect())

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
-use sefa_studio::analysis::{self, AnalysisError, EntanglementPlan, EntanglementRun, Measurement, PathPlan, PathRun, align};
+use sefa_studio::analysis::{
+    self, AnalysisError, EntanglementPlan, EntanglementRun, Measurement, PathPlan, PathRun, align,
+};
 use sefa_studio::directions::DirectionSet;
 use sefa_studio::edit::{Direction, Edit, LayerSet, Origin, Vectors, Weighting};
 use sefa_studio::gpu::RenderDevice;

@@ -113,7 +113,7 @@ const ARROWS: [(&str, &[&str]); 33] = [
             "size",
         ],
     ),
-    ("analysis", &["directions", "edit", "layout", "predictor", "progress", "render"]),
+    ("analysis", &["directions", "edit", "eigen", "layout", "predictor", "progress", "render"]),
     ("invert", &["edit", "family", "generator", "layout", "pca", "progress", "render", "size"]),
     (
         "export",

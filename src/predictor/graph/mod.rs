@@ -96,7 +96,13 @@ impl Plan {
     ///
     /// # Errors
     /// Says which node is refused, and why.
-    pub fn new(graph: &Graph, input: &str, shape: &[usize], outputs: &[&str], file_len: u64) -> Result<Plan, String> {
+    pub fn new<'a>(
+        graph: &'a Graph,
+        input: &'a str,
+        shape: &[usize],
+        outputs: &[&'a str],
+        file_len: u64,
+    ) -> Result<Plan, String> {
         let nodes = needed(graph, outputs);
         if nodes.len() > limits::PREDICTOR_NODES {
             return Err(format!("expected at most {} nodes, found {}", limits::PREDICTOR_NODES, nodes.len()));
@@ -104,7 +110,9 @@ impl Plan {
         if graph.opset < OLDEST {
             return Err(format!("expected operators of version {OLDEST} or newer, found {}", graph.opset));
         }
-        let mut planner = Planner::new(graph, file_len);
+        let takers =
+            nodes.iter().flat_map(|&at| &graph.nodes[at].inputs).map(String::as_str).chain(outputs.iter().copied());
+        let mut planner = Planner { takers: takers.collect(), ..Planner::new(graph, file_len) };
         let input = planner.add(input, Fact::real(shape.to_vec()), Source::Input);
         for at in nodes {
             let node = &graph.nodes[at];
@@ -138,6 +146,8 @@ struct Planner<'a> {
     graph: &'a Graph,
     tensors: HashMap<&'a str, &'a Tensor>,
     names: HashMap<&'a str, usize>,
+    /// Names of values that are taken by some node, or asked for.
+    takers: HashSet<&'a str>,
     values: Vec<Value>,
     steps: Vec<Planned>,
     file_len: u64,
@@ -152,6 +162,7 @@ impl<'a> Planner<'a> {
             graph,
             tensors: graph.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect(),
             names: HashMap::new(),
+            takers: HashSet::new(),
             values: Vec::new(),
             steps: Vec::new(),
             file_len,
@@ -174,6 +185,10 @@ impl<'a> Planner<'a> {
         }
         if tensor.shape().len() > MAX_AXES {
             return Err(format!("expected at most {MAX_AXES} axes, found {:?}", tensor.shape()));
+        }
+        // Lists may be empty, as those of sizes are that are not given.
+        if tensor.is_empty() && tensor.shape().len() > 1 {
+            return Err(format!("expected weights, found none in {:?}", tensor.shape()));
         }
         let fact = Fact::of(tensor)?;
         Ok(self.add(name, fact, Source::Tensor(tensor.clone())))
@@ -206,12 +221,14 @@ impl<'a> Planner<'a> {
         };
         let inputs: Vec<Option<usize>> = node.inputs.iter().map(taken).collect::<Result<_, _>>()?;
         let facts = inputs.iter().map(|at| at.map(|at| self.values[at].fact.clone())).collect();
-        let step = rule(&Call { node, opset: self.graph.opset, facts })?;
+        let is_taken = |name: &&String| !name.is_empty() && self.takers.contains(name.as_str());
+        let taken_outputs = node.outputs.iter().filter(is_taken).count();
+        let step = rule(&Call { node, opset: self.graph.opset, facts, outputs: taken_outputs })?;
         self.check(&step)?;
         let known = step.outputs.iter().all(|fact| fact.known.is_some());
         let mut outputs = Vec::new();
         for (place, name) in node.outputs.iter().enumerate() {
-            if name.is_empty() {
+            if name.is_empty() || !self.takers.contains(name.as_str()) {
                 outputs.push(None);
                 continue;
             }

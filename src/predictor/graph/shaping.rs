@@ -226,7 +226,7 @@ fn range(call: &Call) -> Ruled {
     };
     let (start, limit, step) = (number(0)?, number(1)?, number(2)?);
     let count = ((limit - start) / step).ceil().max(0.0);
-    if !(count <= KNOWN as f64) {
+    if count.is_nan() || count > KNOWN as f64 {
         return Err(format!("expected at most {KNOWN} numbers from {start} to {limit}"));
     }
     let numbers: Vec<f64> = (0..count as usize).map(|at| start + at as f64 * step).collect();

@@ -120,7 +120,9 @@ impl Writer {
         }
         // What is left out at the end is not there.
         while inputs.pop_if(|last| last.is_empty()).is_some() {}
-        let outputs: Vec<String> = planned.outputs.iter().map(|at| at.map(name).unwrap_or_default()).collect();
+        // Nobody takes those behind the last one.
+        let count = planned.outputs.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+        let outputs: Vec<String> = planned.outputs[..count].iter().map(|at| at.map(name).unwrap_or_default()).collect();
         self.node(planned.step.operator, &planned.label, &inputs, &outputs, &planned.step.settings);
     }
 

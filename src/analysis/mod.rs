@@ -9,6 +9,7 @@ mod meaning;
 mod path;
 mod pictures;
 mod rescore;
+mod typical;
 
 pub use alignment::{Alignment, align};
 pub use entanglement::{Entanglement, EntanglementPlan, EntanglementRun};
@@ -16,6 +17,7 @@ pub use learn::{LearnError, Learned, from_marks, from_scores};
 pub use meaning::{Effect, Meaning, NAMED_FROM, NoSuchAttribute, effects, meaning, titles_for};
 pub use path::{PathCurve, PathPlan, PathRun};
 pub use rescore::{Change, RescorePlan, RescoreRun, TooManyNumbers};
+pub use typical::TypicalSet;
 
 use crate::predictor::PredictorError;
 use crate::progress::{Cancelled, Progress, Report};

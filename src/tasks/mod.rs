@@ -1,4 +1,4 @@
-//! Long work in steps: exports, principal components, searches for the codes of photos; studies belong here too.
+//! Long work in steps: exports, principal components, searches for the codes of photos, measurements of directions.
 //!
 //! A task never keeps the engine for long: between two steps whoever runs it does what is more urgent, so that a slider
 //! answers within one frame whatever runs. Encoding and writing happen on other threads.
@@ -6,6 +6,9 @@
 mod components;
 mod export;
 mod inversion;
+mod learning;
+mod measuring;
+mod typicality;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,10 +16,15 @@ use std::sync::Arc;
 pub use components::PrincipalComponents;
 pub use export::{DirectionSheet, Export};
 pub use inversion::Inversion;
+pub use learning::{Learning, Lesson};
+pub use measuring::{FindingKind, Findings, Measuring, Moves, Scored};
+pub use typicality::{MOST_NUMBERS, Typicality};
 
+use crate::analysis::{AnalysisError, LearnError, Learned, NoSuchAttribute, TooManyNumbers, TypicalSet};
 use crate::export::ExportError;
 use crate::invert::{Found, Glimpse, InvertError};
 use crate::pca::Components;
+use crate::predictor::PredictorError;
 use crate::progress::Progress;
 use crate::render::{Engine, RenderError};
 
@@ -40,6 +48,8 @@ pub enum Step {
     More(Progress),
     /// A search has come nearer.
     Nearer(Progress, Box<Glimpse>),
+    /// More is known.
+    Measured(Progress, Box<Findings>),
     Done(Outcome),
 }
 
@@ -49,9 +59,21 @@ pub enum Outcome {
     /// A file, or the folder or the first of several.
     Written(PathBuf),
     /// Of so many codes of a seed.
-    Components { samples: usize, seed: u64, components: Arc<Components> },
+    Components {
+        samples: usize,
+        seed: u64,
+        components: Arc<Components>,
+    },
     /// The code of a photo.
     Found(Box<Found>),
+    Measured(Box<Findings>),
+    /// How far codes lie from their mean.
+    Typical(Arc<TypicalSet>),
+    /// A direction, and what it is called.
+    Learned {
+        name: String,
+        learned: Box<Learned>,
+    },
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +84,16 @@ pub enum TaskError {
     Export(#[from] ExportError),
     #[error(transparent)]
     Invert(#[from] InvertError),
+    #[error(transparent)]
+    Analysis(#[from] AnalysisError),
+    #[error(transparent)]
+    Predictor(#[from] PredictorError),
+    #[error(transparent)]
+    TooMany(#[from] TooManyNumbers),
+    #[error(transparent)]
+    Learn(#[from] LearnError),
+    #[error(transparent)]
+    Attribute(#[from] NoSuchAttribute),
 }
 
 impl TaskError {
@@ -70,8 +102,9 @@ impl TaskError {
         match self {
             TaskError::Render(error)
             | TaskError::Export(ExportError::Render(error))
-            | TaskError::Invert(InvertError::Render(error)) => Some(error),
-            TaskError::Export(_) | TaskError::Invert(_) => None,
+            | TaskError::Invert(InvertError::Render(error))
+            | TaskError::Analysis(AnalysisError::Render(error)) => Some(error),
+            _ => None,
         }
     }
 }

@@ -31,6 +31,8 @@ pub enum Command {
     ResetMoves,
     CopyPicture,
     Keep,
+    MarkUp,
+    MarkDown,
     FindPhoto,
     FindOn,
     FindAfresh,
@@ -66,17 +68,19 @@ pub enum Menu {
     File,
     Edit,
     View,
+    Model,
     Help,
 }
 
 impl Menu {
-    pub const ALL: [Menu; 4] = [Menu::File, Menu::Edit, Menu::View, Menu::Help];
+    pub const ALL: [Menu; 5] = [Menu::File, Menu::Edit, Menu::View, Menu::Model, Menu::Help];
 
     pub fn title(self) -> &'static str {
         match self {
             Menu::File => "File",
             Menu::Edit => "Edit",
             Menu::View => "View",
+            Menu::Model => "Model",
             Menu::Help => "Help",
         }
     }
@@ -117,6 +121,9 @@ impl Menu {
                 Some(C::Keep),
                 Some(C::CopyPicture),
                 None,
+                Some(C::MarkUp),
+                Some(C::MarkDown),
+                None,
                 Some(C::FindPhoto),
                 Some(C::FindOn),
                 Some(C::FindAfresh),
@@ -130,6 +137,7 @@ impl Menu {
                 Some(C::Look(Look::Samples)),
                 Some(C::Look(Look::Directions)),
                 Some(C::Look(Look::Compare)),
+                Some(C::Look(Look::Analysis)),
                 Some(C::Look(Look::Photo)),
                 None,
                 Some(C::Fit),
@@ -146,16 +154,14 @@ impl Menu {
                 Some(C::ClearComparison),
                 Some(C::SwapCompared),
                 None,
-                Some(C::SwapChannels),
-                Some(C::Bilinear),
-                None,
                 Some(C::HidePanels),
                 Some(C::Shelf),
                 Some(C::Strips),
-                Some(C::HalfPrecision),
-                Some(C::Reading),
                 Some(C::ToggleTheme),
             ],
+            Menu::Model => {
+                &[Some(C::Reading), None, Some(C::SwapChannels), Some(C::Bilinear), None, Some(C::HalfPrecision)]
+            }
             Menu::Help => &[Some(C::Palette), Some(C::Shortcuts), None, Some(C::ShowLog)],
         }
     }
@@ -202,6 +208,8 @@ impl Command {
             Command::MixStyle => "Mix in another style",
             Command::ResetMoves => "Reset all moves",
             Command::Keep => "Keep on the shelf",
+            Command::MarkUp => "Mark the sample up",
+            Command::MarkDown => "Mark the sample down",
             Command::FindPhoto => "Find the photo, or stop",
             Command::FindOn => "Go on finding the photo",
             Command::FindAfresh => "Find the photo from another start",
@@ -245,7 +253,7 @@ impl Command {
             Command::SaveEditAs => "Writes the edit to another file, which is saved to from then on",
             Command::Export => "Writes a PNG that carries the edit",
             Command::ExportView => {
-                "Writes the samples or the comparison as one picture in full size, the sheet as a page for browsers or a picture"
+                "Writes the samples or the comparison as one picture in full size, the sheet as a page for browsers or a picture, measurements as a picture or a table"
             }
             Command::ExportSweep => "Writes a series of pictures along one move",
             Command::ExportShelf => "Writes the kept pictures as a series of PNGs, each of which carries its edit",
@@ -263,6 +271,9 @@ impl Command {
             Command::MixStyle => "Takes the codes of the layers that Semantics shows from a random seed",
             Command::ResetMoves => "Removes every move and style",
             Command::Keep => "Puts the picture as it is now on the shelf, from where a click brings it back",
+            Command::MarkUp | Command::MarkDown => {
+                "In Samples: marks the one under the pointer, or the present one; a direction can be learned from marks"
+            }
             Command::FindPhoto => {
                 "Looks for the code whose picture is nearest to the photo; stopped, it goes on with the nearest so far"
             }
@@ -277,6 +288,9 @@ impl Command {
             Command::Look(Look::Directions) => "What every direction of these layers does to the sample",
             Command::Look(Look::Compare) => {
                 "The edit beside another: a line between them, side by side, or their difference"
+            }
+            Command::Look(Look::Analysis) => {
+                "What directions change, how evenly, how far they disturb each other, and where others' lie"
             }
             Command::Look(Look::Photo) => "A photo of yours beside the model's picture of it",
             Command::Fit => "As large as the window allows",
@@ -318,6 +332,8 @@ impl Command {
         match self {
             Command::Open => const { &[global(CTRL, Key::O)] },
             Command::OpenPhoto => const { &[global(CTRL_SHIFT, Key::O)] },
+            Command::MarkUp => const { &[plain(NONE, Key::U)] },
+            Command::MarkDown => const { &[plain(NONE, Key::D)] },
             Command::FindPhoto => const { &[plain(CTRL, Key::Enter)] },
             Command::SaveEdit => const { &[global(CTRL, Key::S)] },
             Command::SaveEditAs => const { &[global(CTRL_SHIFT, Key::S)] },
@@ -347,6 +363,7 @@ impl Command {
             Command::Look(Look::Samples) => const { &[plain(NONE, Key::Num2)] },
             Command::Look(Look::Directions) => const { &[plain(NONE, Key::Num3)] },
             Command::Look(Look::Compare) => const { &[plain(NONE, Key::Num4)] },
+            Command::Look(Look::Analysis) => const { &[plain(NONE, Key::Num5)] },
             Command::Look(Look::Photo) => const { &[plain(NONE, Key::Num6)] },
             Command::Fit => const { &[plain(NONE, Key::F)] },
             Command::ActualSize => const { &[plain(NONE, Key::Num0)] },

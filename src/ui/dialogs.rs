@@ -14,6 +14,8 @@ pub enum Ask {
     Open,
     /// One that is to be found.
     Photo,
+    /// A network that looks at pictures.
+    Predictor,
     SaveEdit,
     Export,
     /// What a view shows, as one picture.
@@ -29,6 +31,7 @@ impl Ask {
         match self {
             Ask::Open => "Open a model, an edit, an exported picture or directions",
             Ask::Photo => "Open a photo",
+            Ask::Predictor => "Choose an ONNX network that looks at pictures",
             Ask::SaveEdit => "Save the edit",
             Ask::Export => "Export the picture",
             Ask::View(_) => "Export what is shown",
@@ -145,6 +148,11 @@ fn show(question: &Question) -> Option<PathBuf> {
             .pick_file(),
         Ask::Photo => dialog.add_filter("Photos", &PHOTO_ENDINGS).add_filter("All files", &["*"]).pick_file(),
         Ask::SaveEdit => dialog.add_filter("Edit", &["json"]).set_file_name(&question.name).save_file(),
+        Ask::Predictor => dialog.add_filter("ONNX network", &["onnx"]).add_filter("All files", &["*"]).pick_file(),
+        Ask::View(Look::Analysis) => {
+            let dialog = dialog.add_filter("Picture or table", &["png", "csv", "json", "md", "tex"]);
+            dialog.set_file_name(&question.name).save_file()
+        }
         Ask::View(Look::Directions) => {
             dialog.add_filter("Page or PNG picture", &["html", "png"]).set_file_name(&question.name).save_file()
         }

@@ -94,10 +94,13 @@ impl Document {
         Arc::make_mut(&mut self.library).change(direction, change);
     }
 
-    /// The user's name of a direction, else that of its move, else the one that was brought along; empty if there is none.
+    /// The user's name of a direction, else that of its move, else the one that was brought along, else the one that was measured; empty
+    /// if there is none.
     pub fn name_of<'a>(&'a self, direction: &Direction) -> &'a str {
         let moved = self.edit.along(direction).map_or("", |step| step.name.as_str());
-        let names = [self.known(direction).name.as_str(), moved, self.names.of(direction)];
+        let known = self.known(direction);
+        let measured = known.measured.as_ref().map_or("", |measured| measured.name.as_str());
+        let names = [known.name.as_str(), moved, self.names.of(direction), measured];
         names.into_iter().find(|name| !name.is_empty()).unwrap_or_default()
     }
 

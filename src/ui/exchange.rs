@@ -20,7 +20,7 @@ use super::messages::{About, Note};
 use super::player::Player;
 use super::reading::FormAnswer;
 use super::running::{Opening, Purpose, Running, Stopped};
-use super::semantics::{PAGE, ShownDirections};
+use super::semantics::{PAGE, ShownDirections, TypicalEnds};
 use super::surface::PicturePipeline;
 use super::waiting::WaitingEdit;
 use crate::directions::Method;
@@ -34,11 +34,13 @@ use crate::progress::Progress;
 use crate::recipe::Recipe;
 use crate::render::{Source, ViewId};
 use crate::store::{Session, SessionFile};
-use crate::tasks::{Outcome, Task};
+use crate::tasks::{MOST_NUMBERS, Outcome, Task, Typicality};
 use crate::worker::{Event, EventKind, Job, JobId, ModelId};
 
 /// A dozen frames a second are enough for sliders to keep up with the hand until a picture comes.
 const FRAME_WITHOUT_PICTURE: Duration = Duration::from_millis(80);
+/// A model is open for so long before its codes are looked at, which nobody asked for.
+const OPENED_FOR: Duration = Duration::from_secs(2);
 /// Where many small pictures are made together, each frame of the window takes a good part of the time of all.
 const FRAME_WITHOUT_ROUND: Duration = Duration::from_millis(200);
 
@@ -58,6 +60,8 @@ pub(super) enum FileEvent {
     /// What a file that may hold directions turned out to be.
     Foreign(PathBuf, Foreign),
     Photo(PathBuf, Box<Photo>),
+    /// What a view shows was written.
+    Written(PathBuf),
     Failed(Failure),
     /// Something that was kept without anybody asking could not be; what the user asked for stays in sight.
     Told(Failure),
@@ -111,6 +115,7 @@ impl App {
                     self.saved(path, *document, modified);
                 }
                 FileEvent::Chosen(ask, path, taken) => self.write_to(ask, path, taken, ctx),
+                FileEvent::Written(path) => self.say(About::Exported(path), ctx),
                 FileEvent::Photo(path, photo) => self.show_photo(path, *photo, ctx),
                 FileEvent::Foreign(path, foreign) => self.take_foreign(path, foreign, ctx),
                 FileEvent::RecentDocuments(documents) => self.keeping.recent = documents,
@@ -138,6 +143,7 @@ impl App {
             EventKind::Device(facts) => self.device = facts,
             EventKind::Progress(progress) => self.progressed(job, progress),
             EventKind::Nearer(progress, glimpse) => self.came_nearer(job, progress, *glimpse, ctx),
+            EventKind::Measured(progress, findings) => self.measured(job, progress, *findings),
             EventKind::Opened { info, source, .. } => self.opened(job, info, source, ctx),
             EventKind::Stored => self.work.storing = self.work.storing.take_if(|(storing, _)| *storing != job),
             EventKind::Factorized(set) => {
@@ -160,6 +166,15 @@ impl App {
                         self.found_components(job, Method::Pca { samples, seed }, components);
                     }
                     Outcome::Found(found) => self.found_photo(job, *found),
+                    Outcome::Typical(set) => {
+                        if let Some(model) =
+                            self.model.as_mut().filter(|model| model.directions.typical.job == Some(job))
+                        {
+                            model.directions.typical.set = Some(set);
+                        }
+                    }
+                    Outcome::Learned { name, learned } => self.learned(name, &learned, ctx),
+                    Outcome::Measured(findings) => self.looks.analysis.take(job, *findings, true),
                 }
             }
             EventKind::Superseded | EventKind::Cancelled => self.ended(job, None),
@@ -181,6 +196,7 @@ impl App {
             return;
         }
         self.ended_search(job);
+        self.looks.analysis.end(job);
         if self.ended_components(job, failure.as_ref()) {
             return;
         }
@@ -316,6 +332,8 @@ impl App {
         self.tiles.clear();
         self.forget_components();
         self.forget_search(&info);
+        self.looks.analysis.clear();
+        self.looks.samples.forget_marks();
         self.placement.fit();
         self.history = History::new(&document);
         self.model = Some(start(id, info.clone(), source, &document.edit));
@@ -365,6 +383,7 @@ impl App {
             ctx.request_repaint_after(wait);
         }
         self.set_title(ctx);
+        self.learn_what_is_typical(ctx);
         self.ask_for_directions(ctx, now);
         let comparison = self.comparison_edit();
         self.follow_player(ctx, now);
@@ -382,6 +401,25 @@ impl App {
         }
         if let Some(wait) = self.tiles.send(edit, pressed, now, model.id, &*self.background) {
             ctx.request_repaint_after_secs(wait);
+        }
+    }
+
+    /// Once a model is open and nothing else is to be done, finds out how far its sliders stay typical.
+    fn learn_what_is_typical(&mut self, ctx: &Context) {
+        let Some(model) = &self.model else { return };
+        let is_asked = model.directions.typical.job.is_some() || model.info.code_dim() > MOST_NUMBERS;
+        if is_asked || self.work.stopped.is_some() {
+            return;
+        }
+        let rest = OPENED_FOR.saturating_sub(model.directions.typical.since.elapsed());
+        if !rest.is_zero() || !self.background.is_idle() {
+            ctx.request_repaint_after(rest.max(FRAME_WITHOUT_PICTURE));
+            return;
+        }
+        let id = model.id;
+        let job = self.run_with(id, Typicality::default());
+        if let Some(model) = &mut self.model {
+            model.directions.typical.job = Some(job);
         }
     }
 
@@ -415,6 +453,8 @@ fn start(id: ModelId, info: Arc<ModelInfo>, source: Source, edit: &Edit) -> Open
         failure: None,
         search: None,
         shows_hidden: false,
+        revealed: None,
+        typical: TypicalEnds::default(),
     };
     let components = ModelComponents::default();
     OpenModel { id, info, source, directions, asked: None, components, own: None, reference: None, reading_seen: false }

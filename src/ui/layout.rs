@@ -32,6 +32,7 @@ use crate::edit::{Code, Edit, Seed};
 use crate::export::Shot;
 use crate::motion::Motion;
 use crate::render::{Example, Source, ViewId};
+use crate::tasks::Lesson;
 
 const LEFT_PANEL: &str = "sample and moves";
 const RIGHT_PANEL: &str = "semantics";
@@ -147,6 +148,10 @@ impl App {
         if answer.draw {
             self.looks.samples.show_drawn(draw);
         }
+        if answer.learn {
+            let [up, down] = self.looks.samples.marked(&info, &self.document.edit);
+            self.learn(Lesson::Marks { up, down });
+        }
         let mut taken = answer.taken;
         match self.looks.look {
             Look::Picture => self.picture_ui(ui, comparing, commands),
@@ -167,6 +172,7 @@ impl App {
                 }
             }
             Look::Compare => self.compare_ui(ui),
+            Look::Analysis => self.analysis_ui(ui),
             Look::Photo => {
                 let present = self.views.surface(ViewId::PICTURE);
                 self.looks.photo.show(ui, &info, present, self.picture_pipeline.as_ref(), commands);

@@ -2,6 +2,7 @@
 
 use egui::{Align, Layout, Panel, Ui, vec2};
 
+use super::analysis::AnalysisView;
 use super::command::Command;
 use super::compare::CompareView;
 use super::icons::{Icon, icon_button};
@@ -24,12 +25,15 @@ pub enum Look {
     Directions,
     /// Two pictures.
     Compare,
+    /// Measurements of directions.
+    Analysis,
     /// A photo that is to be found.
     Photo,
 }
 
 impl Look {
-    pub const ALL: [Look; 5] = [Look::Picture, Look::Samples, Look::Directions, Look::Compare, Look::Photo];
+    pub const ALL: [Look; 6] =
+        [Look::Picture, Look::Samples, Look::Directions, Look::Compare, Look::Analysis, Look::Photo];
 
     /// Its accessible name: "Compare" is a button of the menu bar.
     fn name(self) -> &'static str {
@@ -38,6 +42,7 @@ impl Look {
             Look::Samples => "View: samples",
             Look::Directions => "View: directions",
             Look::Compare => "View: comparison",
+            Look::Analysis => "View: analysis",
             Look::Photo => "View: photo",
         }
     }
@@ -48,6 +53,7 @@ impl Look {
             Look::Samples => "Samples",
             Look::Directions => "Directions",
             Look::Compare => "Compare",
+            Look::Analysis => "Analysis",
             Look::Photo => "Photo",
         }
     }
@@ -60,6 +66,7 @@ pub struct Looks {
     pub samples: SamplesView,
     pub sheet: SheetView,
     pub compare: CompareView,
+    pub analysis: AnalysisView,
     pub photo: PhotoView,
 }
 
@@ -69,15 +76,16 @@ const SEGMENT: f32 = 76.0;
 pub const HEIGHT: f32 = 30.0;
 /// Room in it for what belongs to one look, in points; where there is less it takes two lines.
 const ROOM: f32 = 340.0;
-/// The same for the frame of a photo.
-const PHOTO_ROOM: f32 = 500.0;
+/// The same for the frame of a photo, and for kinds of measurements.
+const MUCH_ROOM: f32 = 500.0;
 
 /// The bar: which look, and what belongs to it alone, below where there is no room beside.
 pub fn looks_bar_ui(ui: &mut Ui, looks: &mut Looks, edit: &Edit, commands: &mut Vec<Command>) -> SamplesAnswer {
     let mut answer = SamplesAnswer::default();
     let own_room = match looks.look {
         Look::Picture => 0.0,
-        Look::Photo if looks.photo.open.is_some() => PHOTO_ROOM,
+        Look::Photo if looks.photo.open.is_some() => MUCH_ROOM,
+        Look::Analysis => MUCH_ROOM,
         _ => ROOM,
     };
     let has_room = ui.available_width() >= SEGMENT * Look::ALL.len() as f32 + own_room;
@@ -112,7 +120,8 @@ fn choice_ui(ui: &mut Ui, present: Look, commands: &mut Vec<Command>) {
         on: look == present,
     };
     let segments: Vec<Segment<'_>> = Look::ALL.iter().zip(hints.iter().map(String::as_str)).map(segment).collect();
-    if let Some(at) = segments_ui(ui, SEGMENT * segments.len() as f32, &segments) {
+    let width = (SEGMENT * segments.len() as f32).min(ui.available_width());
+    if let Some(at) = segments_ui(ui, width, &segments) {
         commands.push(Command::Look(Look::ALL[at]));
     }
 }
@@ -131,6 +140,7 @@ fn own_ui(ui: &mut Ui, looks: &mut Looks, edit: &Edit, commands: &mut Vec<Comman
             Look::Samples => answer = looks.samples.bar_ui(ui, edit),
             Look::Directions => looks.sheet.bar_ui(ui),
             Look::Compare => looks.compare.bar_ui(ui, edit, commands),
+            Look::Analysis => looks.analysis.bar_ui(ui),
             Look::Photo => looks.photo.bar_ui(ui, commands),
         }
     });

@@ -117,6 +117,8 @@ pub enum About {
     Log(PathBuf),
     /// So many directions were taken in from a file; likewise.
     Imported(PathBuf, usize),
+    /// A direction was learned; how much of what was held out is foretold, if some was.
+    Learned(String, Option<f64>),
     /// A model was opened; a click closes the note.
     Opened(Arc<ModelInfo>),
 }
@@ -138,6 +140,13 @@ impl About {
             About::Log(path) => format!("The log is {}", path.display()),
             About::Imported(path, 1) => format!("A direction of {} is among your own", name(path)),
             About::Imported(path, count) => format!("{count} directions of {} are among your own", name(path)),
+            About::Learned(name, None) => format!("{name} was learned and is among your own directions"),
+            About::Learned(name, Some(share)) => {
+                format!(
+                    "{name} was learned, {:.0} % of what was held out: it is among your own directions",
+                    100.0 * share
+                )
+            }
             About::Opened(info) => format!("Opened {}", info.name),
         }
     }
@@ -145,7 +154,9 @@ impl About {
     /// Letters of all of it.
     fn letters(&self) -> usize {
         match self {
-            About::Exported(_) | About::Saved(_) | About::Log(_) | About::Imported(..) => self.text().chars().count(),
+            About::Exported(_) | About::Saved(_) | About::Log(_) | About::Imported(..) | About::Learned(..) => {
+                self.text().chars().count()
+            }
             About::Opened(info) => {
                 let lines = super::facts::summary(info);
                 lines.iter().map(|line| line.chars().count()).sum::<usize>() + self.text().chars().count()
@@ -177,6 +188,7 @@ pub fn note_ui(ctx: &Context, note: &mut Option<Note>, area: Rect) {
             About::Exported(path) | About::Saved(path) | About::Log(path) | About::Imported(path, _) => {
                 written_ui(ui, &shown.about.text(), path)
             }
+            About::Learned(..) => read_ui(ui, &shown.about.text()),
             About::Opened(info) => opened_ui(ui, &shown.about.text(), info),
         })
     });
@@ -186,9 +198,16 @@ pub fn note_ui(ctx: &Context, note: &mut Option<Note>, area: Rect) {
         shown.until = shown.until.max(now + AFTERWARDS);
     }
     ctx.request_repaint_after_secs((shown.until - now) as f32);
-    if button.clicked() && matches!(shown.about, About::Opened(_)) {
+    if button.clicked() && matches!(shown.about, About::Opened(_) | About::Learned(..)) {
         *note = None;
     }
+}
+
+/// A note that only says something; a click closes it.
+fn read_ui(ui: &mut Ui, text: &str) -> Response {
+    let button = ui.add(Button::new(text).frame_when_inactive(false));
+    read_out(&button, Live::Polite);
+    button.on_hover_text("Click to close")
 }
 
 /// Returns the button of the note, for the keyboard.

@@ -6,6 +6,8 @@
 //! or the list of directions no longer answers is asked for ([`exchange`]); and the document is kept ([`keeping`]). The functions
 //! `*_ui` of the other files each show one thing and change only what they are given.
 
+mod analysing;
+mod analysis;
 mod app;
 mod asking;
 mod classes;
@@ -30,6 +32,7 @@ mod layers;
 mod layout;
 mod librarian;
 mod looks;
+mod matrix;
 mod menu;
 mod messages;
 mod moves;

@@ -334,8 +334,10 @@ impl PhotoSearch {
     /// Costs over steps.
     fn curve_ui(&self, ui: &mut Ui) {
         let colours = style::palette(ui);
-        let (area, response) = ui
-            .allocate_exact_size(vec2(ui.available_width(), ui.available_height() - style::GRID), egui::Sense::hover());
+        let (area, response) = ui.allocate_exact_size(
+            vec2(ui.available_width().max(1.0), ui.available_height() - style::GRID),
+            egui::Sense::hover(),
+        );
         response
             .widget_info(|| WidgetInfo::labeled(egui::Role::Image, true, format!("Cost over steps, {}", self.text())));
         ui.painter().rect_filled(area, style::RADIUS, colours.field);

@@ -61,7 +61,6 @@ const GRASP: f32 = 9.0;
 const KNOB: f32 = 18.0;
 /// Part of the frame's width that arrow keys move it by; with Shift a tenth of it.
 const STEP: f32 = 0.02;
-const VEIL: Color32 = Color32::from_rgba_premultiplied(130, 20, 20, 150);
 
 impl PhotoFrame {
     pub fn new(photo: &Photo, crop: Crop) -> Self {
@@ -193,7 +192,7 @@ impl PhotoFrame {
             self.veil = None;
         } else if self.veil.is_none() {
             let Mask { width, height, weights } = &self.mask;
-            let colour = |&weight: &u8| if weight == 0 { VEIL } else { Color32::TRANSPARENT };
+            let colour = |&weight: &u8| if weight == 0 { style::VEIL } else { Color32::TRANSPARENT };
             let image = ColorImage::new([*width, *height], weights.iter().map(colour).collect());
             self.veil = Some(ui.ctx().load_texture("hidden parts of the photo", image, TextureOptions::NEAREST));
         }

@@ -1,6 +1,11 @@
 //! Many samples under the same moves, in a grid.
 
-use egui::{Align2, Context, FontId, Id, Key, Modifiers, Rect, Role, Sense, StrokeKind, Ui, WidgetInfo, pos2, vec2};
+use std::collections::BTreeMap;
+
+use egui::{
+    Align2, Context, FontId, Id, Key, Modifiers, Rect, Role, Sense, Shape, Stroke, StrokeKind, Ui, WidgetInfo, pos2,
+    vec2,
+};
 
 use super::icons::{Icon, icon_button};
 use super::segments::{Segment, segments_ui};
@@ -26,11 +31,15 @@ pub struct SamplesView {
     drawn: Vec<u64>,
     /// The first seed of the page, where the present sample is none that has a page.
     first: u64,
+    /// Seeds that were marked: whether they have what is to be learned.
+    marks: BTreeMap<u64, bool>,
+    /// The one under the pointer.
+    pointed: Option<u64>,
 }
 
 impl Default for SamplesView {
     fn default() -> Self {
-        SamplesView { side: 4, drawn: Vec::new(), first: 0 }
+        SamplesView { side: 4, drawn: Vec::new(), first: 0, marks: BTreeMap::new(), pointed: None }
     }
 }
 
@@ -41,6 +50,8 @@ pub struct SamplesAnswer {
     pub taken: Option<u64>,
     /// Others are to be drawn at random.
     pub draw: bool,
+    /// A direction is to be learned from the marks.
+    pub learn: bool,
 }
 
 impl SamplesView {
@@ -70,6 +81,42 @@ impl SamplesView {
             return seeds.first().copied();
         };
         usize::try_from(at as i64 + places).ok().and_then(|at| seeds.get(at).copied())
+    }
+
+    /// Marks the sample under the pointer, or else the present one; a mark that is there is taken away.
+    pub fn mark(&mut self, edit: &Edit, up: bool) {
+        let Some(seed) = self.pointed.or(seed_of(edit)) else { return };
+        match self.marks.get(&seed) == Some(&up) {
+            true => _ = self.marks.remove(&seed),
+            false => _ = self.marks.insert(seed, up),
+        }
+    }
+
+    /// Samples that were marked: up, and down.
+    pub fn marked(&self, info: &ModelInfo, edit: &Edit) -> [Vec<Edit>; 2] {
+        let kind = seed_kind(edit, info);
+        [true, false].map(|kind_of_mark| {
+            let some = self.marks.iter().filter(|(_, up)| **up == kind_of_mark);
+            some.map(|(&number, _)| with_seed(&edit.unedited(), Seed { number, kind })).collect()
+        })
+    }
+
+    pub fn forget_marks(&mut self) {
+        self.marks.clear();
+    }
+
+    /// How many are marked, and what becomes of them; from the right.
+    fn marks_ui(&mut self, ui: &mut Ui, answer: &mut SamplesAnswer) {
+        if self.marks.is_empty() {
+            return;
+        }
+        let up = self.marks.values().filter(|up| **up).count();
+        if icon_button(ui, Icon::Cross, "Forget the marks", "Takes all marks away").clicked() {
+            self.forget_marks();
+        }
+        let hint = "Learns a direction from the samples that were marked down to those that were marked up; at least two of each";
+        let text = format!("Learn from {up} up, {} down", self.marks.len() - up);
+        answer.learn = ui.button(text).on_hover_text(hint).clicked();
     }
 
     /// What the arrow keys ask for, where no control has the keyboard.
@@ -120,6 +167,7 @@ impl SamplesView {
                 self.drawn.clear();
             }
         }
+        self.marks_ui(ui, &mut answer);
         answer
     }
 
@@ -155,6 +203,7 @@ impl SamplesView {
         let pointer = ui.input(|input| input.pointer.hover_pos()).filter(|at| area.contains(*at));
         let kind = seed_kind(edit, info);
         let mut clicked = None;
+        self.pointed = None;
         for (n, &number) in seeds.iter().enumerate() {
             let (column, row) = ((n % self.side) as f32, (n / self.side) as f32);
             let place = Rect::from_min_size(corner + vec2(column, row) * (cell + vec2(GAP, GAP)), cell);
@@ -175,7 +224,18 @@ impl SamplesView {
             let shown = tiles.show(id, want);
             let response = ui.interact(place, id, Sense::CLICK);
             tiles.paint(ui, place, shown.as_ref(), false);
-            let text = format!("Seed {number}");
+            let marked = self.marks.get(&number);
+            let text = match marked {
+                Some(true) => format!("Seed {number}, marked up"),
+                Some(false) => format!("Seed {number}, marked down"),
+                None => format!("Seed {number}"),
+            };
+            if let Some(up) = marked {
+                thumb_ui(ui, place, *up);
+            }
+            if response.hovered() {
+                self.pointed = Some(number);
+            }
             mark_ui(ui, place, &text, is_present, response.hovered());
             response.widget_info(|| WidgetInfo::selected(Role::Button, ui.is_enabled(), is_present, &text));
             if response.clicked() {
@@ -201,6 +261,17 @@ fn mark_ui(ui: &Ui, place: Rect, text: &str, is_present: bool, is_hovered: bool)
         ui.painter().rect_filled(at.expand2(vec2(4.0, 2.0)), style::RADIUS, colours.panel);
         ui.painter().galley(at.min, galley, colours.text_strong);
     }
+}
+
+/// The mark of a picture in its corner: a triangle that points up or down.
+fn thumb_ui(ui: &Ui, place: Rect, up: bool) {
+    let colours = style::palette(ui);
+    let centre = pos2(place.right() - 14.0, place.top() + 14.0);
+    let tip = if up { -5.0 } else { 5.0 };
+    let points = [vec2(0.0, tip), vec2(6.0, -tip), vec2(-6.0, -tip)].map(|corner| centre + corner);
+    ui.painter().circle_filled(centre, 10.0, colours.panel);
+    let fill = if up { colours.accent } else { colours.error };
+    ui.painter().add(Shape::convex_polygon(points.to_vec(), fill, Stroke::NONE));
 }
 
 /// The number of an edit's seed, if its sample has one.

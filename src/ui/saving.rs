@@ -16,10 +16,13 @@ use super::open::PathPrompt;
 use super::semantics::visible;
 use super::titles::{edit_title, kept_title};
 use crate::edit::Kept;
-use crate::export::{self, FilmFormat, FilmPlan, FilmTarget, Older, SheetFormat, SheetPlan, SheetRow, Shot};
+use crate::export::{
+    self, FilmFormat, FilmPlan, FilmTarget, Older, SheetFormat, SheetPlan, SheetRow, Shot, TableFormat,
+};
 use crate::failure::Failure;
 use crate::files;
 use crate::generator::ModelInfo;
+use crate::predictor::PredictorSource;
 use crate::project::{self, Project};
 use crate::render::Source;
 use crate::tasks::{DirectionSheet, Export};
@@ -56,7 +59,9 @@ impl App {
                 None => format!("{name}.json"),
             },
             Ask::Film => format!("{name}.mp4"),
-            Ask::Open | Ask::Photo | Ask::SweepFolder | Ask::ShelfFolder | Ask::FrameFolder => String::new(),
+            Ask::Open | Ask::Photo | Ask::Predictor | Ask::SweepFolder | Ask::ShelfFolder | Ask::FrameFolder => {
+                String::new()
+            }
         };
         let ctx = ctx.clone();
         let question = Question { ask, folder: self.preferences.folder(), name };
@@ -76,17 +81,25 @@ impl App {
         match ask {
             Ask::Open => return self.open(Source::File(path), ctx),
             Ask::Photo => return self.read_photo(path, ctx),
+            Ask::Predictor => {
+                self.preferences.set_folder(path.parent().map(Into::into));
+                self.looks.analysis.predictor = Some(PredictorSource::File(path));
+                return;
+            }
             _ => {}
         }
         let chosen = std::path::absolute(&path).unwrap_or(path);
         let path = match ask {
             Ask::SaveEdit => with_suffix(chosen.clone(), "json"),
+            Ask::View(Look::Analysis) if TableFormat::of(&chosen).is_some() => chosen.clone(),
             Ask::View(Look::Directions) if SheetFormat::of(&chosen).is_some() => chosen.clone(),
             Ask::View(Look::Directions) => with_suffix(chosen.clone(), "html"),
             Ask::Export | Ask::View(_) => with_suffix(chosen.clone(), "png"),
             Ask::Film if FilmFormat::of(&chosen).is_some() => chosen.clone(),
             Ask::Film => with_suffix(chosen.clone(), "mp4"),
-            Ask::Open | Ask::Photo | Ask::SweepFolder | Ask::ShelfFolder | Ask::FrameFolder => chosen.clone(),
+            Ask::Open | Ask::Photo | Ask::Predictor | Ask::SweepFolder | Ask::ShelfFolder | Ask::FrameFolder => {
+                chosen.clone()
+            }
         };
         let folder = if ask.is_series() { Some(path.as_path()) } else { path.parent() };
         self.preferences.set_folder(folder.map(Into::into));
@@ -116,7 +129,7 @@ impl App {
                 let edit = self.edit_in_view().clone();
                 self.run(Export::picture(Project { edit, ..*project }, path));
             }
-            Ask::View(look) => self.export_view(look, *project, path),
+            Ask::View(look) => self.export_view(look, *project, path, ctx),
             Ask::SweepFolder => {
                 if let Some(dialog) = self.overlays.sweep.take()
                     && let Some(info) = self.model.as_ref().map(|model| model.info.clone())
@@ -129,7 +142,7 @@ impl App {
                 self.run(Export::pictures(*project, shots, &path));
             }
             Ask::Film | Ask::FrameFolder => self.export_motion(ask, *project, path),
-            Ask::Open | Ask::Photo => {}
+            Ask::Open | Ask::Photo | Ask::Predictor => {}
         }
     }
 
@@ -153,13 +166,14 @@ impl App {
     }
 
     /// What a view shows, in full size.
-    fn export_view(&mut self, look: Look, project: Project, path: PathBuf) {
+    fn export_view(&mut self, look: Look, project: Project, path: PathBuf, ctx: &Context) {
         let Some(info) = self.model.as_ref().map(|model| model.info.clone()) else { return };
         let (shots, columns) = match look {
             Look::Samples => (self.looks.samples.shots(&info, &project.edit), self.looks.samples.columns()),
             Look::Compare => (self.compared_shots(&project.edit), 2),
             Look::Picture | Look::Photo => return self.run(Export::picture(project, path)),
             Look::Directions => return self.export_sheet(&info, path),
+            Look::Analysis => return self.export_analysis(path, ctx),
         };
         self.run(Export::contact_sheet(project, shots, columns, &info, path));
     }

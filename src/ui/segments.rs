@@ -21,8 +21,9 @@ pub fn segments_ui(ui: &mut Ui, width: f32, segments: &[Segment<'_>]) -> Option<
     ui.painter().rect_filled(area, style::RADIUS, colours.button);
     let mut clicked = None;
     let last = segments.len().saturating_sub(1);
+    let edges = edges(ui, width, segments);
     for (i, segment) in segments.iter().enumerate() {
-        let edge = |i: usize| (area.left() + width * i as f32 / segments.len() as f32).round();
+        let edge = |i: usize| (area.left() + edges[i]).round();
         let rect = Rect::from_min_max(pos2(edge(i), area.top()), pos2(edge(i + 1), area.bottom()));
         let mut child = ui.new_child(egui::UiBuilder::new().max_rect(rect).id_salt(i));
         if !segment.enabled {
@@ -55,4 +56,21 @@ pub fn segments_ui(ui: &mut Ui, width: f32, segments: &[Segment<'_>]) -> Option<
         }
     }
     clicked
+}
+
+/// Where the choices begin and end, from the left: all as wide, or where a text has no room in that, as wide as their texts need.
+fn edges(ui: &Ui, width: f32, segments: &[Segment<'_>]) -> Vec<f32> {
+    let text = |segment: &Segment<'_>| {
+        let font = FontId::proportional(style::TEXT);
+        ui.painter().layout_no_wrap(segment.text.to_owned(), font, style::palette(ui).text).size().x + style::GRID
+    };
+    let needed: Vec<f32> = segments.iter().map(text).collect();
+    let (all, equal) = (needed.iter().sum::<f32>().max(1.0), width / segments.len().max(1) as f32);
+    let has_room = needed.iter().all(|needed| *needed <= equal);
+    let widths = needed.iter().map(|needed| if has_room { equal } else { width * needed / all });
+    let mut edges = vec![0.0];
+    for width in widths {
+        edges.push(edges[edges.len() - 1] + width);
+    }
+    edges
 }

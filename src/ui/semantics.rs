@@ -1,7 +1,8 @@
 //! The directions of the chosen layers, one slider each.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Instant;
 
 use egui::accesskit::Live;
 use egui::{Align, Id, Rect, Ui, vec2};
@@ -12,17 +13,19 @@ use super::field::TextField;
 use super::known::{about_ui, menu_ui};
 use super::layers::layers_ui;
 use super::messages::read_out;
-use super::number::{Digits, number};
+use super::number::{Digits, number, signed};
 use super::segments::{Segment, segments_ui};
 use super::slider::Slider;
 use super::spectrum::{relative, spectrum_ui};
 use super::strips::{self, Thumbnails};
 use super::style;
+use crate::analysis::TypicalSet;
 use crate::directions::{DirectionSet, Method};
 use crate::edit::{Direction, Weighting};
 use crate::failure::Failure;
 use crate::generator::ModelInfo;
 use crate::progress::Progress;
+use crate::worker::JobId;
 
 /// Directions shown at first, and added by each "more directions".
 pub const PAGE: usize = 10;
@@ -42,9 +45,55 @@ pub struct ShownDirections {
     pub search: Option<Progress>,
     /// Rows that the user hid are shown too.
     pub shows_hidden: bool,
+    /// A direction whose slider is to be gone to, once it is there.
+    pub revealed: Option<Arc<Direction>>,
+    pub typical: TypicalEnds,
+}
+
+/// How far each direction stays typical of the model.
+pub struct TypicalEnds {
+    /// When the model was opened.
+    pub since: Instant,
+    /// The task that finds it out.
+    pub job: Option<JobId>,
+    pub set: Option<Arc<TypicalSet>>,
+    /// Of directions that were shown.
+    ends: HashMap<*const Direction, (Arc<Direction>, [f32; 2])>,
+}
+
+impl Default for TypicalEnds {
+    fn default() -> Self {
+        TypicalEnds { since: Instant::now(), job: None, set: None, ends: HashMap::new() }
+    }
+}
+
+impl TypicalEnds {
+    /// The values at which the marks of a slider lie.
+    fn of(&mut self, direction: &Arc<Direction>) -> [f32; 2] {
+        let Some(set) = &self.set else { return [f32::NEG_INFINITY, f32::INFINITY] };
+        let known = self.ends.entry(Arc::as_ptr(direction));
+        known.or_insert_with(|| (direction.clone(), set.ends(direction))).1
+    }
 }
 
 impl ShownDirections {
+    /// Goes to the slider of a direction, in whichever group it is.
+    pub fn reveal(&mut self, direction: &Arc<Direction>) {
+        self.selection.go_to(direction);
+        self.revealed = Some(direction.clone());
+    }
+
+    /// The place of the direction that is to be gone to, if it is in the list; rows down to it are shown from now on.
+    fn take_revealed(&mut self, set: &DirectionSet) -> Option<usize> {
+        if !self.is_current() {
+            return None;
+        }
+        let direction = self.revealed.take()?;
+        let place = set.directions.iter().position(|other| other.is_same_place(&direction))?;
+        self.rows = self.rows.max(place + 1);
+        Some(place)
+    }
+
     /// True if the directions are those that are selected.
     pub fn is_current(&self) -> bool {
         self.set.as_ref().is_some_and(|set| Selection::of(set) == self.selection)
@@ -76,6 +125,7 @@ pub fn semantics_ui(
         return false;
     }
     let Some(set) = shown.set.clone() else { return false };
+    let revealed = shown.take_revealed(&set);
     let mut dragged = false;
     ui.scope(|ui| {
         // Old directions may still be moved (they are what the list says), but look old.
@@ -93,8 +143,15 @@ pub fn semantics_ui(
                 ui.weak("None in these layers. Drop a file of directions onto the window to take them in.");
             }
             for index in visible(document, &set, shown.shows_hidden).into_iter().take(shown.rows) {
-                let row = ui.push_id(index, |ui| direction_ui(ui, info, &set, index, document)).inner;
+                let row = {
+                    let ends = shown.typical.of(&set.directions[index]);
+                    ui.push_id(index, |ui| direction_ui(ui, info, &set, index, ends, document)).inner
+                };
                 dragged |= row.is_dragged;
+                if revealed == Some(index) {
+                    ui.scroll_to_rect(row.rect, Some(Align::Center));
+                    ui.memory_mut(|memory| memory.request_focus(row.slider));
+                }
                 let strip =
                     ui.push_id(index, |ui| strip_ui(ui, info, &set.directions[index], &row, document, thumbnails));
                 if let Some(value) = strip.inner {
@@ -221,6 +278,7 @@ fn weighting_ui(ui: &mut Ui, weighting: &mut Weighting) {
 /// What a row was used for.
 struct RowUse {
     rect: Rect,
+    slider: Id,
     is_dragged: bool,
     /// Its slider has the keyboard.
     is_focused: bool,
@@ -248,7 +306,15 @@ pub fn title(document: &Document, direction: &Direction) -> String {
     if name.is_empty() || name == called { called } else { format!("{called}, {name}") }
 }
 
-fn direction_ui(ui: &mut Ui, info: &ModelInfo, set: &DirectionSet, index: usize, document: &mut Document) -> RowUse {
+/// `ends`: where it stops being typical.
+fn direction_ui(
+    ui: &mut Ui,
+    info: &ModelInfo,
+    set: &DirectionSet,
+    index: usize,
+    ends: [f32; 2],
+    document: &mut Document,
+) -> RowUse {
     let direction = &set.directions[index];
     let along = document.edit.along(direction);
     let muted = along.is_some_and(|along| !along.enabled);
@@ -267,7 +333,7 @@ fn direction_ui(ui: &mut Ui, info: &ModelInfo, set: &DirectionSet, index: usize,
         ui.painter().rect_filled(bar, 2.0, colours.share);
     }
 
-    let mut used = RowUse { rect: row, is_dragged: false, is_focused: false };
+    let mut used = RowUse { rect: row, slider: ui.scope_id(), is_dragged: false, is_focused: false };
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = style::GRID;
         if known.hidden {
@@ -293,11 +359,14 @@ fn direction_ui(ui: &mut Ui, info: &ModelInfo, set: &DirectionSet, index: usize,
         if muted {
             ui.multiply_opacity(0.5);
         }
-        let slider = Slider::new(&mut value, -range..=range, &label).show(ui, width);
+        let slider = Slider::new(&mut value, -range..=range, &label).marks(ends).show(ui, width);
         asked |= slider.response.secondary_clicked();
-        used.is_dragged = slider.response.dragged();
+        (used.slider, used.is_dragged) = (slider.response.id, slider.response.dragged());
         used.is_focused = slider.response.has_focus();
-        slider.response.on_hover_ui(|ui| facts_ui(ui, set, index, document));
+        slider.response.on_hover_ui(|ui| {
+            facts_ui(ui, set, index, document);
+            ends_ui(ui, ends, range);
+        });
         let typed = number(ui, &mut value, 0.02, Digits::Signed, &format!("Value of {called}"));
         let typed_zero = typed.changed() && value == 0.0 && !typed.dragged();
         typed.on_hover_text("Drag, or click to type any value");
@@ -314,6 +383,15 @@ fn direction_ui(ui: &mut Ui, info: &ModelInfo, set: &DirectionSet, index: usize,
 pub fn capitalised(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+/// Up to where it stays typical, if that is on the slider.
+fn ends_ui(ui: &mut Ui, [back, forth]: [f32; 2], range: f32) {
+    if back > -range || forth < range {
+        let text = format!("Typical of the model from {} to {}", signed(back), signed(forth));
+        ui.label(text)
+            .on_hover_text("Beyond, half of all samples lie farther from the mean than 99 % of the model's own");
+    }
 }
 
 /// Exact score, share, and angles to the other moves that act on some of the same layers.

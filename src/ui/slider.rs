@@ -26,6 +26,8 @@ pub struct Slider<'a> {
     step: f32,
     decimals: usize,
     name: &'a str,
+    /// Values that are marked on the rail.
+    marks: [f32; 2],
 }
 
 /// What happened to a slider besides its value.
@@ -75,7 +77,7 @@ impl Track {
 impl<'a> Slider<'a> {
     /// `name` is the accessible name.
     pub fn new(value: &'a mut f32, range: RangeInclusive<f32>, name: &'a str) -> Self {
-        Slider { value, range, home: 0.0, step: 0.1, decimals: 2, name }
+        Slider { value, range, home: 0.0, step: 0.1, decimals: 2, name, marks: [f32::NEG_INFINITY, f32::INFINITY] }
     }
 
     pub fn home(mut self, home: f32) -> Self {
@@ -85,6 +87,12 @@ impl<'a> Slider<'a> {
 
     pub fn step(mut self, step: f32) -> Self {
         self.step = step;
+        self
+    }
+
+    /// Marks two values, if they lie within the ends.
+    pub fn marks(mut self, marks: [f32; 2]) -> Self {
+        self.marks = marks;
         self
     }
 
@@ -250,6 +258,10 @@ impl<'a> Slider<'a> {
         };
         painter.rect_filled(bar(rect.left() + 1.0, rect.right() - 1.0, 2.0), 1.0, colours.rail);
         painter.rect_filled(Rect::from_center_size(pos2(home, y), vec2(1.0, 8.0)), 0.0, colours.rail);
+        for mark in self.marks.into_iter().filter(|mark| track.low < *mark && *mark < track.high) {
+            let mark = Rect::from_center_size(pos2(track.x(mark), y), vec2(1.0, 6.0));
+            painter.rect_filled(mark, 0.0, colours.warning);
+        }
         let moved = *self.value != self.home;
         if moved {
             painter.rect_filled(bar(home, x, 3.0), 1.0, colours.accent);

@@ -218,6 +218,15 @@ pub fn heat(share: f32) -> Color32 {
     Color32::from_rgb(red, green, blue)
 }
 
+/// Over what does not count of a photo.
+pub const VEIL: Color32 = Color32::from_rgba_premultiplied(130, 20, 20, 150);
+
+/// The colour of a number from -1 (blue) by 0 (`middle`) to 1 (orange), which everybody tells apart.
+pub fn signed_heat(share: f32, middle: Color32) -> Color32 {
+    let end = if share < 0.0 { Color32::from_rgb(90, 160, 255) } else { Color32::from_rgb(255, 170, 70) };
+    middle.lerp_to_gamma(end, share.abs().min(1.0))
+}
+
 /// The frame of a side panel. Its ground is the window's own: see [`super::App`]'s `clear_color`.
 pub fn panel_frame() -> egui::Frame {
     egui::Frame::new().inner_margin(Margin::symmetric(12, 8))

@@ -14,7 +14,7 @@ use crate::invert::Glimpse;
 use crate::progress::Progress;
 use crate::recipe::Recipe;
 use crate::render::{Frame, Source, Tile, ViewId};
-use crate::tasks::{Outcome, Task};
+use crate::tasks::{Findings, Outcome, Task};
 
 /// One job; no two of a run of the program share a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -116,6 +116,8 @@ pub enum EventKind {
     Progress(Progress),
     /// How near a search is.
     Nearer(Progress, Box<Glimpse>),
+    /// What a measurement has found by now.
+    Measured(Progress, Box<Findings>),
     /// The model that is open now; its [`ModelId`] is that of the job.
     Opened {
         info: Arc<ModelInfo>,
@@ -150,7 +152,11 @@ impl EventKind {
     /// True if nothing follows for the job.
     pub fn is_last(&self) -> bool {
         match self {
-            EventKind::Device(_) | EventKind::Progress(_) | EventKind::Nearer(..) | EventKind::Stopped(_) => false,
+            EventKind::Device(_)
+            | EventKind::Progress(_)
+            | EventKind::Nearer(..)
+            | EventKind::Measured(..)
+            | EventKind::Stopped(_) => false,
             EventKind::Rendered { frame, .. } => frame.is_exact,
             EventKind::Tiles { left, .. } => *left == 0,
             EventKind::Opened { .. }

@@ -204,6 +204,10 @@ impl<'a> EngineThread<'a> {
                     self.report(*id, EventKind::Nearer(progress, glimpse));
                     Ok(JobAnswer::Unfinished)
                 }
+                Ok(Step::Measured(progress, findings)) => {
+                    self.report(*id, EventKind::Measured(progress, findings));
+                    Ok(JobAnswer::Unfinished)
+                }
                 Ok(Step::Done(outcome)) => Ok(JobAnswer::Last(EventKind::Done(outcome))),
                 Err(error) if matches!(error.render(), Some(RenderError::Interrupted)) => {
                     *keeps_turn = true;

@@ -163,6 +163,7 @@ fn tasks_search_in_steps_and_tell_how_far_they_are() {
                 assert_eq!(glimpse.edit.sample.photo().unwrap().name, "me.jpg");
                 engine.check(&glimpse.edit).unwrap();
             }
+            Step::Measured(..) => unreachable!("a search is no measurement"),
             Step::Done(outcome) => break outcome,
         }
     };

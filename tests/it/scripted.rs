@@ -145,7 +145,7 @@ impl Stage {
 
     /// In the View menu, where a shortcut may follow the text.
     fn choose_half_precision(&mut self) {
-        self.click("View");
+        self.click("Model");
         self.window.get_by_label_contains("Half precision on the GPU").click();
         self.window.run_steps(2);
     }
@@ -753,7 +753,7 @@ fn the_menu_shows_the_precision_that_the_device_says() {
         stage.window.run_steps(2);
     };
     let is_on = |stage: &mut Stage| {
-        stage.click("View");
+        stage.click("Model");
         let entry = stage.window.get_by_label_contains("Half precision on the GPU");
         let toggled = entry.accesskit_node().toggled();
         stage.press(Modifiers::NONE, Key::Escape);

@@ -113,7 +113,7 @@ const ARROWS: [(&str, &[&str]); 33] = [
             "size",
         ],
     ),
-    ("analysis", &["directions", "edit", "eigen", "layout", "predictor", "progress", "render"]),
+    ("analysis", &["directions", "edit", "eigen", "layout", "pca", "predictor", "progress", "render"]),
     ("invert", &["edit", "family", "generator", "layout", "pca", "progress", "render", "size"]),
     (
         "export",
@@ -121,7 +121,23 @@ const ARROWS: [(&str, &[&str]); 33] = [
     ),
     ("store", &["files", "project"]),
     ("library", &["directions", "edit", "files", "generator", "names", "project", "store"]),
-    ("tasks", &["export", "generator", "invert", "motion", "pca", "progress", "project", "render"]),
+    (
+        "tasks",
+        &[
+            "analysis",
+            "directions",
+            "edit",
+            "export",
+            "generator",
+            "invert",
+            "motion",
+            "pca",
+            "predictor",
+            "progress",
+            "project",
+            "render",
+        ],
+    ),
     (
         "worker",
         &[
@@ -141,6 +157,7 @@ const ARROWS: [(&str, &[&str]); 33] = [
     (
         "ui",
         &[
+            "analysis",
             "classes",
             "directions",
             "edit",
@@ -156,6 +173,7 @@ const ARROWS: [(&str, &[&str]); 33] = [
             "motion",
             "names",
             "pca",
+            "predictor",
             "progress",
             "project",
             "recipe",

@@ -16,6 +16,7 @@ use sefa_studio::store::Folders;
 use sefa_studio::ui::{App, ScriptedDialogs, Services};
 use sefa_studio::worker::Worker;
 
+mod analysis;
 mod library;
 mod looks;
 mod photo;
@@ -578,7 +579,7 @@ fn a_model_is_read_again_as_the_user_says() {
     drag(&mut window, "Direction 1", 20.0);
     let (moved, swapped) = (edit(&window), pixels(&window));
     let view = |window: &mut Window, entry: &str| {
-        click(window, "View");
+        click(window, "Model");
         // Where a shortcut would be there is a space.
         window.get_by_label_contains(entry).click();
         settle(window);
@@ -821,7 +822,7 @@ fn half_precision_opens_the_model_again_and_keeps_the_edit() {
         press(&mut window, Modifiers::NONE, Key::ArrowRight);
         let before = edit(&window);
         for is_half in [true, false] {
-            click(&mut window, "View");
+            click(&mut window, "Model");
             window.get_by_label_contains("Half precision on the GPU").click();
             settle(&mut window);
             assert_eq!(window.query_by_label_contains(", f16").is_some(), is_half && is_gpu);

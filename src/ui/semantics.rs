@@ -365,7 +365,7 @@ fn direction_ui(
         used.is_focused = slider.response.has_focus();
         slider.response.on_hover_ui(|ui| {
             facts_ui(ui, set, index, document);
-            ends_ui(ui, ends, range);
+            ends_ui(ui, ends);
         });
         let typed = number(ui, &mut value, 0.02, Digits::Signed, &format!("Value of {called}"));
         let typed_zero = typed.changed() && value == 0.0 && !typed.dragged();
@@ -385,12 +385,12 @@ pub fn capitalised(text: &str) -> String {
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
-/// Up to where it stays typical, if that is on the slider.
-fn ends_ui(ui: &mut Ui, [back, forth]: [f32; 2], range: f32) {
-    if back > -range || forth < range {
+/// Up to where it stays typical, once that is known.
+fn ends_ui(ui: &mut Ui, [back, forth]: [f32; 2]) {
+    if back.is_finite() && forth.is_finite() {
         let text = format!("Typical of the model from {} to {}", signed(back), signed(forth));
         ui.label(text)
-            .on_hover_text("Beyond, half of all samples lie farther from the mean than 99 % of the model's own");
+            ;
     }
 }
 

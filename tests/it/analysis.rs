@@ -13,6 +13,7 @@ use sefa_studio::edit::{Direction, Edit, LayerSet, Origin, Vectors, Weighting};
 use sefa_studio::gpu::RenderDevice;
 use sefa_studio::progress::{self, Cancelled};
 use sefa_studio::render::{CodeSource, Engine, Example, RenderError, Source};
+use sefa_studio::tasks::{Outcome, Step, Task, Typicality};
 use serde_json::Value;
 
 use crate::cli::Shell;
@@ -205,5 +206,26 @@ fn paths_and_entanglement_are_tables_with_all_that_made_them() {
     }
     for line in ["path --steps 1", "path --range 0", "entangle --distance x", "entangle --out table.doc"] {
         shell.fails(line, 2);
+    }
+}
+
+/// A task finds out how far codes are typical; every direction of the heads has ends, farther out than their sliders go by default.
+#[test]
+fn sliders_learn_how_far_is_typical() {
+    let mut engine = open(Source::Example(Example::ToyHeads), RenderDevice::cpu(None));
+    let info = engine.info().unwrap();
+    let mut task = Typicality::default();
+    let set = loop {
+        match task.step(&mut engine).unwrap() {
+            Step::Done(Outcome::Typical(set)) => break set,
+            Step::Done(other) => panic!("{other:?}"),
+            _ => {}
+        }
+    };
+    let basis = engine.factorize(&LayerSet::range(0, 1), Weighting::RowNormalised).unwrap();
+    for direction in DirectionSet::from(&*basis).directions.iter().take(10) {
+        let [back, forth] = set.ends(direction);
+        assert!(back < -0.5 && forth > 0.5 && forth < 40.0 && back > -40.0, "{back} {forth}");
+        println!("{back} {forth} of {}", info.slider_range);
     }
 }

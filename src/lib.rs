@@ -34,6 +34,9 @@
 //! network, from that of the view that they belong to. [`ops`] holds the operators where this project has its own: on the CPU one pass
 //! over cache-sized strips, on GPUs tiled kernels and, in half precision, matrix units, all tested against plain tensor operations.
 //!
+//! A photo becomes a code in [`invert`], by gradients of the generator's own stages (`generator::Adjoint`); what directions do is measured
+//! in [`analysis`], what pictures show is told by a [`predictor`]. All three work in steps, so that tasks and the command line run them.
+//!
 //! What stays between runs lies in [`store`]: preferences, documents as they were left, the log, each a file of its own with a
 //! version; and in [`library`]: what a person knows about the directions of a model. Whatever is written anywhere goes through
 //! [`files`], whole or not at all.

@@ -298,6 +298,19 @@ impl Library {
         self.put(entry);
     }
 
+    /// Changes what the user knows about one of SeFa's directions, whose vector need not be known.
+    pub fn change_sefa(
+        &mut self,
+        (layers, weighting, index): (LayerSet, Weighting, usize),
+        change: impl FnOnce(&mut Knowledge),
+    ) {
+        let subject = Subject::Sefa { layers, weighting, index };
+        let known = self.find(&subject).cloned();
+        let mut entry = known.unwrap_or(Entry { subject, knowledge: Knowledge::default(), changed: 0 });
+        change(&mut entry.knowledge);
+        self.put(entry);
+    }
+
     /// Puts an entry in the place of the one about its direction, or behind the others.
     fn put(&mut self, entry: Entry) {
         match self.position(&entry.subject) {

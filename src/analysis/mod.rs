@@ -4,15 +4,18 @@
 
 mod alignment;
 mod entanglement;
+mod influence;
 mod learn;
 mod meaning;
 mod path;
 mod pictures;
 mod rescore;
+pub mod study;
 mod typical;
 
 pub use alignment::{Alignment, align};
 pub use entanglement::{Entanglement, EntanglementPlan, EntanglementRun};
+pub use influence::{InfluenceRun, alone};
 pub use learn::{LearnError, Learned, from_marks, from_scores};
 pub use meaning::{Effect, Meaning, NAMED_FROM, NoSuchAttribute, effects, meaning, titles_for};
 pub use path::{PathCurve, PathPlan, PathRun};

@@ -31,6 +31,7 @@ mod scored;
 mod sets;
 mod sheet;
 mod soak;
+mod study;
 mod tables;
 mod tiles;
 
@@ -109,6 +110,8 @@ enum Command {
     Name(Box<name::Arguments>),
     /// Learn a direction from what a predictor says of samples, or from marks
     Learn(Box<learn::Arguments>),
+    /// Ask people what they see in directions, and count their answers
+    Study(study::Arguments),
     /// Say what a predictor says of a picture
     Predictor(predictor::Arguments),
     /// List, export and import what is known about the directions of a model
@@ -167,6 +170,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::Entangle(arguments)) => entangle::run(*arguments, device),
         Some(Command::Score(arguments)) => score::run(*arguments, device),
         Some(Command::Find(arguments)) => find::run(*arguments, device),
+        Some(Command::Study(arguments)) => study::run(arguments, device),
         Some(Command::Name(arguments)) => name::run(*arguments, device),
         Some(Command::Learn(arguments)) => learn::run(*arguments, device),
         Some(Command::Predictor(arguments)) => predictor::run(arguments),

@@ -12,6 +12,7 @@ mod sequence;
 mod series;
 mod sheet;
 mod sink;
+mod study_page;
 mod table;
 mod weights;
 
@@ -28,6 +29,7 @@ pub use sequence::{FilmTarget, Sequence, SequenceStep, Shot, Sweep, render_seque
 pub use series::{Older, SHEET, clear_for_series, files_of_series, frame_name};
 pub use sheet::{ContactSheet, sheet_columns};
 pub use sink::{FrameSink, SequenceFrame, ThreadSink};
+pub use study_page::{StudyItem, write_study};
 pub use table::{Cell, Column, Table, TableFormat};
 pub use weights::{NumberFormat, write_weights};
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::{Outcome, Step, Task, TaskError};
 use crate::analysis::{
-    Change, Entanglement, EntanglementPlan, EntanglementRun, Measurement, PathCurve, PathPlan, PathRun, RescorePlan,
-    RescoreRun,
+    Change, Entanglement, EntanglementPlan, EntanglementRun, InfluenceRun, Measurement, PathCurve, PathPlan, PathRun,
+    RescorePlan, RescoreRun,
 };
 use crate::directions::DirectionSet;
 use crate::edit::{Direction, Edit, LayerSet, Weighting};
@@ -31,6 +31,8 @@ pub enum FindingKind {
     /// One for each direction.
     Path(Vec<PathCurve>),
     Entanglement(Entanglement),
+    /// Of the one direction: layers with their share of what it changes, 0..=1.
+    Influence(Vec<(usize, f64)>),
     /// Changes are row-major `[directions, attributes]`, in standard deviations of the attribute over the samples.
     Scores {
         attributes: Vec<Attribute>,
@@ -56,6 +58,7 @@ pub struct Measuring {
 enum Run {
     Path(PathRun),
     Entanglement(EntanglementRun),
+    Influence(InfluenceRun),
     Scores(Box<Scoring>),
 }
 
@@ -79,6 +82,12 @@ impl Measuring {
         Measuring { name: "Measuring entanglement", moves, run: Run::Entanglement(run) }
     }
 
+    /// Through which of its layers a direction acts, on one sample.
+    pub fn influence(sample: Edit, direction: Arc<Direction>, distance: f32) -> Self {
+        let run = InfluenceRun::new(sample, &direction, distance);
+        Measuring { name: "Measuring layers", moves: vec![(direction, distance)], run: Run::Influence(run) }
+    }
+
     /// What a predictor says of the samples, moved and not.
     pub fn scores(samples: Vec<Edit>, directions: Scored, source: PredictorSource) -> Self {
         let scoring = Scoring { source, directions, samples, run: None };
@@ -96,6 +105,7 @@ impl Measuring {
                 let found = run.result();
                 (found.samples.iter().copied().min().unwrap_or(0), FindingKind::Entanglement(found))
             }
+            Run::Influence(run) => (1, FindingKind::Influence(run.shares()?)),
             Run::Scores(scoring) => {
                 let run = scoring.run.as_ref()?;
                 let attributes = run.predictor().attributes().to_vec();
@@ -143,6 +153,7 @@ impl Task for Measuring {
         let run: &mut dyn Measurement = match &mut self.run {
             Run::Path(run) => run,
             Run::Entanglement(run) => run,
+            Run::Influence(run) => run,
             Run::Scores(scoring) => match &mut scoring.run {
                 Some(run) => run,
                 None => {
@@ -153,8 +164,9 @@ impl Task for Measuring {
         };
         let is_done = run.step(engine)?;
         let progress = run.progress();
+        let nothing = Findings { moves: self.moves.clone(), samples: 0, kind: FindingKind::Influence(Vec::new()) };
         Ok(match self.findings() {
-            Some(findings) if is_done => Step::Done(Outcome::Measured(Box::new(findings))),
+            found if is_done => Step::Done(Outcome::Measured(Box::new(found.unwrap_or(nothing)))),
             Some(findings) => Step::Measured(progress, Box::new(findings)),
             None => Step::More(progress),
         })

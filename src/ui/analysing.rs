@@ -9,7 +9,9 @@ use super::analysis::{Asked, OF_EACH, POINTS, Shown, Tab, first, groups, samples
 use super::app::App;
 use super::dialogs::Ask;
 use super::exchange::FileEvent;
+use super::looks::Look;
 use super::messages::About;
+use super::semantics::Influence;
 use crate::analysis::{Learned, effects, meaning};
 use crate::edit::{Direction, LayerSet, Origin, Vectors};
 use crate::export::{ExportError, TableFormat};
@@ -115,6 +117,49 @@ impl App {
     pub(super) fn measured(&mut self, job: JobId, progress: Progress, findings: Findings) {
         self.progressed(job, progress);
         self.looks.analysis.take(job, findings, false);
+    }
+
+    pub(super) fn measured_all(&mut self, job: JobId, findings: Findings) {
+        let influence = self.model.as_mut().and_then(|model| model.directions.influence.as_mut());
+        match (influence.filter(|influence| influence.job == job), &findings.kind) {
+            (Some(influence), FindingKind::Influence(shares)) => influence.shares.clone_from(shares),
+            _ => self.looks.analysis.take(job, findings, true),
+        }
+    }
+
+    /// The direction whose slider was touched last, or else the first of the list.
+    fn touched(&self) -> Option<Arc<Direction>> {
+        let shown = &self.model.as_ref()?.directions;
+        let first = || shown.set.as_ref()?.directions.first().cloned();
+        shown.touched.clone().or_else(first)
+    }
+
+    /// Shows through which layers that direction acts, or hides it.
+    pub(super) fn show_layers(&mut self) {
+        let Some(direction) = self.touched() else { return };
+        let Some(model) = &mut self.model else { return };
+        if model.directions.influence.take().is_some_and(|influence| Arc::ptr_eq(&influence.direction, &direction)) {
+            return;
+        }
+        let (id, distance) = (model.id, self.document.range_of(&direction, &model.info) / 3.0);
+        let sample = self.document.edit.clone();
+        let job = self.run_with(id, Measuring::influence(sample, direction.clone(), distance));
+        if let Some(model) = &mut self.model {
+            model.directions.influence = Some(Influence { job, direction, shares: Vec::new() });
+        }
+    }
+
+    /// Shows where that direction acts: the difference that it makes to the present picture, as heat.
+    pub(super) fn show_where(&mut self) {
+        let Some(direction) = self.touched() else { return };
+        let Some(model) = &mut self.model else { return };
+        let distance = self.document.range_of(&direction, &model.info) / 3.0;
+        let mut moved = self.document.edit.clone();
+        let before = moved.along(&direction).map_or(0.0, |step| step.value);
+        moved.set_along(&direction, before + distance).enabled = true;
+        model.reference = Some(moved);
+        self.looks.compare.show_difference();
+        self.looks.look = Look::Compare;
     }
 
     /// Directions that were scored get names in the library, as measured.

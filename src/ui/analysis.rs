@@ -357,6 +357,7 @@ impl AnalysisView {
                 let leads = rows.iter().cloned().map(Some).collect();
                 (names.clone(), leads, values.collect(), 1.0, "entanglement")
             }
+            FindingKind::Influence(_) => return Err("Measured in Semantics.".into()),
             FindingKind::Scores { attributes, changes } => {
                 let chosen =
                     strongest(attributes.len(), rows.len(), |row, at| changes[row * attributes.len() + at].mean);

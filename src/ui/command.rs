@@ -31,6 +31,8 @@ pub enum Command {
     ResetMoves,
     CopyPicture,
     Keep,
+    ShowLayers,
+    ShowWhere,
     MarkUp,
     MarkDown,
     FindPhoto,
@@ -150,6 +152,9 @@ impl Menu {
                 Some(C::Select(Group::Top)),
                 Some(C::Select(Group::All)),
                 None,
+                Some(C::ShowLayers),
+                Some(C::ShowWhere),
+                None,
                 Some(C::SetComparison),
                 Some(C::ClearComparison),
                 Some(C::SwapCompared),
@@ -208,6 +213,8 @@ impl Command {
             Command::MixStyle => "Mix in another style",
             Command::ResetMoves => "Reset all moves",
             Command::Keep => "Keep on the shelf",
+            Command::ShowLayers => "Which layers a direction acts through",
+            Command::ShowWhere => "Where a direction acts",
             Command::MarkUp => "Mark the sample up",
             Command::MarkDown => "Mark the sample down",
             Command::FindPhoto => "Find the photo, or stop",
@@ -271,6 +278,10 @@ impl Command {
             Command::MixStyle => "Takes the codes of the layers that Semantics shows from a random seed",
             Command::ResetMoves => "Removes every move and style",
             Command::Keep => "Puts the picture as it is now on the shelf, from where a click brings it back",
+            Command::ShowLayers => {
+                "Bars over the layers: what the slider touched last does in each alone. A click has it act in that layer only"
+            }
+            Command::ShowWhere => "The difference that the slider touched last makes to this picture, as heat",
             Command::MarkUp | Command::MarkDown => {
                 "In Samples: marks the one under the pointer, or the present one; a direction can be learned from marks"
             }
@@ -332,6 +343,8 @@ impl Command {
         match self {
             Command::Open => const { &[global(CTRL, Key::O)] },
             Command::OpenPhoto => const { &[global(CTRL_SHIFT, Key::O)] },
+            Command::ShowLayers => const { &[plain(NONE, Key::L)] },
+            Command::ShowWhere => const { &[plain(NONE, Key::W)] },
             Command::MarkUp => const { &[plain(NONE, Key::U)] },
             Command::MarkDown => const { &[plain(NONE, Key::D)] },
             Command::FindPhoto => const { &[plain(CTRL, Key::Enter)] },

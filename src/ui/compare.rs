@@ -79,6 +79,11 @@ pub struct Side<'a> {
 }
 
 impl CompareView {
+    /// Shows how much both differ, from now on.
+    pub fn show_difference(&mut self) {
+        (self.mode, self.with_photo) = (Mode::Difference, false);
+    }
+
     fn gain(&self) -> f32 {
         GAINS.get(self.gain).unwrap_or(&GAINS[1]).0
     }

@@ -174,7 +174,7 @@ impl App {
                         }
                     }
                     Outcome::Learned { name, learned } => self.learned(name, &learned, ctx),
-                    Outcome::Measured(findings) => self.looks.analysis.take(job, *findings, true),
+                    Outcome::Measured(findings) => self.measured_all(job, *findings),
                 }
             }
             EventKind::Superseded | EventKind::Cancelled => self.ended(job, None),
@@ -455,6 +455,8 @@ fn start(id: ModelId, info: Arc<ModelInfo>, source: Source, edit: &Edit) -> Open
         shows_hidden: false,
         revealed: None,
         typical: TypicalEnds::default(),
+        touched: None,
+        influence: None,
     };
     let components = ModelComponents::default();
     OpenModel { id, info, source, directions, asked: None, components, own: None, reference: None, reading_seen: false }

@@ -23,6 +23,7 @@ mod field;
 mod file_name;
 mod icons;
 mod importing;
+mod influence;
 mod inverting;
 mod keeping;
 mod kept;

@@ -10,6 +10,7 @@ use egui::{Align, Id, Rect, Ui, vec2};
 use super::command::Command;
 use super::document::{Document, Selection, angle};
 use super::field::TextField;
+use super::influence::influence_ui;
 use super::known::{about_ui, menu_ui};
 use super::layers::layers_ui;
 use super::messages::read_out;
@@ -19,7 +20,7 @@ use super::slider::Slider;
 use super::spectrum::{relative, spectrum_ui};
 use super::strips::{self, Thumbnails};
 use super::style;
-use crate::analysis::TypicalSet;
+use crate::analysis::{TypicalSet, alone};
 use crate::directions::{DirectionSet, Method};
 use crate::edit::{Direction, Weighting};
 use crate::failure::Failure;
@@ -48,6 +49,17 @@ pub struct ShownDirections {
     /// A direction whose slider is to be gone to, once it is there.
     pub revealed: Option<Arc<Direction>>,
     pub typical: TypicalEnds,
+    /// The direction whose slider was touched last.
+    pub touched: Option<Arc<Direction>>,
+    pub influence: Option<Influence>,
+}
+
+/// Through which layers a direction acts.
+pub struct Influence {
+    pub job: JobId,
+    pub direction: Arc<Direction>,
+    /// Layers and their shares, 0..=1; empty until they are known.
+    pub shares: Vec<(usize, f64)>,
 }
 
 /// How far each direction stays typical of the model.
@@ -112,6 +124,9 @@ pub fn semantics_ui(
     style::section(ui, "Semantics");
     method_ui(ui, &mut shown.selection.method, document.own_directions().next().is_some());
     layers_ui(ui, info, &mut shown.selection.layers);
+    if let Some(layer) = shown.influence.as_ref().and_then(|influence| influence_ui(ui, info, influence, document)) {
+        restrict(shown, document, layer);
+    }
     if let Some(failure) = &shown.failure {
         if failure_ui(ui, failure) {
             shown.failure = None;
@@ -148,6 +163,9 @@ pub fn semantics_ui(
                     ui.push_id(index, |ui| direction_ui(ui, info, &set, index, ends, document)).inner
                 };
                 dragged |= row.is_dragged;
+                if row.is_dragged || row.is_focused {
+                    shown.touched = Some(set.directions[index].clone());
+                }
                 if revealed == Some(index) {
                     ui.scroll_to_rect(row.rect, Some(Align::Center));
                     ui.memory_mut(|memory| memory.request_focus(row.slider));
@@ -165,6 +183,16 @@ pub fn semantics_ui(
     });
     ui.with_layout(egui::Layout::bottom_up(Align::Min), |ui| footer_ui(ui, shown, document, commands));
     dragged
+}
+
+/// Has the direction of the bars act in one layer alone; its move goes on as far as it is.
+fn restrict(shown: &ShownDirections, document: &mut Document, layer: usize) {
+    let Some(Influence { direction, .. }) = &shown.influence else { return };
+    let Some(alone) = alone(direction, layer) else { return };
+    let value = document.edit.along(direction).map_or(direction.customary_range(1.0), |step| step.value);
+    let name = format!("{}, layer {layer}", document.called(direction));
+    document.reset(direction);
+    document.edit.set_along(&alone, value).name = name;
 }
 
 /// How directions are found.
@@ -389,8 +417,7 @@ pub fn capitalised(text: &str) -> String {
 fn ends_ui(ui: &mut Ui, [back, forth]: [f32; 2]) {
     if back.is_finite() && forth.is_finite() {
         let text = format!("Typical of the model from {} to {}", signed(back), signed(forth));
-        ui.label(text)
-            ;
+        ui.label(text);
     }
 }
 

@@ -268,3 +268,63 @@ fn a_direction_is_learned_from_scores_and_from_marks() {
     let same = shell.fails(&format!("learn --predictor {} --attribute 0 --samples 12", constant.display()), 1);
     assert!(same.contains("all samples have the same score"), "{same}");
 }
+
+/// What the page of a study says of its model, and the directions that it asks about.
+fn study_of(page: &str) -> Value {
+    let start = page.find("id=\"study\">").unwrap() + "id=\"study\">".len();
+    serde_json::from_str(&page[start..start + page[start..].find("</script>").unwrap()]).unwrap()
+}
+
+#[test]
+fn people_are_asked_and_their_answers_counted() {
+    let shell = Shell::new();
+    let said = shell.ok("study make --first 3 --layers bottom --layers top --steps 3 --side 32 --out study.html");
+    assert!(said.contains("6 directions in study.html"), "{said}");
+    let study = study_of(&fs::read_to_string(shell.path("study.html")).unwrap());
+    let items = study["items"].as_array().unwrap();
+    assert_eq!(items.len(), 6);
+    assert!(items.iter().all(|item| item["picture"].as_str().unwrap().starts_with("iVBOR")), "PNG pictures");
+    let write = |name: &str, participant: &str, says: &dyn Fn(usize) -> (bool, bool, &'static str)| {
+        let answer = |(at, item): (usize, &Value)| {
+            let (obvious, meaningful, name) = says(at);
+            let mut answer = item.clone();
+            answer.as_object_mut().unwrap().remove("picture");
+            answer["obvious"] = obvious.into();
+            answer["meaningful"] = meaningful.into();
+            answer["name"] = name.into();
+            answer
+        };
+        let answers: Vec<Value> = items.iter().enumerate().map(answer).collect();
+        let mut sheet = serde_json::json!({"version": 1, "participant": participant, "answers": answers});
+        for key in ["model", "identity", "family"] {
+            sheet[key] = study[key].clone();
+        }
+        fs::write(shell.path(name), sheet.to_string()).unwrap();
+        sheet
+    };
+    write("anna.json", "Anna", &|at| (true, at < 2, if at == 0 { "Turn around" } else { "" }));
+    write("ben.json", "Ben", &|at| (at < 3, at == 0, if at == 0 { "turn  around" } else { "" }));
+    let table = shell.ok("study merge anna.json ben.json --markdown");
+    assert!(table.contains("3/2 of 3") && table.contains("3/1 of 3") && table.contains("0/0 of 3"), "{table}");
+    let rows = shell.json("study merge anna.json ben.json --keep --json");
+    let first = &rows["rows"][0];
+    assert_eq!((first["asked"].as_u64(), first["obvious"].as_u64()), (Some(2), Some(2)), "{first}");
+    assert_eq!(first["names"], "turn around (2)");
+    assert!(shell.ok("library list").contains("turn around"));
+
+    // Hostile and useless answers.
+    let mut other = write("other.json", "", &|_| (false, false, ""));
+    other["identity"] = "another".into();
+    fs::write(shell.path("other.json"), other.to_string()).unwrap();
+    let message = shell.fails("study merge anna.json other.json", 1);
+    assert!(message.contains("other.json") && message.contains("another model"), "{message}");
+    for (text, expected) in
+        [("{", "expected answers"), ("[]", "expected answers"), ("{\"version\": 1}", "expected answers")]
+    {
+        fs::write(shell.path("bad.json"), text).unwrap();
+        let message = shell.fails("study merge bad.json", 1);
+        assert!(message.contains("bad.json") && message.contains(expected), "{message}");
+    }
+    write("twice.json", "", &|_| (false, true, ""));
+    assert!(shell.fails("study merge twice.json", 1).contains("meaningful without a change"));
+}

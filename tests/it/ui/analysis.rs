@@ -119,3 +119,36 @@ fn marks_in_samples_teach_a_direction() {
     press(&mut window, Modifiers::NONE, Key::D);
     assert!(window.query_by_label("Learn from 2 up, 1 down").is_some());
 }
+
+#[test]
+fn a_direction_shows_through_which_layers_and_where_it_acts() {
+    let mut window = toy_heads([]);
+    super::drag(&mut window, "Direction 1", 20.0);
+    let moved = super::edit(&window);
+    press(&mut window, Modifiers::NONE, Key::L);
+    wait_until(&mut window, "the bars", |app: &App| app.is_settled());
+    settle(&mut window);
+    let bars = |window: &Window| -> Vec<String> {
+        let buttons = window.query_all_by_role(Role::Button).filter_map(|node| node.accesskit_node().label());
+        buttons.filter(|label| label.starts_with("Layer ") && label.contains("% of what")).collect()
+    };
+    let shown = bars(&window);
+    assert_eq!(shown.len(), 2, "one for each layer of the bottom: {shown:?}");
+    let share = |label: &str| label.split(": ").nth(1).unwrap().split(' ').next().unwrap().parse::<f64>().unwrap();
+    assert!((shown.iter().map(|label| share(label)).sum::<f64>() - 100.0).abs() <= 1.0, "{shown:?}");
+    click(&mut window, &shown[1]);
+    let restricted = super::edit(&window);
+    assert_eq!(restricted.moves.len(), 1);
+    assert_eq!(restricted.moves[0].direction.layers.to_string(), "1");
+    assert_eq!(restricted.moves[0].value, moved.moves[0].value, "as far as before");
+    press(&mut window, Modifiers::COMMAND, Key::Z);
+    assert_eq!(super::edit(&window), moved);
+    press(&mut window, Modifiers::NONE, Key::L);
+    assert!(bars(&window).is_empty(), "the same key hides them");
+
+    press(&mut window, Modifiers::NONE, Key::W);
+    settle(&mut window);
+    let compared = window.query_all_by_role(Role::Image).filter_map(|node| node.accesskit_node().label());
+    assert!(compared.into_iter().any(|label| label.starts_with("Comparison of A")), "the difference is shown");
+    assert_eq!(super::edit(&window), moved, "looking changes nothing");
+}

@@ -67,7 +67,7 @@ pub struct Settings {
 
 impl Settings {
     pub const STEPS: usize = 500;
-    pub const EDITABLE: f32 = 0.1;
+    pub const EDITABLE: f32 = 0.5;
 
     pub fn new(info: &ModelInfo) -> Self {
         Settings {

@@ -68,6 +68,7 @@ pub mod motion;
 pub mod names;
 pub mod ops;
 pub mod pca;
+pub mod perceptual;
 pub mod predictor;
 pub mod progress;
 pub mod project;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, bail, ensure};
@@ -16,7 +17,9 @@ use crate::edit::{Code, NoiseMode};
 use crate::export::{self, Cell, Column, Table, TableFormat};
 use crate::files;
 use crate::generator::ModelInfo;
+use crate::gpu::Precision;
 use crate::invert::{Found, Mask, Photo, Search, SearchSpace, Settings, Target};
+use crate::perceptual::Perceptual;
 use crate::project::Project;
 use crate::render::{Engine, Example, Pixels, Source};
 
@@ -70,6 +73,10 @@ pub struct Arguments {
     /// What counts: a picture of the photo's size, white where it does and black where it does not
     #[arg(long, value_name = "FILE")]
     mask: Option<PathBuf>,
+
+    /// Also compares what VGG16 sees in the pictures (LPIPS): its weights, as torchvision or LPIPS store them
+    #[arg(long, value_name = "FILE")]
+    vgg: Option<PathBuf>,
 
     /// 0: as near to the photo as it gets; 1: as editable as the model's own samples
     #[arg(long, value_name = "SHARE", default_value_t = Settings::EDITABLE, value_parser = arguments::share)]
@@ -125,6 +132,9 @@ pub fn run(arguments: Arguments, device: DeviceArguments) -> anyhow::Result<()> 
     };
     settings.space = arguments.space.unwrap_or(settings.space);
     settings.noise = arguments.noise.map_or(settings.noise, |mode| info.noise_mode(mode));
+    let place = engine.device().place().with_precision(Precision::F32);
+    let vgg = arguments.vgg.as_ref().map(|file| Perceptual::load(file, place, &mut Bar::new().report())).transpose()?;
+    let vgg = vgg.map(Arc::new);
     let mut rows = Vec::new();
     let mut left = Vec::new();
     for (path, names) in photos.iter().zip(&names) {
@@ -147,7 +157,7 @@ pub fn run(arguments: Arguments, device: DeviceArguments) -> anyhow::Result<()> 
         };
         std::fs::create_dir_all(&arguments.out)
             .with_context(|| format!("cannot make the folder {}", arguments.out.display()))?;
-        let found = search(&mut engine, target.clone(), settings.clone(), &info)
+        let found = search(&mut engine, target.clone(), settings.clone(), vgg.as_ref(), &info)
             .with_context(|| format!("no code of {} was found", path.display()))?;
         let seconds = start.elapsed().as_secs_f64();
         names.write(&mut engine, &target, &found, &info, &source)?;
@@ -167,8 +177,17 @@ pub fn run(arguments: Arguments, device: DeviceArguments) -> anyhow::Result<()> 
     Ok(())
 }
 
-fn search(engine: &mut Engine, target: Target, settings: Settings, info: &ModelInfo) -> anyhow::Result<Found> {
+fn search(
+    engine: &mut Engine,
+    target: Target,
+    settings: Settings,
+    vgg: Option<&Arc<Perceptual>>,
+    info: &ModelInfo,
+) -> anyhow::Result<Found> {
     let mut search = Search::new(target, settings, info)?;
+    if let Some(vgg) = vgg {
+        search = search.comparing(vgg.clone());
+    }
     let bar = Bar::new();
     loop {
         bar.show(search.progress());
@@ -272,6 +291,7 @@ fn row(path: &Path, found: &Found, seconds: f64) -> Vec<Cell> {
         seconds.into(),
         found.steps.into(),
         found.percentile.into(),
+        found.lpips.into(),
         found.edit.sample.class.map_or(Cell::Missing, Cell::from),
     ]
 }
@@ -288,7 +308,9 @@ fn table(rows: Vec<Vec<Cell>>, settings: &Settings, info: &ModelInfo) -> Table {
             ("editable", json!(settings.editable)),
             ("noise", json!(noise)),
         ],
-        columns: ["photo", "psnr", "seconds", "steps", "percentile", "class"].map(|key| Column::new(key, key)).into(),
+        columns: ["photo", "psnr", "seconds", "steps", "percentile", "lpips", "class"]
+            .map(|key| Column::new(key, key))
+            .into(),
         rows,
     }
 }

@@ -1,14 +1,18 @@
 //! What a search knows of the model, and what it does with it.
 
+use std::sync::Arc;
+
 use super::adam::{SLOWING, rate_at};
 use super::cost::decibels;
 use super::descent::{Descent, Phase, Seen};
+use super::perceived::Perceived;
 use super::space::{Chart, Variables};
 use super::typical::{Typical, before_activation};
 use super::view::{View, views};
 use super::{Found, InvertError, SearchSpace, Settings, Target};
 use crate::edit::{Code, Edit, Noise, Sample, Truncation};
 use crate::family::Family;
+use crate::perceptual::Perceptual;
 use crate::render::{Drawn, Engine, Gradients, Point, RenderError, Slope, moments_of};
 
 /// Samples that the start is chosen from: as many as steps, within these bounds, since each costs less than a step; and fewer where
@@ -45,6 +49,8 @@ pub(super) struct Knowledge {
     pub model: String,
     /// Pictures on the way, from the smallest useful one to the whole: after how many stages, and what they are compared with.
     views: Vec<View>,
+    /// How much they look like the photo to a network, if there is one.
+    perceived: Vec<Option<Perceived>>,
     /// For ranking samples.
     small: View,
     /// Samples that will be looked at.
@@ -57,6 +63,7 @@ impl Knowledge {
         gradients: &mut Gradients,
         target: &Target,
         settings: &Settings,
+        perceptual: Option<&Arc<Perceptual>>,
     ) -> Result<Self, InvertError> {
         let info = engine.info().ok_or(RenderError::NoModel)?;
         let psi = info.default_truncation.filter(|_| info.w_dim.is_none()).map_or(1.0, |truncation| truncation.psi);
@@ -84,6 +91,8 @@ impl Knowledge {
         let some = some.into_iter().next().ok_or(RenderError::NoModel)?;
         let sizes = gradients.picture_sizes(engine, &Point::new(Code::Z(some.z), some.class, psi))?;
         let (views, small) = views(target, &sizes);
+        let see = |view: &View| perceptual.map(|network| Perceived::new(network, target, view.size)).transpose();
+        let perceived = views.iter().map(see).collect::<Result<_, _>>()?;
         let [fewest, most] = SAMPLES;
         let samples = settings.steps.min(SAMPLE_PIXELS / (small.size[0] * small.size[1])).clamp(fewest, most);
         let is_on_sphere =
@@ -97,6 +106,7 @@ impl Knowledge {
             edit,
             model: info.name.clone(),
             views,
+            perceived,
             small,
             samples,
         })
@@ -203,15 +213,25 @@ impl Knowledge {
         points: &[Point],
         view: usize,
     ) -> Result<Vec<(Slope, Seen)>, InvertError> {
-        let View { stages, likeness, .. } = &self.views[view];
+        let (View { stages, likeness, .. }, perceived) = (&self.views[view], &self.perceived[view]);
+        let mut failed = None;
         let mut seen = vec![Seen::default(); points.len()];
         let mut cost = |at: usize, picture: &[f32], [_, height, width]: [usize; 3]| {
             let psnr = decibels(likeness.mean_square(picture));
             seen[at] = Seen { picture: picture.to_vec(), size: [height, width], psnr };
-            likeness.cost(picture)
+            let (mut of_values, mut gradient) = likeness.cost(picture);
+            match perceived.as_ref().map(|perceived| perceived.add(picture, &mut gradient)) {
+                Some(Ok(seen)) => of_values += seen,
+                Some(Err(error)) => failed = Some(error),
+                None => {}
+            }
+            (of_values, gradient)
         };
         let slopes = gradients.pull(engine, points, self.edit.noise.mode, *stages, &mut cost)?;
-        Ok(slopes.into_iter().zip(seen).collect())
+        match failed {
+            Some(error) => Err(error.into()),
+            None => Ok(slopes.into_iter().zip(seen).collect()),
+        }
     }
 
     /// The cost with what keeps the code typical, and its gradient with respect to the variables.
@@ -320,9 +340,11 @@ impl Knowledge {
         let point = Point::new(code.clone(), descent.class, self.psi);
         let pictures = gradients.pictures(engine, &[point], self.edit.noise.mode, whole.stages)?;
         let psnr = decibels(whole.likeness.mean_square(&pictures[0]));
+        let perceived = self.perceived.last().and_then(Option::as_ref);
+        let lpips = perceived.map(|perceived| perceived.distance(&pictures[0])).transpose()?;
         let percentiles = variables.rows().map(|row| self.typical.percentile(&self.chart.code(row)));
         let percentile = percentiles.sum::<f64>() / variables.rows().len() as f64;
         let edit = self.edit_of(code, descent.class);
-        Ok(Found { edit, psnr, percentile, steps: descent.taken })
+        Ok(Found { edit, psnr, percentile, steps: descent.taken, lpips })
     }
 }

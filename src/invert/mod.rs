@@ -11,6 +11,7 @@ mod cost;
 mod descent;
 mod knowledge;
 mod mask;
+mod perceived;
 mod photo;
 mod search;
 mod settings;
@@ -23,6 +24,7 @@ pub use photo::{PHOTO_ENDINGS, Photo, PhotoError, Target, noted_picture};
 pub use search::{Found, Glimpse, Search};
 pub use settings::{SearchSpace, Settings};
 
+use crate::perceptual::PerceptualError;
 use crate::render::RenderError;
 
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +35,8 @@ pub enum InvertError {
     NoW { model: String },
     #[error("a search in {space} can only go on from a code of {space}")]
     From { space: SearchSpace },
+    #[error(transparent)]
+    Perceptual(#[from] PerceptualError),
     #[error("the values of {model} overflow wherever the search goes: it was given up after three smaller steps")]
     Overflow { model: String },
 }

@@ -66,7 +66,7 @@ pub struct Target {
     /// Height and width.
     pub(super) size: [usize; 2],
     channels: usize,
-    order: ChannelOrder,
+    pub(super) order: ChannelOrder,
     crop: Crop,
     /// What edits remember of it.
     pub(super) note: Option<Arc<PhotoNote>>,

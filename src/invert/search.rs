@@ -1,10 +1,13 @@
 //! The search, step by step: samples that resemble the photo, the best few of them descended a little, the best one to the end.
 
+use std::sync::Arc;
+
 use super::descent::{Best, Descent, Seen};
 use super::knowledge::{Knowledge, TRIAL_STEPS};
 use super::{InvertError, SearchSpace, Settings, Target};
 use crate::edit::Edit;
 use crate::generator::ModelInfo;
+use crate::perceptual::Perceptual;
 use crate::progress::{self, Progress};
 use crate::render::{Drawn, Engine, Gradients, Pixels};
 
@@ -19,6 +22,8 @@ pub struct Found {
     pub percentile: f64,
     /// Steps that were taken.
     pub steps: usize,
+    /// LPIPS between its picture and the photo, where a network was given for that.
+    pub lpips: Option<f64>,
 }
 
 /// How near a search is.
@@ -40,6 +45,7 @@ pub struct Glimpse {
 pub struct Search {
     target: Target,
     settings: Settings,
+    perceptual: Option<Arc<Perceptual>>,
     gradients: Option<Gradients>,
     knowledge: Option<Knowledge>,
     state: State,
@@ -67,7 +73,12 @@ impl Search {
         if info.w_dim.is_none() && settings.space != SearchSpace::Z {
             return Err(InvertError::NoW { model: info.name.clone() });
         }
-        Ok(Search { target, settings, gradients: None, knowledge: None, state: State::Preparing })
+        Ok(Search { target, settings, perceptual: None, gradients: None, knowledge: None, state: State::Preparing })
+    }
+
+    /// The same, which also compares what a network sees in pictures.
+    pub fn comparing(self, perceptual: Arc<Perceptual>) -> Self {
+        Search { perceptual: Some(perceptual), ..self }
     }
 
     pub fn target(&self) -> &Target {
@@ -109,7 +120,8 @@ impl Search {
         }
         let Some(gradients) = &mut self.gradients else { return Ok(None) };
         let Some(knowledge) = &self.knowledge else {
-            let knowledge = Knowledge::gather(engine, gradients, &self.target, &self.settings)?;
+            let knowledge =
+                Knowledge::gather(engine, gradients, &self.target, &self.settings, self.perceptual.as_ref())?;
             self.state = match &self.settings.from {
                 Some(code) => State::Descending(Box::new(knowledge.resume(code, &self.settings)?)),
                 None => State::Ranking { next: 0, best: Vec::new() },

@@ -58,7 +58,7 @@ pub(super) fn views(target: &Target, sizes: &[(usize, Size)]) -> (Vec<View>, Vie
 }
 
 /// Planes `[height, width]` made smaller (or no larger): each pixel is the mean of the area that it covers.
-fn area_means(values: &[f32], channels: usize, from: [usize; 2], to: [usize; 2]) -> Vec<f32> {
+pub(super) fn area_means(values: &[f32], channels: usize, from: [usize; 2], to: [usize; 2]) -> Vec<f32> {
     if from == to {
         return values.to_vec();
     }

@@ -211,7 +211,8 @@ impl Laid {
     }
 
     fn knob(&self) -> Pos2 {
-        self.centre + self.turn * vec2(0.0, KNOB - self.half.y)
+        // Never so low that a small frame could not be held in its middle.
+        self.centre + self.turn * vec2(0.0, KNOB.min(self.half.y / 2.0) - self.half.y)
     }
 
     fn held(&self, pressed: Pos2) -> Held {

@@ -18,6 +18,7 @@ mod kill;
 mod latents;
 mod library;
 mod measure;
+mod perceptual;
 mod predictor;
 mod projects;
 #[cfg(feature = "gui")]

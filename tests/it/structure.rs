@@ -51,12 +51,12 @@ fn egui_appears_only_in_the_window() {
 fn burn_appears_only_where_tensors_live() {
     assert_only(
         &["burn::", "burn_cubecl", "burn_flex", "burn_wgpu", "cubecl::"],
-        &["generator/", "ops/", "render/", "gpu.rs"],
+        &["generator/", "ops/", "perceptual.rs", "render/", "gpu.rs"],
     );
 }
 
 /// What each module may use of the others. Of two modules at most one may use the other, directly or by way of third ones.
-const ARROWS: [(&str, &[&str]); 33] = [
+const ARROWS: [(&str, &[&str]); 34] = [
     ("classes", &[]),
     ("edit", &[]),
     ("eigen", &[]),
@@ -114,7 +114,8 @@ const ARROWS: [(&str, &[&str]); 33] = [
         ],
     ),
     ("analysis", &["directions", "edit", "eigen", "layout", "pca", "predictor", "progress", "render"]),
-    ("invert", &["edit", "family", "generator", "layout", "pca", "progress", "render", "size"]),
+    ("perceptual", &["checkpoint", "generator", "ops", "progress"]),
+    ("invert", &["edit", "family", "generator", "layout", "pca", "perceptual", "progress", "render", "size"]),
     (
         "export",
         &["checkpoint", "edit", "files", "generator", "layout", "motion", "progress", "project", "recipe", "render"],
@@ -202,6 +203,7 @@ const ARROWS: [(&str, &[&str]); 33] = [
             "names",
             "ops",
             "pca",
+            "perceptual",
             "predictor",
             "progress",
             "project",

@@ -203,6 +203,29 @@ fn a_motion_is_saved_with_its_times_and_one_that_cannot_be_played_is_refused() {
 }
 
 #[test]
+fn a_photo_is_saved_with_the_code_that_was_found_for_it_and_a_damaged_one_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("edit.json");
+    let project = open(&file("v5", "photo.json"));
+    let note = project.edit.sample.photo().unwrap();
+    assert_eq!((note.name.as_str(), note.crop.centre, note.crop.width), ("f0.png", [32.0, 32.0], 64.0));
+    assert_eq!(sefa_studio::invert::noted_picture(note).unwrap().width, 64);
+    let json = fs::read_to_string(file("v5", "photo.json")).unwrap();
+    assert_eq!(project.to_json(), json);
+    // Without the photo, earlier programs read it.
+    let mut without = project.clone();
+    without.edit.sample.photo = None;
+    assert!(without.to_json().contains("\"version\": 2"));
+    let long = format!("\"picture\": \"{}", "AAAA".repeat(200_000));
+    for (hostile, expected) in [("\"picture\": \"*", "Invalid symbol"), (&long, "expected at most 524288")] {
+        fs::write(&path, json.replace("\"picture\": \"", hostile)).unwrap();
+        let error = Project::load(&path).unwrap_err();
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(cause.contains(expected), "{cause}");
+    }
+}
+
+#[test]
 fn a_newer_version_is_named_with_what_wrote_it_and_what_is_unknown() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("edit.json");
@@ -213,9 +236,9 @@ fn a_newer_version_is_named_with_what_wrote_it_and_what_is_unknown() {
         error.to_string()
     };
     let found = message(
-        r#"{"version": 5, "program": "SeFa Studio 0.9.0", "edit": {"moves": [{"curve": 1}], "mood": 1}, "wall": []}"#,
+        r#"{"version": 6, "program": "SeFa Studio 0.9.0", "edit": {"moves": [{"curve": 1}], "mood": 1}, "wall": []}"#,
     );
-    assert!(found.contains("edit.json has project version 5, written by SeFa Studio 0.9.0"), "{found}");
+    assert!(found.contains("edit.json has project version 6, written by SeFa Studio 0.9.0"), "{found}");
     assert!(found.contains("(edit.mood, edit.moves.curve, wall)"), "{found}");
     assert!(found.contains(&format!("this program ({PROGRAM}) reads versions 1 to {VERSION}")), "{found}");
     assert!(message(r#"{"version": 0}"#).contains("version 0; this program"));
@@ -241,7 +264,7 @@ fn every_field_that_is_written_is_known() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("edit.json");
     for (version, name) in
-        [("v1", "two_groups"), ("v1", "classes"), ("v3", "styles"), ("v3", "shelf"), ("v4", "motion")]
+        [("v1", "two_groups"), ("v1", "classes"), ("v3", "styles"), ("v3", "shelf"), ("v4", "motion"), ("v5", "photo")]
     {
         let json = open(&file(version, &format!("{name}.json"))).to_json();
         let newer = ["2", "3", "4"]
